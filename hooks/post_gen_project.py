@@ -1,0 +1,209 @@
+"""Keep the modules that the answers ask for; on a first bake, make the project a repository."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess  # pathlib and shutil would cost more to import than the hook takes to run
+from typing import Any
+
+# A hook is rendered before it runs. Its code stands between raw markers, so that this file is
+# Python as it stands, and the answers arrive as JSON, from which no text can break out.
+# {% raw %}
+
+# The modules: the answers that keep them, and their files and folders. Each path is listed once;
+# what is not listed belongs to every project. `|` separates choices of which one is enough, a
+# space separates answers that must all be given, {package} is the package's folder below src/.
+MODULES = {
+    "ci=github": [".github"],
+    "ci=gitlab": [".gitlab-ci.yml"],
+    "ci=jenkins": ["Jenkinsfile"],
+    "platform=docker": [".dockerignore", "Dockerfile"],
+    "stage=mvp|production": ["docs/deployment.md", "docs/modelling.md"],
+    "stage=production": ["docs/business.md", "docs/infrastructure.md", "docs/monitoring.md"],
+}
+
+# The first commit is the pristine rendering: what a person has set up for their own commits
+# (signing, hooks, ignored files, a daemon) is for the later ones.
+PRISTINE = [
+    *("-c", "commit.gpgSign=false"),
+    *("-c", f"core.hooksPath={os.devnull}"),
+    *("-c", "core.excludesFile="),
+    *("-c", "core.fsmonitor=false"),
+    *("-c", "gc.auto=0"),
+    *("-c", "maintenance.auto=false"),
+    *("-c", "init.defaultBranch=main"),
+    *("-c", "user.useConfigOnly=true"),
+]
+NOBODY = ["-c", "user.name=ML Preflight", "-c", "user.email=ml-preflight@example.invalid"]
+
+# Set by git around its own hooks: they would send our commands to another repository.
+ELSEWHERE = {
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"),
+    *("GIT_COMMON_DIR", "GIT_PREFIX", "GIT_NAMESPACE"),
+}
+
+
+def is_kept(condition: str, answers: dict[str, Any]) -> bool:
+    """Tell whether the answers meet a condition such as `ci=github` or `stage=mvp|production`."""
+    asked = [term.partition("=") for term in condition.split()]
+    return all(answers[prompt] in choices.split("|") for prompt, _, choices in asked)
+
+
+def prune(answers: dict[str, Any]) -> None:
+    """Remove every module that the answers do not ask for."""
+    for condition, paths in MODULES.items():
+        if not is_kept(condition, answers):
+            for path in paths:
+                remove(path.replace("{package}", answers["__package"]))
+
+
+def remove(path: str) -> None:
+    """Remove a file or folder, and the folders above it that this leaves empty."""
+    for folder, folders, files in os.walk(path, topdown=False):
+        for name in files:
+            os.remove(os.path.join(folder, name))
+        for name in folders:
+            os.rmdir(os.path.join(folder, name))
+    if os.path.isdir(path):
+        os.rmdir(path)
+    elif os.path.lexists(path):
+        os.remove(path)
+    above = os.path.dirname(path)
+    while above and os.path.isdir(above) and not os.listdir(above):
+        os.rmdir(above)
+        above = os.path.dirname(above)
+
+
+def git(*arguments: str, folder: str = ".") -> str:
+    """Run git in a folder and return what it prints; raises OSError or CalledProcessError."""
+    environment = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+    done = subprocess.run(  # noqa: S603
+        ["git", *arguments],  # noqa: S607
+        cwd=folder,
+        env={**environment, "LC_ALL": "C"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    return done.stdout
+
+
+def start_folders(answers: dict[str, Any]) -> list[str]:
+    """Return where cookiecutter may have been started, the likeliest first.
+
+    It hands over paths as they were typed, and runs hooks in another folder.
+    """
+    shell = os.environ.get("PWD") or answers["_output_dir"]
+    return [os.path.realpath(shell), answers["_output_dir"]]
+
+
+def template_folder(answers: dict[str, Any]) -> str | None:
+    """Return the absolute path of the template that was rendered, or None if it cannot be told."""
+    for start in start_folders(answers):
+        folder = os.path.normpath(os.path.join(start, answers["_repo_dir"]))
+        if os.path.isfile(os.path.join(folder, "cookiecutter.json")):
+            return folder
+    return None
+
+
+def template_url(answers: dict[str, Any], folder: str) -> str:
+    """Return where `cruft` finds the template again: a local path as such, else what was cloned."""
+    for start in start_folders(answers):
+        if os.path.normpath(os.path.join(start, answers["_template"])) == folder:
+            return folder
+    url = git("config", "--get", "remote.origin.url", folder=folder).strip()
+    scheme, separator, rest = url.partition("://")
+    if scheme in ("http", "https"):
+        # A password or token in the address must not be committed.
+        host, slash, path = rest.partition("/")
+        return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
+    return url
+
+
+def write_cruft_file(answers: dict[str, Any]) -> None:
+    """Write .cruft.json, by which `cruft update` brings later versions of the template."""
+    folder = template_folder(answers)
+    if folder is None:
+        return say("No .cruft.json: the template's folder was not found, so cruft cannot update.")
+    try:
+        above, commit = git("rev-parse", "--show-cdup", "HEAD", folder=folder).split("\n")[:2]
+        if above:
+            return say("No .cruft.json: the template is no repository of its own.")
+        url = template_url(answers, folder)
+    except (OSError, subprocess.CalledProcessError):
+        return say("No .cruft.json: git could not tell the template's address and commit.")
+    context = {name: value for name, value in answers.items() if not name.startswith("_")}
+    state = {
+        "template": url,
+        "commit": commit,
+        "checkout": None,
+        "context": {"cookiecutter": context},
+        "directory": None,
+    }
+    with open(".cruft.json", "w", encoding="ascii", newline="\n") as file:
+        file.write(json.dumps(state, indent=2) + "\n")
+
+
+def is_inside_work_tree(folder: str) -> bool:
+    """Tell whether a folder or one above it is a git work tree, without starting git."""
+    while True:
+        mark = os.path.join(folder, ".git")
+        if os.path.isfile(mark) or os.path.isfile(os.path.join(mark, "HEAD")):
+            return True
+        above = os.path.dirname(folder)
+        if above == folder:
+            return False
+        folder = above
+
+
+def make_first_commit() -> None:
+    """Make the project a repository whose first commit is the pristine rendering."""
+    if is_inside_work_tree(os.getcwd()):
+        return say("No new git repository: the project lies in one already.")
+    try:
+        git(*PRISTINE, "init", "--quiet", "--template=")
+        git(*PRISTINE, "add", "--all")
+        commit = ["commit", "--quiet", "--message", "Create the project from its template"]
+        try:
+            git(*PRISTINE, *commit)
+        except subprocess.CalledProcessError:
+            git(*PRISTINE, *NOBODY, *commit)
+    except OSError:
+        say("No git repository: git was not found.")
+    except subprocess.CalledProcessError as error:
+        reason = (error.stderr.strip().splitlines() or ["no reason given"])[-1]
+        say(f"No first commit: git failed ({reason}).")
+
+
+def show_next_steps(answers: dict[str, Any]) -> None:
+    """Print the three next steps."""
+    project = os.getcwd()
+    for start in start_folders(answers):
+        if project.startswith(os.path.join(start, "")):
+            project = os.path.relpath(project, start)
+    say(f"\nCreated {answers['project_slug']}. Next:")
+    say(f'  1. cd "{project}"' if " " in project else f"  1. cd {project}")
+    say("  2. make setup    (installs it into .venv)")
+    say("  3. make run      (trains, evaluates, packages; the README says how without make)")
+
+
+def say(sentence: str) -> None:
+    """Print ASCII only: a console that is not UTF-8 must not fail the hook, which deletes all."""
+    print(sentence.encode("ascii", "backslashreplace").decode("ascii"))
+
+
+def main(answers: dict[str, Any]) -> None:
+    """Prune; and only on a first bake, which plain cookiecutter makes, do what belongs to it."""
+    prune(answers)
+    if "_output_dir" in answers:
+        write_cruft_file(answers)
+        make_first_commit()
+        show_next_steps(answers)
+
+
+# {% endraw %}
+if __name__ == "__main__":
+    main(json.loads(r'''{{ cookiecutter | tojson }}'''))  # fmt: skip
