@@ -1,0 +1,1 @@
+"""A machine-learning project: data in, a judged and packaged model out."""

@@ -1,0 +1,265 @@
+"""The command line: one command per stage, thin; what is heavy is imported inside."""
+
+import errno
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import registry
+from .errors import GateError, UserError
+
+if TYPE_CHECKING:
+    from .config import Settings
+    from .project import Project
+
+app = typer.Typer(
+    help="Train, judge and package a model, from conf.cfg. Start with `run`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+config_app = typer.Typer(help="Look at the settings.", no_args_is_help=True)
+champion_app = typer.Typer(help="Choose the model in service.", no_args_is_help=True)
+runs_app = typer.Typer(help="Look at training runs.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+app.add_typer(champion_app, name="champion")
+app.add_typer(runs_app, name="runs")
+
+Overrides = Annotated[
+    list[str],
+    typer.Option(
+        "--set", metavar="SECTION.KEY=VALUE", help="Override a setting of conf.cfg, for this once."
+    ),
+]
+
+
+@app.command()
+def run(
+    force: Annotated[bool, typer.Option(help="Run every stage, changed or not.")] = False,
+    until: Annotated[str, typer.Option(help="The last stage to run.")] = "report",
+    overrides: Overrides = [],  # noqa: B006  # typer reads the default and never changes it
+) -> None:
+    """Run every stage whose inputs have changed."""
+    from . import pipeline
+
+    project, settings = _open(overrides)
+    with _results_shown(project):
+        pipeline.run(project, settings, force=force, until=until, say=typer.echo)
+
+
+@app.command()
+def ingest(
+    infer: Annotated[bool, typer.Option(help="Infer data/schema.yaml anew.")] = False,
+    overrides: Overrides = [],  # noqa: B006
+) -> None:
+    """Bring the source in, typed by data/schema.yaml."""
+    from .data.ingest import ingest as stage
+
+    _say(stage(*_open(overrides), infer=infer).facts)
+
+
+@app.command()
+def preprocess(overrides: Overrides = []) -> None:  # noqa: B006
+    """Clean and split: train, valid and test."""
+    _run_stage("preprocess", overrides)
+
+
+@app.command()
+def train(overrides: Overrides = []) -> None:  # noqa: B006
+    """Fit the candidates on train, choose by valid."""
+    _run_stage("train", overrides)
+
+
+@app.command()
+def postprocess(overrides: Overrides = []) -> None:  # noqa: B006
+    """Calibrate, set the threshold, write the bundle."""
+    _run_stage("postprocess", overrides)
+
+
+@app.command()
+def evaluate(
+    final: Annotated[bool, typer.Option(help="Open the test split: once per model.")] = False,
+    again: Annotated[str | None, typer.Option(help="Why test is opened once more.")] = None,
+    overrides: Overrides = [],  # noqa: B006
+) -> None:
+    """Judge the bundle against the baseline."""
+    from .evaluate import evaluate as stage
+
+    project, settings = _open(overrides)
+    with _results_shown(project):
+        stage(project, settings, final=final, again=again)
+
+
+@app.command()
+def report(overrides: Overrides = []) -> None:  # noqa: B006
+    """Write reports/index.html."""
+    _run_stage("report", overrides)
+
+
+@app.command()
+def predict(
+    source: Annotated[Path, typer.Argument(help="A file, or a folder of Parquet files.")],
+    output: Annotated[Path, typer.Argument(help="A file; a folder if the source is one.")],
+    model: Annotated[str | None, typer.Option(help="A run id; default: the champion.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="For a folder of files.")] = 1,
+    overrides: Overrides = [],  # noqa: B006
+) -> None:
+    """Score a file; OUTPUT's suffix decides the format."""
+    from .predict import predict as score
+
+    project, settings = _open(overrides)
+    rows = score(project, settings, source, output, model=model, processes=processes)
+    typer.echo(f"{rows:,} rows scored: {output}")
+
+
+@config_app.command("show")
+def config_show(overrides: Overrides = []) -> None:  # noqa: B006
+    """Print every setting with its origin and default."""
+    from .config import explain_settings
+
+    section = None
+    for setting in explain_settings(_project(), overrides):
+        if setting.section != section:
+            section = setting.section
+            typer.echo(f"\n[{section}]")
+        typer.echo(f"# {setting.about} (from {setting.origin}; default: {setting.default})")
+        typer.echo(f"{setting.key} = {setting.value}")
+
+
+@champion_app.command()
+def promote(run_id: Annotated[str, typer.Argument(help="As in `runs list`.")]) -> None:
+    """Put a bundle into service."""
+    from . import champion
+
+    champion.promote(_project(), run_id)
+    typer.echo(f"{run_id} is the champion.")
+
+
+@champion_app.command()
+def rollback() -> None:
+    """Put the champion before this one back into service."""
+    from . import champion
+
+    typer.echo(f"{champion.rollback(_project())} is the champion again.")
+
+
+@champion_app.command()
+def status() -> None:
+    """Tell which bundle is in service, and how good it is."""
+    from . import champion
+
+    _print(champion.status(_project()))
+
+
+@runs_app.command("list")
+def runs_list() -> None:
+    """List the runs, newest first."""
+    from . import runs
+
+    _print(runs.list_table(_project()))
+
+
+@runs_app.command("compare")
+def runs_compare(
+    first: Annotated[str, typer.Argument(help="A run id.")],
+    second: Annotated[str, typer.Argument(help="Another run id.")],
+) -> None:
+    """Show what differed in data, settings and versions, and what it did to the metrics."""
+    from . import runs
+
+    _print(runs.compare_table(_project(), first, second))
+
+
+def main() -> None:
+    """Run the command line; what goes wrong on purpose ends in one sentence and an exit code."""
+    registry.extend_by_modules()
+    for name, entry in registry.COMMANDS.items():
+        app.command(name)(registry.load(entry))
+    try:
+        app()
+    except UserError as error:
+        _fail(str(error), 2)
+    except GateError as error:
+        _fail(str(error), 1)
+    except OSError as error:
+        sentence = _disk_sentence(error)
+        if sentence is None:
+            raise
+        _fail(sentence, 2)
+
+
+def _open(overrides: Sequence[str]) -> "tuple[Project, Settings]":
+    """Return the project around the working folder, and its settings."""
+    from .config import load_settings
+
+    project = _project()
+    return project, load_settings(project, overrides)
+
+
+def _project() -> "Project":
+    """Return the project around the working folder."""
+    from .project import find_project
+
+    return find_project()
+
+
+def _run_stage(name: str, overrides: Sequence[str]) -> None:
+    """Run one stage, changed or not."""
+    from .pipeline import run_stage
+
+    _say(run_stage(*_open(overrides), name).facts)
+
+
+def _say(facts: dict[str, object]) -> None:
+    """Print a stage's one-line summary."""
+    typer.echo(facts.get("summary", "done"))
+
+
+@contextmanager
+def _results_shown(project: "Project") -> Iterator[None]:
+    """Print the metrics against the baseline and where the report is, a missed bar or not."""
+    missed = None
+    try:
+        yield
+    except GateError as error:
+        missed = error
+    from .evaluate import summary_table
+
+    _print(summary_table(project))
+    page = project.reports / "index.html"
+    if page.exists():
+        typer.echo(f"Report: {page}")
+    if missed:
+        raise missed
+
+
+def _print(renderable: object) -> None:
+    """Print a rich table, at the terminal's width."""
+    from rich.console import Console
+
+    Console().print(renderable)
+
+
+def _fail(sentence: str, code: int) -> None:
+    """End with one sentence on standard error."""
+    print(f"Error: {sentence}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _disk_sentence(error: OSError) -> str | None:
+    """Explain the faults of a disk that a user can mend; None for any other."""
+    where = f" at {error.filename}" if error.filename else ""
+    reasons = {
+        errno.ENOSPC: f"The disk is full{where}; free some space",
+        errno.EDQUOT: f"The disk quota is used up{where}; free some space",
+        errno.EROFS: f"The file system is read-only{where}; make it writable",
+        errno.EACCES: f"There is no permission to write{where}; change the folder's rights",
+        errno.EPERM: f"There is no permission to write{where}; change the folder's rights",
+    }
+    reason = reasons.get(error.errno or 0)
+    return reason and f"{reason} and run the same command again: finished stages are kept."
