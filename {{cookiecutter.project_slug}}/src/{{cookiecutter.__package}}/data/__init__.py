@@ -1,0 +1,1 @@
+"""From a source to the split dataset: ingest, schema, cleaning and assignment."""

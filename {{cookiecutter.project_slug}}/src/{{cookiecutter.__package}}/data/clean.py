@@ -1,0 +1,100 @@
+"""Cleaning before the split: row by row, without anything fitted, so that nothing can leak."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals as nw
+
+from ..config import Settings
+from ..errors import UserError
+from .keys import ROW
+from .schema import Schema, conform
+
+Frame = nw.DataFrame[Any]
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What cleaning left.
+
+    Attributes:
+        frame: The rows, with their keys.
+        changed: Whether the team's rules did anything, so that keys no longer tell content.
+        duplicates: How many exact copies were dropped.
+        removed: How many rows the team's rules took out.
+    """
+
+    frame: Frame
+    changed: bool
+    duplicates: int
+    removed: int
+
+
+def clean(frame: Frame, schema: Schema, settings: Settings) -> Cleaned:
+    """Drop exact copies of rows, then apply `clean` of custom.py.
+
+    Raises:
+        UserError: If custom.py takes out needed columns or adds some, or leaves no row.
+    """
+    before = len(frame)
+    if settings.data.duplicates == "drop":
+        frame = drop_duplicates(frame)
+    duplicates = before - len(frame)
+    cleaned = _apply_custom(frame, schema)
+    return Cleaned(cleaned, cleaned is not frame, duplicates, len(frame) - len(cleaned))
+
+
+def drop_duplicates(frame: Frame) -> Frame:
+    """Keep one of each set of rows that are equal in every column.
+
+    Equal rows have equal keys, so only rows whose key comes twice are compared in full.
+    """
+    repeated = frame.get_column(ROW).is_duplicated()
+    if not repeated.any():
+        return frame
+    kept = frame.filter(repeated).unique(keep="any")
+    return nw.concat([frame.filter(~repeated), kept], how="vertical")
+
+
+def _apply_custom(frame: Frame, schema: Schema) -> Frame:
+    """Apply the team's rules, and check that what they return is still the table."""
+    from .. import custom
+
+    cleaned = custom.clean(frame)
+    if cleaned is frame:
+        return frame
+    if not isinstance(cleaned, nw.DataFrame):
+        raise UserError(
+            f"clean in custom.py returned {type(cleaned).__name__}; return the narwhals frame."
+        )
+    needed = {ROW} | {column.name for column in schema.columns if "ignore" not in column.roles}
+    lost = sorted(needed - set(cleaned.columns))
+    if lost:
+        raise UserError(
+            f"clean in custom.py took away the column '{lost[0]}'; to leave a column out of the "
+            "model, add it to [data] ignore in conf.cfg."
+        )
+    new = sorted(set(cleaned.columns) - set(frame.columns))
+    if new:
+        raise UserError(
+            f"clean in custom.py added the column '{new[0]}', which prediction would lack; add "
+            "features in add_features."
+        )
+    if len(cleaned) == 0:
+        raise UserError(f"clean in custom.py left none of {len(frame):,} rows.")
+    if len(cleaned) > len(frame):
+        raise UserError("clean in custom.py added rows; it may only drop or change them.")
+    return _retyped(cleaned, schema)
+
+
+def _retyped(cleaned: Frame, schema: Schema) -> Frame:
+    """Give columns that changed their type the schema's type again."""
+    import pandas as pd
+
+    native = cleaned.to_native()
+    if not isinstance(native, pd.DataFrame):
+        return cleaned
+    typed = conform(native.drop(columns=ROW), schema, where="What clean in custom.py returned")
+    return nw.from_native(typed.assign(**{ROW: native[ROW]}), eager_only=True)

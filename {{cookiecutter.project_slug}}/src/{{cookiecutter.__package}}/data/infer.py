@@ -1,0 +1,354 @@
+"""Inferring the schema: what every row of every column shows, not a first few of them.
+
+What cannot be settled is refused with the row at fault where it is likely an error (one word in a
+column of numbers), and noted where it is likely meant (dates that may be read in two ways).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from ..config import redact
+from ..errors import UserError
+from ..files import fingerprint
+from .formats import require_columns
+from .schema import WORDS, Column, Schema, cast_column, refuse, spell, with_roles
+
+if TYPE_CHECKING:
+    from ..config import Settings
+
+# A column of which this share are numbers (or dates) was meant as such.
+MEANT = 0.99
+# So was one with this share and so few other spellings ("?", "unknown").
+LIKELY = 0.9
+FEW_SPELLINGS = 3
+SAMPLED = 2000
+# More classes than this in numbers are a quantity, not classes.
+MOST_CLASSES_OF_FRACTIONS = 20
+MOST_CLASSES_OF_INTEGERS = 100
+MOST_CLASSES = 1000
+TEXT_WORDS = 4
+# Such a share of different values, in no fewer rows, is an id.
+UNIQUE = 0.98
+FEWEST_IDS = 50
+
+DATE_SHAPE = re.compile(
+    r"\d{4}-\d{1,2}(-\d{1,2})?([T ].*)?|\d{1,4}[./-]\d{1,2}[./-]\d{1,4}( .*)?"
+    r"|\d{1,2}[ -][A-Za-z]{3,9}[ -]\d{4}( .*)?|[A-Za-z]{3,9} \d{1,2}, \d{4}( .*)?"
+)
+DATES = (
+    *("%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y"),
+    *("%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%b %d, %Y", "%B %d, %Y"),
+)
+TIMES = ("", " %H:%M", " %H:%M:%S")
+
+
+@dataclass(frozen=True)
+class Inference:
+    """A schema, and what could not be settled."""
+
+    schema: Schema
+    notes: tuple[str, ...]
+
+
+def conditions(settings: Settings) -> str:
+    """Return the fingerprint of the settings that the inference follows from."""
+    data = settings.data
+    roles = (data.target, data.id, data.time, data.group, data.ignore)
+    spellings = (data.missing, data.text)
+    return fingerprint(roles, spellings, settings.model.task, settings.features.max_categories)
+
+
+def infer_schema(frame: pd.DataFrame, settings: Settings) -> Inference:
+    """Infer types, bounds and categories from a whole table.
+
+    Args:
+        frame: The table as read.
+        settings: Roles, the task, and how many values a category may have.
+
+    Returns:
+        The schema with the roles of conf.cfg, and notes on what could not be settled.
+
+    Raises:
+        UserError: If a column is all missing, a value in it stands out as an error, or the target
+            does not fit the task.
+    """
+    names = [str(name) for name in frame.columns]
+    blank = tuple(Column(name, "string", True) for name in names)
+    require_columns(names, settings.data.text, "[data] text: the table")
+    roles = with_roles(Schema(blank, redact(settings.data.source)), settings.data)
+    notes: list[str] = []
+    columns = []
+    for column in roles.columns:
+        columns.append(_infer_column(frame[column.name], column.roles, settings, notes))
+    notes += [
+        f"{column.name} differs in every row; if it names the rows, add it to [data] id in conf.cfg"
+        for column in columns
+        if not column.roles and _names_rows(frame[column.name], column)
+    ]
+    unnamed = [name for name in names if re.fullmatch(r"unnamed_\d+", name)]
+    if unnamed:
+        notes.append(
+            f"{', '.join(unnamed)} had no name; if it only numbers the rows, add it to "
+            "[data] ignore in conf.cfg"
+        )
+    return Inference(Schema(tuple(columns), roles.source), tuple(notes))
+
+
+def _names_rows(series: pd.Series[Any], column: Column) -> bool:
+    """Tell whether a column looks like an id: words that do not repeat, or a running number."""
+    if len(series) < FEWEST_IDS or column.type not in ("string", "integer") or column.nullable:
+        return False
+    if column.type == "integer":
+        steps = series.diff().iloc[1:]
+        return bool((steps == 1).all())
+    # A few rows may be there twice.
+    return series.nunique() > UNIQUE * len(series)
+
+
+def _infer_column(
+    series: pd.Series[Any], roles: tuple[str, ...], settings: Settings, notes: list[str]
+) -> Column:
+    """Infer one column."""
+    name = str(series.name)
+    if "ignore" in roles:
+        return Column(name, _plain_type(series), True, roles=roles)
+    if series.isna().all():
+        raise UserError(
+            f"Column '{name}' has no value in any of {len(series):,} rows; fill it, or add it to "
+            "[data] ignore in conf.cfg."
+        )
+    column = _type_of(series, roles, settings, notes)
+    if "time" in roles and column.type not in ("datetime", "integer", "number"):
+        raise UserError(
+            f"[data] time = {name} holds no dates that are understood, such as "
+            f"{_example(series)}; write them as 2024-01-31 or 2024-01-31T12:30:00 (ISO 8601)."
+        )
+    typed, violation = cast_column(series, column)
+    refuse(
+        [violation] if violation else [],
+        f"[data] source = {redact(settings.data.source)}",
+        "correct the value, list it in [data] missing, or take the column as text with "
+        "[data] text in conf.cfg",
+    )
+    nullable = bool(typed.isna().any())
+    free = {"id", "group", "time"} & set(roles)
+    if column.type in ("integer", "number") and not free:
+        low, high = widen(float(typed.min()), float(typed.max()), whole=column.type == "integer")
+        return Column(name, column.type, nullable, low, high, roles=roles)
+    if column.type == "category":
+        categories = tuple(sorted(typed.dropna().unique()))
+        return Column(name, "category", nullable, categories=categories, roles=roles)
+    return Column(name, column.type, nullable, roles=roles, format=column.format)
+
+
+def _example(series: pd.Series[Any]) -> str:
+    """Return the first value that is there, and its row."""
+    at = int(series.notna().to_numpy().argmax())
+    return f"'{spell(series.iloc[at])}' in row {at + 1:,}"
+
+
+def widen(low: float, high: float, *, whole: bool) -> tuple[float, float]:
+    """Widen a range by its own width on each side, but not across zero where no value was.
+
+    >>> widen(18.0, 90.0, whole=True)
+    (0, 162)
+    """
+    width = high - low or max(abs(high), 1.0)
+    lower = max(low - width, 0.0) if low >= 0 else low - width
+    upper = min(high + width, 0.0) if high <= 0 and low < 0 else high + width
+    if whole:
+        return math.floor(lower), math.ceil(upper)
+    return float(f"{lower:.6g}"), float(f"{upper:.6g}")
+
+
+def _plain_type(series: pd.Series[Any]) -> str:
+    """Return the type that the data type alone tells."""
+    if pd.api.types.is_bool_dtype(series.dtype):
+        return "boolean"
+    if pd.api.types.is_integer_dtype(series.dtype):
+        return "integer"
+    if pd.api.types.is_float_dtype(series.dtype):
+        return "number"
+    return "datetime" if pd.api.types.is_datetime64_any_dtype(series.dtype) else "string"
+
+
+def _type_of(
+    series: pd.Series[Any], roles: tuple[str, ...], settings: Settings, notes: list[str]
+) -> Column:
+    """Return a column with the type, and a datetime's format."""
+    name = str(series.name)
+    kind = _plain_type(series)
+    if series.dtype == object:
+        found = pd.api.types.infer_dtype(series, skipna=True)
+        dated = ("datetime", "date", "datetime64")
+        kind = "boolean" if found == "boolean" else "datetime" if found in dated else "string"
+    if "target" in roles:
+        return _type_of_target(series, kind, settings)
+    if kind != "string" or name in settings.data.text:
+        return Column(name, kind if name not in settings.data.text else "string", True)
+    return _type_of_words(series, roles, settings, notes)
+
+
+def _type_of_words(
+    series: pd.Series[Any], roles: tuple[str, ...], settings: Settings, notes: list[str]
+) -> Column:
+    """Tell numbers, dates, categories and sentences written as text apart."""
+    name = str(series.name)
+    counts = series.value_counts(sort=False)
+    words = pd.Series([spell(value) for value in counts.index], dtype="str")
+    if _meant_as_numbers(words, counts):
+        return Column(name, "number", True)
+    written = _date_formats(words, counts)
+    if len(written) == 1:
+        return Column(name, "datetime", True, format=written[0])
+    if len(written) > 1:
+        ways = " or ".join(form or "ISO 8601" for form in written)
+        notes.append(
+            f"{name} may be dates written as {ways}, so it is taken as text; to settle it, set "
+            "its type to datetime and its format in data/schema.yaml"
+        )
+    if {"id", "group", "time"} & set(roles):
+        return Column(name, "string", True)
+    total = int(counts.sum())
+    few = len(counts) <= settings.features.max_categories
+    if few and (len(counts) <= total / 2 or len(counts) <= 2):
+        return Column(name, "category", True)
+    sampled = words.iloc[:: max(len(words) // SAMPLED, 1)]
+    spaces = float(sampled.str.count(r"\S+").mean())
+    sentences = spaces >= TEXT_WORDS and len(counts) > total / 10
+    return Column(name, "text" if sentences else "string", True)
+
+
+def _meant_as_numbers(words: pd.Series[Any], counts: pd.Series[Any]) -> bool:
+    """Tell whether a column of text holds numbers but for some slips.
+
+    Only where there are slips: all numbers in text come from a source that chose text.
+    """
+    sampled = words.iloc[:: max(len(words) // SAMPLED, 1)]
+    if len(words) > SAMPLED and pd.to_numeric(sampled, errors="coerce").notna().mean() < 0.5:
+        return False
+    is_number = pd.to_numeric(words, errors="coerce").notna().to_numpy()
+    if words[is_number].str.match(r"0\d").any():
+        return False
+    return _has_slips(is_number, counts)
+
+
+def _has_slips(fits: Any, counts: pd.Series[Any]) -> bool:
+    """Tell whether nearly all, but not all, rows fit."""
+    share = float(counts[fits].sum() / counts.sum())
+    others = int((~fits).sum())
+    # Of two spellings, one is not "nearly all", whatever its count.
+    enough = int(fits.sum()) > FEW_SPELLINGS
+    likely = share >= LIKELY and others <= FEW_SPELLINGS
+    return enough and others > 0 and (share >= MEANT or likely)
+
+
+def _date_formats(words: pd.Series[Any], counts: pd.Series[Any]) -> list[str | None]:
+    """Return the formats by which the text reads as dates: none, one, or two that differ.
+
+    None in the list stands for ISO 8601. Where nearly all rows fit a format, it is returned too:
+    casting then names the row that does not.
+    """
+    sampled = words.iloc[:: max(len(words) // SAMPLED, 1)]
+    if sampled.str.fullmatch(DATE_SHAPE).mean() < LIKELY:
+        return []
+    formats: list[str | None] = [None, *(day + time for day in DATES for time in TIMES)]
+    likely = [form for form in formats if parse_dates(sampled, form).notna().mean() >= 0.5]
+    fitting: list[tuple[str | None, pd.Series[Any]]] = []
+    nearly: list[tuple[float, str | None]] = []
+    for form in likely:
+        parsed = parse_dates(words, form)
+        fits = parsed.notna().to_numpy()
+        if fits.all():
+            fitting.append((form, parsed))
+        elif _has_slips(fits, counts):
+            nearly.append((float(counts[fits].sum()), form))
+    if fitting:
+        different = [form for form, parsed in fitting[1:] if not parsed.equals(fitting[0][1])]
+        return [fitting[0][0], *different]
+    return [max(nearly, key=lambda pair: pair[0])[1]] if nearly else []
+
+
+def parse_dates(words: pd.Series[Any], form: str | None) -> pd.Series[Any]:
+    """Read dates by a format (None: ISO 8601); what does not fit becomes missing."""
+    return pd.to_datetime(words, format=form or "ISO8601", errors="coerce", utc=True)
+
+
+def _type_of_target(series: pd.Series[Any], kind: str, settings: Settings) -> Column:
+    """Return the target's type: a category for classes, a number for regression."""
+    name = str(series.name)
+    if settings.model.task == "regression":
+        if kind not in ("integer", "number"):
+            numeric = pd.to_numeric(series.astype("object"), errors="coerce")
+            if numeric.notna().sum() < 0.5 * series.notna().sum():
+                raise UserError(
+                    f"[data] target = {name} holds {kind} values, such as {_example(series)}, but "
+                    "regression predicts numbers; set [model] task = classification."
+                )
+            kind = "number"
+        return Column(name, kind, True)
+    distinct = int(series.nunique())
+    fractions = kind == "number" and bool((series.dropna() % 1 != 0).any())
+    most = MOST_CLASSES_OF_FRACTIONS if fractions else MOST_CLASSES_OF_INTEGERS
+    if kind == "datetime":
+        raise UserError(f"[data] target = {name} holds dates, which are no classes; name another.")
+    if kind in ("integer", "number") and distinct > most:
+        raise UserError(
+            f"[data] target = {name} holds {distinct:,} different numbers, which are no classes; "
+            "set [model] task = regression, or name another target."
+        )
+    if distinct > MOST_CLASSES or (distinct > 20 and distinct > len(series) / 2):
+        raise UserError(
+            f"[data] target = {name} holds {distinct:,} different values in {len(series):,} rows, "
+            "too many for classes; name another target."
+        )
+    return Column(name, "category", True)
+
+
+def require_target(schema: Schema) -> Column:
+    """Return the column to predict.
+
+    Raises:
+        UserError: If conf.cfg names none.
+    """
+    if schema.target is None:
+        raise UserError(
+            f"[data] target is not set; name the column to predict, one of: "
+            f"{', '.join(schema.names[:20])}{' ...' if len(schema.names) > 20 else ''}."
+        )
+    return schema.target
+
+
+def check_target(frame: pd.DataFrame, schema: Schema, settings: Settings) -> None:
+    """Check that there is something to learn.
+
+    Raises:
+        UserError: If the target is not named, of the wrong type, constant, or missing in a row.
+    """
+    target = require_target(schema)
+    classes = settings.model.task == "classification"
+    if classes != (target.type in WORDS):
+        needed = "category" if classes else "number"
+        raise UserError(
+            f"[data] target = {target.name} is of type {target.type} in data/schema.yaml, but "
+            f"{settings.model.task} needs {needed}; change one, or infer anew: `ingest --infer`."
+        )
+    series = frame[target.name]
+    missing = series.isna().to_numpy()
+    if missing.any():
+        raise UserError(
+            f"[data] target = {target.name} is missing in {int(missing.sum()):,} of "
+            f"{len(series):,} rows, first in row {int(missing.argmax()) + 1:,}; fill them, or "
+            "leave those rows out of the source."
+        )
+    if series.nunique() < 2:
+        raise UserError(
+            f"[data] target = {target.name} is '{spell(series.iloc[0])}' in all "
+            f"{len(series):,} rows, so there is nothing to learn."
+        )

@@ -1,0 +1,353 @@
+"""Stage: bring the source in, keep its original untouched, and type it by the schema."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..config import redact
+from ..errors import UserError
+from ..files import file_sha256, fingerprint, write_atomic
+from ..project import Project, Report, write_report
+from .formats import read_table, write_parquet
+from .infer import check_target, conditions, infer_schema
+from .keys import ROW, content_keys, row_keys, table_fingerprint
+from .schema import (
+    INFER_ANEW,
+    Schema,
+    SchemaFile,
+    cast_table,
+    check_table,
+    columns_fingerprint,
+    read_schema_file,
+    refuse,
+    save_schema,
+    with_roles,
+)
+from .sources import fetch, local_file, locate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..config import Settings
+
+LEAST_ROWS = 3
+FETCHED = ".fetched"
+
+
+@dataclass(frozen=True)
+class Original:
+    """The untouched source.
+
+    Attributes:
+        path: The file to read.
+        name: What it is called in errors: as people know it.
+        sha256: Of its bytes.
+        size: In bytes.
+        modified: When it was changed last, in nanoseconds.
+        keep: Where a copy belongs; None where the file is only referred to, or is there already.
+    """
+
+    path: Path
+    name: str
+    sha256: str
+    size: int
+    modified: int
+    keep: Path | None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The schema to type the table by.
+
+    Attributes:
+        file: The schema, and what it was inferred from.
+        anew: Whether it was inferred just now.
+    """
+
+    file: SchemaFile
+    anew: bool
+
+
+def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
+    """Read the source into `data/typed.parquet`, typed and checked by `data/schema.yaml`.
+
+    Args:
+        project: Where to write.
+        settings: `[data]`, the task, and the most values of a category.
+        infer: Whether to infer the schema anew even if somebody edited it.
+
+    Raises:
+        UserError: If the source cannot be read, or does not fit the schema. Nothing of what an
+            earlier ingest wrote is changed then.
+    """
+    try:
+        original = _find_original(project, settings)
+        known = read_schema_file(project)
+        kept = None if known and (infer or _is_outdated(known, settings)) else known
+        frame = _read(original, settings, kept)
+        chosen = _choose_schema(frame, kept, settings, original)
+        typed = _typed(frame, chosen.file.schema, original)
+        del frame
+        check_target(typed, chosen.file.schema, settings)
+        _refuse_missing_ids(typed, chosen.file.schema)
+        # From here on, nothing is refused any more.
+        return _commit(project, settings, original, known, chosen, typed)
+    finally:
+        shutil.rmtree(project.original / FETCHED, ignore_errors=True)
+
+
+def _read(original: Original, settings: Settings, known: SchemaFile | None) -> pd.DataFrame:
+    """Read the original; what a known schema holds as text is read as text."""
+    frame = read_table(original.path, settings.data, known.schema if known else None)
+    if (original.size, original.modified) != _stat(original.path):
+        raise UserError(f"{original.name} changed while it was read; try again when it is whole.")
+    if len(frame) < LEAST_ROWS:
+        raise UserError(
+            f"{original.name} has {len(frame)} row{'s' if len(frame) > 1 else ''}; train, valid "
+            f"and test need at least {LEAST_ROWS}, and a model many more."
+        )
+    return frame
+
+
+def _commit(
+    project: Project,
+    settings: Settings,
+    original: Original,
+    known: SchemaFile | None,
+    chosen: Chosen,
+    typed: pd.DataFrame,
+) -> Report:
+    """Write the original, the schema and the typed table; the report, last, makes them count."""
+    schema = chosen.file.schema
+    keys = row_keys(typed, schema)
+    content = table_fingerprint(content_keys(typed, schema.names) if schema.ids else keys)
+    data = fingerprint(content, columns_fingerprint(schema), _roles(schema))
+    described = _schema_facts(typed, chosen)
+    typed.insert(0, ROW, keys)
+    path = _keep_original(original)
+    if known and chosen.anew and columns_fingerprint(known.schema) != chosen.file.inferred:
+        _keep_old_schema(project)
+    with write_atomic(project.typed) as temporary:
+        write_parquet(typed, temporary)
+    save_schema(project, chosen.file)
+    files = [project.typed, project.schema_file]
+    if path.is_relative_to(project.root) and FETCHED not in path.parts:
+        files.append(path)
+    where = project.relative(path) if path.is_relative_to(project.root) else str(path)
+    facts = {
+        **_facts(typed, chosen, settings),
+        "content": content,
+        "original": {
+            "path": redact(settings.data.source) if FETCHED in path.parts else where,
+            "mode": settings.data.original,
+            "sha256": original.sha256,
+            "bytes": original.size,
+        },
+        "files": project.sizes(*files),
+    }
+    write_report(project, settings, "ingest", described, name="schema", data=data)
+    return write_report(project, settings, "ingest", facts, data=data)
+
+
+def source_state(project: Project, settings: Settings) -> str:
+    """Return what a new ingest would follow from besides settings and code.
+
+    That is the SHA-256 of a local file, else the source and its query, without credentials; and the
+    schema, which a person may have edited.
+    """
+    data = settings.data
+    scheme, location = locate(data.source, project.root)
+    if scheme == "file" and Path(location).is_file():
+        state = _sha256(Path(location))
+    else:
+        state = fingerprint(redact(data.source), redact(location), data.query)
+    schema = file_sha256(project.schema_file) if project.schema_file.exists() else ""
+    return fingerprint(state, schema)
+
+
+def _sha256(path: Path) -> str:
+    """Return a file's SHA-256, computed once per process as long as the file stays the same."""
+    return _sha256_of(path, *_stat(path))
+
+
+@lru_cache(maxsize=64)
+def _sha256_of(path: Path, size: int, modified: int) -> str:
+    """Return a file's SHA-256; size and time are there to tell versions apart."""
+    return file_sha256(path)
+
+
+def _stat(path: Path) -> tuple[int, int]:
+    """Return what shows that a file was changed while in use."""
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+# ---------------------------------------------------------------------------------- the original
+
+
+def _find_original(project: Project, settings: Settings) -> Original:
+    """Find a local file, or fetch what is elsewhere into a folder of its own."""
+    data = settings.data
+    scheme, location = locate(data.source, project.root)
+    if scheme == "file":
+        path = local_file(location)
+        there = path.parent.resolve() == project.original.resolve()
+        name = project.relative(path) if path.is_relative_to(project.root) else str(path)
+    else:
+        folder = project.original / FETCHED
+        shutil.rmtree(folder, ignore_errors=True)
+        path = fetch(data.source, project.root, folder, data)
+        there, name = False, redact(data.source)
+    size, modified = _stat(path)
+    sha256 = _sha256(path)
+    keep = None
+    if data.original == "copy" and not there:
+        keep = _place(project.original, path.name, sha256)
+    return Original(path, name, sha256, size, modified, keep)
+
+
+def _keep_original(original: Original) -> Path:
+    """Put the original where it belongs, unless it is there, and return where it is."""
+    target = original.keep
+    if target is None:
+        return original.path
+    if not target.exists():
+        with write_atomic(target) as temporary:
+            if FETCHED in original.path.parts:
+                original.path.replace(temporary)
+            else:
+                shutil.copyfile(original.path, temporary)
+            if temporary.stat().st_size != original.size:
+                raise UserError(f"{original.name} changed while it was copied; try again.")
+    return target
+
+
+def _place(folder: Path, name: str, sha256: str) -> Path:
+    """Return where content belongs: its own name, or name-<sha8> beside other content."""
+    path = folder / name
+    if not path.exists() or _sha256(path) == sha256:
+        return path
+    stem, dot, suffixes = name.partition(".")
+    beside = folder / f"{stem}-{sha256[:8]}{dot}{suffixes}"
+    if beside.exists() and _sha256(beside) != sha256:
+        raise UserError(f"{beside} was changed since it was brought in; take it away first.")
+    return beside
+
+
+def verify_original(project: Project, settings: Settings, report: Report) -> None:
+    """Check that an original that is only referred to is still the one that was ingested.
+
+    Raises:
+        UserError: If its content changed.
+    """
+    original = report.facts["original"]
+    path = project.root / original["path"]
+    if original["mode"] == "reference" and path.is_file() and _sha256(path) != original["sha256"]:
+        raise UserError(f"{original['path']} changed since it was ingested; run `ingest` again.")
+
+
+# ------------------------------------------------------------------------------------ the schema
+
+
+def _is_outdated(known: SchemaFile, settings: Settings) -> bool:
+    """Tell whether an unedited schema belongs to another source or to other settings."""
+    other_source = known.schema.source != redact(settings.data.source)
+    return (other_source or known.conditions != conditions(settings)) and not known.edited
+
+
+def _choose_schema(
+    frame: pd.DataFrame, known: SchemaFile | None, settings: Settings, original: Original
+) -> Chosen:
+    """Return the schema that is known, with the roles of conf.cfg, or infer it."""
+    if known is not None:
+        schema = _updated_roles(known.schema, settings, list(frame.columns))
+        return Chosen(replace(known, schema=schema), anew=False)
+    try:
+        inference = infer_schema(frame, settings)
+    except UserError as error:
+        raise UserError(f"{original.name}: {error}") from None
+    schema = inference.schema
+    notes = tuple(" ".join(note.split()) for note in inference.notes)
+    marks = columns_fingerprint(schema), conditions(settings)
+    return Chosen(SchemaFile(schema, *marks, notes), anew=True)
+
+
+def _updated_roles(schema: Schema, settings: Settings, names: list[str]) -> Schema:
+    """Return a schema that is kept, with the source and roles that conf.cfg gives now.
+
+    A role may name a column that the schema lacks but the table has: that is listed with the rest.
+    """
+    roles = with_roles(schema, settings.data, [*names, *schema.names])
+    return replace(roles, source=redact(settings.data.source))
+
+
+def _typed(frame: pd.DataFrame, schema: Schema, original: Original) -> pd.DataFrame:
+    """Cast and check a table, and list everything that stands against the schema."""
+    typed, violations = cast_table(frame, schema)
+    failed = {violation.column for violation in violations}
+    fine = typed[[name for name in typed.columns if name not in failed]]
+    refuse([*violations, *check_table(fine, schema)], original.name, INFER_ANEW)
+    return typed
+
+
+def _keep_old_schema(project: Project) -> None:
+    """Keep the schema that is about to be replaced beside it."""
+    path = project.schema_file
+    with write_atomic(path.with_name("schema.old.yaml")) as temporary:
+        shutil.copyfile(path, temporary)
+
+
+def _refuse_missing_ids(frame: pd.DataFrame, schema: Schema) -> None:
+    """Refuse rows that their id does not name."""
+    for column in schema.ids:
+        missing = frame[column.name].isna().to_numpy()
+        if missing.any():
+            raise UserError(
+                f"[data] id = {column.name} is missing in {int(missing.sum()):,} rows, first in "
+                f"row {int(missing.argmax()) + 1:,}; fill them, or name other columns as id."
+            )
+
+
+def _roles(schema: Schema) -> list[Any]:
+    """Return the roles, apart from those that change nothing in the data."""
+    return [[column.name, [role for role in column.roles if role != "sensitive"]]
+            for column in schema.columns]  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------- the facts
+
+
+def _facts(typed: pd.DataFrame, chosen: Chosen, settings: Settings) -> dict[str, Any]:
+    """Return what reports/ingest.json says of the table."""
+    rows, columns = len(typed), len(chosen.file.schema.columns)
+    source = redact(settings.data.source)
+    notes = f"; notes in data/schema.yaml: {len(chosen.file.notes)}" if chosen.file.notes else ""
+    return {
+        "summary": f"{rows:,} rows, {columns} columns from {source}{notes}",
+        "source": source,
+        "query": settings.data.query,
+        "rows": rows,
+        "columns": columns,
+        "repeated_keys": int(rows - typed[ROW].nunique()),
+    }
+
+
+def _schema_facts(typed: pd.DataFrame, chosen: Chosen) -> dict[str, Any]:
+    """Return what reports/schema.json holds: each column's type, roles and missing share."""
+
+    def missing(name: str) -> float | None:
+        return round(float(typed[name].isna().mean()), 6) if name in typed else None
+
+    return {
+        "inferred": chosen.anew,
+        "edited": chosen.file.edited,
+        "notes": list(chosen.file.notes),
+        "columns": [
+            {**column.to_dict(), "missing": missing(column.name)}
+            for column in chosen.file.schema.columns
+        ],
+    }

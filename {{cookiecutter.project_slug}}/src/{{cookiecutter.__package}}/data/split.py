@@ -1,0 +1,396 @@
+"""Which split a row belongs to, and reading the splits.
+
+A row's place follows from its key alone: the key is mixed with the seed into one of 65,536 buckets,
+and thresholds on buckets part train, valid and test. The thresholds are fitted once, so that the
+shares come out right, and then kept in the manifest: when the data grows, no earlier row moves.
+Everything is written over narwhals, so that each data engine gives the same rows.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import narwhals as nw
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import Settings
+from ..errors import UserError
+from ..files import read_json
+from ..project import SPLITS, Project
+from .keys import ROW
+from .schema import Schema, spell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Frame = TypeVar("Frame", nw.DataFrame[Any], nw.LazyFrame[Any])
+Thresholds = dict[str, list[Any]]
+
+PRIME = 2**31 - 1
+BUCKETS = 2**16
+BUCKET_WIDTH = 2**15
+ROUNDS = 2
+SPLIT = "_split"
+BUCKET = "_bucket"
+ALL = "all"
+# A class (or a table) needs one row for each split.
+FEWEST = len(SPLITS)
+MANIFEST_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How rows are assigned.
+
+    Attributes:
+        name: random, stratified, group or time.
+        column: The target, group or time that the rule looks at; None for random.
+        seed: Of the mixing; the time rule has no use for it.
+        fractions: Shares of train, valid and test.
+        reason: Why this rule.
+        apart: The group whose rows the time rule has to keep apart as well.
+    """
+
+    name: str
+    column: str | None
+    seed: int
+    fractions: tuple[float, float, float]
+    reason: str
+    apart: str | None = None
+
+    def conditions(self) -> dict[str, Any]:
+        """Return what thresholds depend on: while it stays, they are kept."""
+        return {
+            "rule": self.name,
+            "column": self.column,
+            "seed": self.seed,
+            "fractions": list(self.fractions),
+        }
+
+
+def choose_rule(schema: Schema, settings: Settings) -> Rule:
+    """Return the rule that conf.cfg names, or that follows from the roles: time, group, classes.
+
+    Raises:
+        UserError: If the rule lacks its column, or would part rows of one group.
+    """
+    asked = settings.split.rule
+    time, group, target = schema.time, schema.group, schema.target
+    classes = settings.model.task == "classification"
+    if asked != "auto":
+        name, reason = asked, f"[split] rule = {asked}"
+    elif time:
+        name, reason = "time", f"[data] time = {time.name}: a model is used on what comes later"
+    elif group:
+        name, reason = "group", f"[data] group = {group.name}: its rows resemble each other"
+    elif classes:
+        name, reason = "stratified", "classes: each split gets the same share of each"
+    else:
+        name, reason = "random", "numbers to predict, and neither a time nor a group is named"
+    columns = {"time": time, "group": group, "stratified": target if classes else None}
+    column = columns.get(name)
+    if name in ("time", "group") and column is None:
+        raise UserError(f"[split] rule = {name} needs [data] {name} to name a column.")
+    if name == "stratified" and column is None:
+        raise UserError("[split] rule = stratified needs classes; for numbers choose random.")
+    if group and name in ("random", "stratified"):
+        raise UserError(
+            f"[split] rule = {name} would put rows of one {group.name} into several splits, but "
+            f"[data] group = {group.name} keeps them together; set rule = group, or empty group."
+        )
+    split = settings.split
+    return Rule(
+        name,
+        column.name if column else None,
+        split.seed,
+        (split.train, split.valid, split.test),
+        reason,
+        group.name if group and name == "time" else None,
+    )
+
+
+# ------------------------------------------------------------------------------------- thresholds
+
+
+def fit_thresholds(frame: Frame, rule: Rule, kept: Thresholds | None = None) -> Thresholds:
+    """Return the two thresholds of each stratum, those kept from an earlier split among them.
+
+    Args:
+        frame: The rows with their keys (`_row`).
+        rule: How they are assigned.
+        kept: The thresholds of an earlier split under the same conditions.
+
+    Returns:
+        Buckets (or times, for the time rule) from which valid and test begin: `{"all": [a, b]}`, or
+        one pair per class for the stratified rule.
+
+    Raises:
+        UserError: If there are too few rows, groups, times or classes for three splits.
+    """
+    if kept is not None and rule.name != "stratified":
+        return kept
+    if rule.name == "time":
+        return {ALL: _time_thresholds(frame, rule)}
+    strata: list[str] = [str(rule.column)] if rule.name == "stratified" else []
+    counts = _count_rows(with_bucket(frame, rule), [*strata, BUCKET])
+    if not strata:
+        pair = _bucket_thresholds(counts[BUCKET].to_numpy(), counts["_rows"].to_numpy(), rule)
+        if pair is None:
+            what = f"different values of {rule.column}" if rule.column else "different rows"
+            raise UserError(
+                f"The {rule.name} split needs at least {FEWEST} {what}, and keys that fall into "
+                "as many buckets; there are too few."
+            )
+        return {ALL: pair}
+    fitted = dict(kept or {})
+    for value, own in counts.groupby(rule.column, sort=True):
+        if spell(value) not in fitted:
+            pair = _bucket_thresholds(own[BUCKET].to_numpy(), own["_rows"].to_numpy(), rule)
+            # Too rare to be judged, but what there is can be learnt.
+            fitted[spell(value)] = pair or [BUCKETS, BUCKETS]
+    if sum(pair != [BUCKETS, BUCKETS] for pair in fitted.values()) < 2:
+        rarest = min(counts.groupby(rule.column)["_rows"].sum().items(), key=lambda item: item[1])
+        raise UserError(
+            f"[data] target = {rule.column}: the class '{rarest[0]}' has {rarest[1]} different "
+            f"rows; each of two classes needs at least {FEWEST}, one for train, valid and test."
+        )
+    return fitted
+
+
+def rare_strata(thresholds: Thresholds) -> list[str]:
+    """Return the classes that are too rare to be in valid and test."""
+    return [name for name, pair in thresholds.items() if pair == [BUCKETS, BUCKETS]]
+
+
+def _bucket_thresholds(
+    buckets: NDArray[np.int64], rows: NDArray[np.int64], rule: Rule
+) -> list[int] | None:
+    """Part the filled buckets so that the shares are closest, and no split is empty.
+
+    Returns:
+        The first buckets of valid and of test; None where fewer than three buckets are filled.
+    """
+    order = np.argsort(buckets)
+    buckets, total = buckets[order], np.cumsum(rows[order])
+    if len(buckets) < FEWEST:
+        return None
+    train, valid, _ = rule.fractions
+    first = _nearest(total, train * total[-1], 1, len(buckets) - 2)
+    second = _nearest(total, (train + valid) * total[-1], first + 1, len(buckets) - 1)
+    # Anywhere between two filled buckets parts them alike; rows to come are parted best close to
+    # the nominal share.
+    pair = []
+    for at, share in ((first, train), (second, train + valid)):
+        nominal = round(share * BUCKETS)
+        pair.append(int(np.clip(nominal, buckets[at - 1] + 1, buckets[at])))
+    return pair
+
+
+def _nearest(total: NDArray[np.int64], wanted: float, least: int, most: int) -> int:
+    """Return how many buckets, least to most, hold closest to the wanted number of rows."""
+    counts = np.abs(total[least - 1 : most] - wanted)
+    return least + int(counts.argmin())
+
+
+def _time_thresholds(frame: Frame, rule: Rule) -> list[Any]:
+    """Return the times from which valid and test begin; rows of one time stay together."""
+    column = str(rule.column)
+    counts = _count_rows(frame, [column]).sort_values(column)
+    times, total = counts[column], np.cumsum(counts["_rows"].to_numpy())
+    if len(times) < FEWEST:
+        raise UserError(
+            f"[data] time = {column} has {len(times)} different values; the time rule needs at "
+            f"least {FEWEST}, one for train, valid and test."
+        )
+    train, valid, _ = rule.fractions
+    first = _nearest(total, train * total[-1], 1, len(times) - 2)
+    second = _nearest(total, (train + valid) * total[-1], first + 1, len(times) - 1)
+    return [_plain_time(times.iloc[first]), _plain_time(times.iloc[second])]
+
+
+def _plain_time(value: Any) -> Any:
+    """Write a time so that JSON takes it: ISO 8601 to the microsecond, or the number."""
+    if hasattr(value, "isoformat"):
+        return value.isoformat(timespec="microseconds")
+    return value.item() if hasattr(value, "item") else value
+
+
+# ------------------------------------------------------------------------------------- assignment
+
+
+def assign(frame: Frame, rule: Rule, thresholds: Thresholds) -> Frame:
+    """Add the column `_split`: 0 for train, 1 for valid, 2 for test (Int64).
+
+    Under the time rule with a group, rows of a group that reaches into a later split are taken out
+    of the earlier ones.
+
+    Args:
+        frame: The rows with their keys (`_row`); any order, any engine.
+        rule: How they are assigned.
+        thresholds: Of `fit_thresholds`.
+    """
+    if rule.name == "time":
+        column = nw.col(str(rule.column))
+        begins = [_as_literal(value) for value in thresholds[ALL]]
+        later = [(column >= nw.lit(value)).cast(nw.Int64) for value in begins]
+        assigned = frame.with_columns((later[0] + later[1]).alias(SPLIT))
+        return _purge(assigned, rule.apart) if rule.apart else assigned
+    mixed = with_bucket(frame, rule)
+    if rule.name == "stratified":
+        starts = [_thresholds_of(str(rule.column), thresholds, at) for at in (0, 1)]
+    else:
+        starts = [nw.lit(value) for value in thresholds[ALL]]
+    later = [(nw.col(BUCKET) >= start).cast(nw.Int64) for start in starts]
+    return mixed.with_columns((later[0] + later[1]).alias(SPLIT)).drop(BUCKET)
+
+
+def _thresholds_of(column: str, thresholds: Thresholds, at: int) -> nw.Expr:
+    """Return each row's threshold by its class."""
+    table = {name: int(pair[at]) for name, pair in thresholds.items()}
+    return nw.col(column).replace_strict(table, default=BUCKETS, return_dtype=nw.Int64)
+
+
+def _as_literal(value: Any) -> Any:
+    """Read a time that `_plain_time` wrote."""
+    return dt.datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def with_bucket(frame: Frame, rule: Rule) -> Frame:
+    """Add the column `_bucket`, 0 .. 65535, of a row's key or, for the group rule, of its group."""
+    if BUCKET in frame.columns or rule.name == "time":
+        return frame
+    mixed = _with_mixed_key(frame, rule.seed)
+    own = mixed.with_columns((nw.col(BUCKET) // BUCKET_WIDTH).cast(nw.Int64).alias(BUCKET))
+    if rule.name != "group":
+        return own
+    group = str(rule.column)
+    values = _to_pandas(frame.select(group).unique())[group].dropna().tolist()
+    table = {value: _group_bucket(value, rule.seed) for value in values}
+    if not table:
+        return own
+    # A row without a group is a group of its own.
+    shared = nw.col(group).replace_strict(table, default=-1, return_dtype=nw.Int64)
+    return own.with_columns(
+        nw.when(nw.col(group).is_null()).then(nw.col(BUCKET)).otherwise(shared).alias(BUCKET)
+    )
+
+
+def _group_bucket(value: Any, seed: int) -> int:
+    """Return the bucket of a group, by a keyed hash of its name."""
+    digest = hashlib.blake2b(spell(value).encode(), digest_size=8, key=str(seed).encode()).digest()
+    return int.from_bytes(digest, "big") % BUCKETS
+
+
+def _with_mixed_key(frame: Frame, seed: int) -> Frame:
+    """Add the column `_bucket` with the key, mixed by the seed, in 0 .. 2**31 - 2.
+
+    Two rounds of a seeded affine step and a fifth power, all modulo the prime 2**31 - 1. Both steps
+    are bijections (5 and the prime less one share no factor), so no two residues fall together;
+    every product stays below 2**62. Step by step, since an expression is evaluated once per use.
+    """
+    key = nw.col(BUCKET)
+    mixed = frame.with_columns((nw.col(ROW) % PRIME).cast(nw.Int64).alias(BUCKET))
+    for factor, shift in _affine_steps(seed):
+        mixed = mixed.with_columns(((key * factor + shift) % PRIME).alias(BUCKET))
+        mixed = mixed.with_columns((key * key % PRIME).alias("_power"))
+        mixed = mixed.with_columns((nw.col("_power") * nw.col("_power") % PRIME).alias("_power"))
+        mixed = mixed.with_columns((nw.col("_power") * key % PRIME).alias(BUCKET)).drop("_power")
+    return mixed
+
+
+def _affine_steps(seed: int) -> list[tuple[int, int]]:
+    """Return a factor (not 0) and a shift per round, from the seed."""
+    steps = []
+    for number in range(ROUNDS):
+        digest = hashlib.blake2b(f"{seed}:{number}".encode(), digest_size=16).digest()
+        factor = 1 + int.from_bytes(digest[:8], "big") % (PRIME - 1)
+        steps.append((factor, int.from_bytes(digest[8:], "big") % PRIME))
+    return steps
+
+
+def _purge(frame: Frame, group: str) -> Frame:
+    """Keep of each group only the rows of the latest split that it reaches."""
+    latest = _to_pandas(frame.group_by(group).agg(nw.col(SPLIT).max().alias("_latest")))
+    latest = latest.dropna(subset=[group])
+    table = dict(zip(latest[group].tolist(), latest["_latest"].astype(int).tolist(), strict=True))
+    if not table:
+        return frame
+    last = nw.col(group).replace_strict(table, default=-1, return_dtype=nw.Int64)
+    return frame.filter(nw.col(group).is_null() | (nw.col(SPLIT) == last))
+
+
+def _count_rows(frame: Frame, columns: Sequence[str]) -> pd.DataFrame:
+    """Count rows by the values of some columns: those columns, and `_rows`."""
+    counts = _to_pandas(frame.group_by(*columns).agg(nw.len().alias("_rows")))
+    # Not every engine counts in signed numbers, with which arithmetic is safe.
+    return counts.astype({"_rows": "int64"})
+
+
+def _to_pandas(frame: nw.DataFrame[Any] | nw.LazyFrame[Any]) -> pd.DataFrame:
+    """Bring a small table, such as one of counts, into memory."""
+    eager = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
+    return eager.to_pandas()
+
+
+# ---------------------------------------------------------------------------- reading the splits
+
+
+def load_manifest(project: Project) -> dict[str, Any]:
+    """Return data/manifest.json: source, fingerprints, counts, rule, seed and files.
+
+    Raises:
+        UserError: If there is no split yet, or its manifest is broken.
+    """
+    if not project.manifest_file.exists():
+        raise UserError("There is no data/manifest.json; run `preprocess` first.")
+    manifest = read_json(project.manifest_file)
+    if not isinstance(manifest, dict) or manifest.get("version") != MANIFEST_VERSION:
+        raise UserError(
+            f"data/manifest.json is not of version {MANIFEST_VERSION}; run `preprocess` again."
+        )
+    return manifest
+
+
+def load_split(project: Project, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return one split as the manifest lists it.
+
+    Args:
+        project: Whose data it is.
+        name: train, valid or test.
+        columns: The columns to read; default: all.
+
+    Raises:
+        UserError: If the split is not there, or a file of it is not the one that was written.
+    """
+    import pandas as pd
+    import pyarrow.parquet as pq
+
+    from .formats import arrow_to_pandas
+
+    if name not in SPLITS:
+        raise UserError(f"The split is '{name}', but has to be one of {', '.join(SPLITS)}.")
+    frames = []
+    for part in load_manifest(project)["parts"][name]:
+        path = project.root / part["file"]
+        if not path.is_file() or path.stat().st_size != part["bytes"]:
+            raise UserError(f"{part['file']} is missing or not whole; run `preprocess` again.")
+        table = pq.ParquetFile(path).read(columns=None if columns is None else list(columns))
+        frames.append(arrow_to_pandas(table, part["file"]))
+    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+
+
+def kept_thresholds(
+    manifest: Mapping[str, Any] | None, rule: Rule, source: str, ids: Sequence[str]
+) -> Thresholds | None:
+    """Return the thresholds of the last split where they still apply, else None."""
+    if manifest is None or manifest["source"] != source:
+        return None
+    split = manifest["split"]
+    same = all(split.get(key) == value for key, value in rule.conditions().items())
+    thresholds: Thresholds = split["thresholds"]
+    return thresholds if same and split.get("ids") == list(ids) else None
