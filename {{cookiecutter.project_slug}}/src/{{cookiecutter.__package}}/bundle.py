@@ -1,0 +1,333 @@
+"""The packaged model: what a bundle holds, how it is verified and loaded, how it predicts.
+
+A bundle is a folder of models/: the fitted pipeline, `bundle.json` with all that is needed to use
+it, reference.json and card.md. `bundle.json` is written last, so a folder without it is no bundle.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import UserError
+from .files import file_sha256, read_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from .data.schema import Schema
+    from .project import Project
+
+BUNDLE_VERSION = 1
+BUNDLE_FILE = "bundle.json"
+REFERENCE_FILE = "reference.json"
+CARD_FILE = "card.md"
+ONNX_FILE = "model.onnx"
+# Probabilities are kept this far from 0 and 1 before their logarithm is taken.
+SMALLEST = 1e-7
+LENIENT = "correct the data, or let it pass with [predict] strict = no"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a bundle says about some rows.
+
+    Attributes:
+        labels: Predicted classes, as in the training data; (rows,). None for a regression.
+        probabilities: Calibrated; (rows, classes), columns in the order of `Bundle.classes`.
+        values: Predicted values in the target's unit; (rows,). None for a classification.
+    """
+
+    labels: NDArray[Any] | None = None
+    probabilities: NDArray[np.float64] | None = None
+    values: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified model, ready to predict.
+
+    Attributes:
+        folder: Where it was loaded from.
+        document: The content of its `bundle.json`.
+        model: The fitted pipeline, from prepared inputs to probabilities or values.
+    """
+
+    folder: Path
+    document: Mapping[str, Any]
+    model: Any
+
+    @property
+    def run_id(self) -> str:
+        """The bundle's name, 8 hexadecimal digits."""
+        return str(self.document["run_id"])
+
+    @property
+    def task(self) -> str:
+        """Classification or regression."""
+        return str(self.document["task"])
+
+    @property
+    def classes(self) -> list[Any]:
+        """The classes in the order of the probabilities; empty for a regression."""
+        return list(self.document["classes"])
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The columns of the data that the model was trained on."""
+        from .data.schema import Schema
+
+        return Schema.from_dict(self.document["schema"], f"{self.run_id}/{BUNDLE_FILE}")
+
+    @cached_property
+    def _read_schema(self) -> Schema:
+        """The columns that prediction reads: the features, and what names a row."""
+        names = {column.name for column in (*self.schema.features, *self.schema.ids)}
+        columns = tuple(column for column in self.schema.columns if column.name in names)
+        return replace(self.schema, columns=columns)
+
+    @cached_property
+    def _category_schema(self) -> Schema:
+        """The features whose values are a fixed list, and nothing else about them."""
+        columns = tuple(
+            replace(column, nullable=True, minimum=None, maximum=None)
+            for column in self.schema.features
+            if column.categories is not None
+        )
+        return replace(self.schema, columns=columns)
+
+    def columns_to_read(self, names: list[str]) -> list[str]:
+        """Return those of a table's columns that prediction reads, in the table's order."""
+        read = set(self._read_schema.names)
+        return [name for name in names if name in read]
+
+    def check_columns(self, names: list[str], where: str, *, strict: bool) -> None:
+        """Refuse a table by its columns' names alone.
+
+        Raises:
+            UserError: If a feature is missing, or (strict) a column was not there in training.
+        """
+        from .data.formats import require_columns
+        from .data.schema import Violation, refuse
+
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise UserError(f"{where} has the column '{twice}' twice; rename one of them.")
+        require_columns(names, [column.name for column in self.schema.features], where)
+        if strict:
+            known = set(self.schema.names)
+            new = [Violation(name, "was not there in training") for name in names if name not in known]
+            refuse(new, where, LENIENT)
+
+    def conform(
+        self,
+        frame: pd.DataFrame,
+        *,
+        strict: bool = True,
+        where: str = "The table",
+        first_row: int = 1,
+    ) -> pd.DataFrame:
+        """Return what prediction reads of the rows, with the schema's types.
+
+        Raises:
+            UserError: As in `predict`.
+        """
+        from .data.schema import cast_table, check_table, refuse
+
+        names = [str(name) for name in frame.columns]
+        self.check_columns(names, where, strict=strict)
+        read = self.columns_to_read(names)
+        chosen = frame if read == names else frame[read]
+        typed, violations = cast_table(chosen, self._read_schema, first_row, target=False)
+        refuse(violations, where, "correct the data")
+        if strict:
+            refuse(check_table(typed, self._category_schema, first_row), where, LENIENT)
+        return typed
+
+    def predict(
+        self,
+        frame: pd.DataFrame,
+        *,
+        strict: bool = True,
+        where: str = "The table",
+        first_row: int = 1,
+    ) -> pd.DataFrame:
+        """Score rows.
+
+        Args:
+            frame: Rows with the model's features; whether the target is there does not matter.
+            strict: Refuse columns and categories that training never saw; else such columns are
+                left out, and such categories count as unknown.
+            where: What the table is called in an error.
+            first_row: The number of its first row in an error.
+
+        Returns:
+            The id columns that `frame` has, `prediction`, and `probability_<class>` for classes or
+            `lower` and `upper` for numbers; a row per row of `frame`, under its index.
+
+        Raises:
+            UserError: With column, row and value, for what the model cannot take.
+        """
+        import pandas as pd
+
+        typed = self.conform(frame, strict=strict, where=where, first_row=first_row)
+        columns: dict[str, Any] = {
+            column.name: typed[column.name]
+            for column in self.schema.ids
+            if column.name in typed.columns
+        }
+        columns |= self.columns_of(finish(self.document, self.score(typed)))
+        return pd.DataFrame(columns, index=frame.index, copy=False)
+
+    def predict_arrays(self, frame: pd.DataFrame, *, strict: bool = False) -> Predictions:
+        """Score rows and return arrays; see `predict`."""
+        typed = self.conform(frame, strict=strict)
+        return finish(self.document, self.score(typed))
+
+    def score(self, typed: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the model's own output for conformed rows, before calibration.
+
+        That is probabilities (rows, classes) or values (rows,): what model.onnx gives too.
+        """
+        import numpy as np
+
+        from .features import prepare
+
+        if typed.empty:  # which scikit-learn refuses
+            return np.empty((0, len(self.classes)) if self.classes else 0)
+        return raw_scores(self.model, prepare(typed, self.schema))
+
+    def columns_of(self, predictions: Predictions) -> dict[str, Any]:
+        """Return predictions as the columns of a table, by the names that every output has."""
+        import numpy as np
+        import pandas as pd
+
+        if predictions.values is not None:
+            half = self.document["interval"]["half_width"]
+            half = np.nan if half is None else half
+            values = predictions.values
+            return {"prediction": values, "lower": values - half, "upper": values + half}
+        probabilities = predictions.probabilities
+        assert probabilities is not None
+        codes = label_codes(self.document, probabilities)
+        labels = pd.Series(self.classes).array.take(codes)
+        shares = {
+            f"probability_{name}": probabilities[:, at] for at, name in enumerate(self.classes)
+        }
+        return {"prediction": labels, **shares}
+
+
+def load_bundle(project: Project, run_id: str) -> Bundle:
+    """Load `models/<run_id>`.
+
+    Raises:
+        UserError: If there is no such bundle, it is not whole, or a file is not what it was.
+    """
+    from .models.persist import load_model
+    from .registry import extend_by_custom
+
+    document = read_bundle(project, run_id)
+    extend_by_custom()  # an estimator of custom.py brings the types that it trusts
+    folder = project.bundle_folder(run_id)
+    return Bundle(folder, document, load_model(folder))
+
+
+def read_bundle(project: Project, run_id: str) -> dict[str, Any]:
+    """Return the verified `bundle.json` of a run, without loading the model.
+
+    Raises:
+        UserError: If there is no such bundle, it is not whole, or a file is not what it was.
+    """
+    folder = project.bundle_folder(run_id)
+    if not re.fullmatch(r"[0-9a-f]{8}", run_id) or not folder.is_dir():
+        raise UserError(f"There is no model '{run_id}' in models/; `runs list` shows those there are.")
+    if not (folder / BUNDLE_FILE).is_file():
+        raise UserError(
+            f"models/{run_id} is not a whole bundle, since it has no {BUNDLE_FILE}; if it is the "
+            "last run's, run `postprocess`."
+        )
+    document = read_json(folder / BUNDLE_FILE)
+    version = document.get("version") if isinstance(document, dict) else None
+    if version != BUNDLE_VERSION or document.get("run_id") != run_id:
+        raise UserError(
+            f"models/{run_id}/{BUNDLE_FILE} is not of run {run_id} and version {BUNDLE_VERSION}; "
+            "train the model anew."
+        )
+    for name, sha256 in document["files"].items():
+        path = folder / Path(name).name
+        if not path.is_file() or file_sha256(path) != sha256:
+            state = "has changed" if path.is_file() else "is missing"
+            raise UserError(
+                f"models/{run_id}/{name} {state} since the bundle was made; bring the file back, or "
+                f"delete models/{run_id} and run `train` and `postprocess`."
+            )
+    return dict(document)
+
+
+def bundle_sha(project: Project, run_id: str) -> str:
+    """Return the SHA-256 of a bundle's `bundle.json`, which holds those of all its other files."""
+    return file_sha256(project.bundle_folder(run_id) / BUNDLE_FILE)
+
+
+def raw_scores(model: Any, inputs: pd.DataFrame) -> NDArray[np.float64]:
+    """Return probabilities (rows, classes) or values (rows,) for prepared inputs."""
+    import numpy as np
+
+    classes = hasattr(model, "predict_proba")
+    return np.asarray(model.predict_proba(inputs) if classes else model.predict(inputs), np.float64)
+
+
+def finish(document: Mapping[str, Any], raw: NDArray[np.float64]) -> Predictions:
+    """Turn the model's own output into predictions: calibrate, decide, give classes their names.
+
+    Args:
+        document: The content of `bundle.json`.
+        raw: Probabilities (rows, classes) or values (rows,), from scikit-learn or ONNX alike.
+    """
+    import numpy as np
+
+    if document["task"] == "regression":
+        return Predictions(values=raw)
+    probabilities = temper(raw, document["calibration"]["temperature"])
+    codes = label_codes(document, probabilities)
+    words = any(isinstance(name, str) for name in document["classes"])
+    names = np.array(document["classes"], dtype=object if words else None)
+    return Predictions(labels=names[codes], probabilities=probabilities)
+
+
+def temper(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """Divide the log-probabilities by the temperature (Guo et al., 2017); 1 changes nothing.
+
+    Args:
+        probabilities: (rows, classes).
+        temperature: Above 1 the model was too sure of itself, below 1 too little.
+    """
+    import numpy as np
+
+    if temperature == 1:
+        return probabilities
+    logits = np.log(np.clip(probabilities, SMALLEST, 1.0)) / temperature
+    logits -= logits.max(axis=1, keepdims=True)
+    shares: NDArray[np.float64] = np.exp(logits)
+    shares /= shares.sum(axis=1, keepdims=True)
+    return shares
+
+
+def label_codes(
+    document: Mapping[str, Any], probabilities: NDArray[np.float64]
+) -> NDArray[np.intp]:
+    """Return the place of each row's class in `classes`: by the threshold, or the likeliest one."""
+    import numpy as np
+
+    if document["threshold"] is None:
+        likeliest: NDArray[np.intp] = probabilities.argmax(axis=1)
+        return likeliest
+    positive = document["classes"].index(document["positive"])
+    found = probabilities[:, positive] >= document["threshold"]
+    return np.where(found, positive, 1 - positive)

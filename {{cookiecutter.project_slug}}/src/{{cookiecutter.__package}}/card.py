@@ -1,0 +1,224 @@
+"""The model card (after Mitchell et al., 2019): what people need to know before they rely on a model.
+
+Most of it follows from bundle.json. What only people know stands between two markers, and is carried
+over from this model's earlier card, or from the champion's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .bundle import CARD_FILE
+from .champion import read_champion
+from .errors import UserError
+from .files import write_text
+from .project import Project
+
+BEGIN = "<!-- people: begin (kept when the card is written anew, and carried to the next model's) -->"
+END = "<!-- people: end -->"
+TO_FILL = """\
+## Intended use
+Not filled in yet: who uses the predictions, for which decision, and what happens with a wrong one.
+
+## Not intended for
+Not filled in yet: uses that this model was not made for, and people it must not be applied to.
+
+## Owner
+Not filled in yet: who answers questions and decides when the model is withdrawn."""
+
+
+def write_card(project: Project, document: Mapping[str, Any]) -> None:
+    """Write `card.md` of a bundle."""
+    path = project.bundle_folder(document["run_id"]) / CARD_FILE
+    write_text(path, make_card(document, _words_of_people(project, document["run_id"])))
+
+
+def make_card(document: Mapping[str, Any], words_of_people: str = TO_FILL) -> str:
+    """Return the card as Markdown."""
+    parts = (
+        _head(document),
+        [BEGIN, words_of_people, END],
+        _data(document),
+        _metrics(document),
+        _decision(document),
+        _limits(document),
+        _loading(document),
+    )
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _words_of_people(project: Project, run_id: str) -> str:
+    """Return what people wrote into this model's card, or into the champion's."""
+    names = [run_id]
+    try:
+        champion = read_champion(project)
+        names += [str(champion["run_id"])] if champion else []
+    except UserError:  # a broken champion.json is reported where it matters
+        pass
+    for name in names:
+        path = project.bundle_folder(name) / CARD_FILE
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if BEGIN in text and END in text:
+            words = text.partition(BEGIN)[2].partition(END)[0].strip()
+            if words and words != TO_FILL:
+                return words
+    return TO_FILL
+
+
+def _head(document: Mapping[str, Any]) -> list[str]:
+    """Return the title and what the model is."""
+    label, params = document["estimator"]["label"], document["estimator"]["params"] or {}
+    given = ", ".join(f"{key} = {value}" for key, value in params.items()) or "all as by default"
+    what = "a number" if document["task"] == "regression" else f"one of {_classes(document)}"
+    return [
+        f"# Model {document['run_id']}",
+        "",
+        f"{label} (`{document['estimator']['name']}`) that predicts `{document['target']}`, {what}.",
+        f"Parameters: {given}.",
+        f"Code: commit {document['git_commit'] or 'unknown (no git repository)'}; "
+        f"seed {document['seed']}; {_versions(document)}.",
+    ]
+
+
+def _data(document: Mapping[str, Any]) -> list[str]:
+    """Return what it was trained on."""
+    schema, rows = document["schema"], document["rows"]
+    outside = {"target", "id", "group", "ignore", "time"}
+    features = [each for each in schema["columns"] if not outside & set(each.get("roles", ()))]
+    sensitive = [each["name"] for each in schema["columns"] if "sensitive" in each.get("roles", ())]
+    lines = [
+        "## Data",
+        f"Source `{schema['source']}`, data {document['data']}, split {document['split']}: "
+        f"{rows['train']:,} rows to train on, {rows['valid']:,} to choose by.",
+        f"It reads {len(features)} columns: {', '.join(_code(each['name']) for each in features)}.",
+    ]
+    if sensitive:
+        inside = [name for name in sensitive if name in [each["name"] for each in features]]
+        use = f"; the model reads {', '.join(map(_code, inside))}" if inside else ""
+        lines.append(f"Sensitive columns: {', '.join(map(_code, sensitive))}{use}.")
+    return lines
+
+
+def _metrics(document: Mapping[str, Any]) -> list[str]:
+    """Return how it compares with the baseline."""
+    lines = [
+        "## How good it is",
+        "On valid, by which it was also chosen, calibrated and decided, so the test split is the "
+        "stricter judge: see reports/metrics.json.",
+        "",
+        "| Metric | Model | Baseline |",
+        "|---|---|---|",
+    ]
+    naive = document["baseline"]["metrics"]
+    for name, value in document["metrics"].items():
+        lines.append(f"| {name} | {_number(value)} | {_number(naive.get(name))} |")
+    constant = document["baseline"]["constant"]
+    says = "the same probabilities" if "probabilities" in constant else _number(constant["value"])
+    return [
+        *lines,
+        "",
+        f"The baseline says {says} for every row. Skill over it in {document['metric']}: "
+        f"{_number(document['skill'])} (0 is its equal, 1 is perfect).",
+    ]
+
+
+def _decision(document: Mapping[str, Any]) -> list[str]:
+    """Return how the model's output becomes a prediction."""
+    lines = ["## From score to decision"]
+    if document["task"] == "regression":
+        interval = document["interval"]
+        if interval["half_width"] is None:
+            return [*lines, "Valid has too few rows for an interval; `lower` and `upper` are empty."]
+        return [
+            *lines,
+            f"`lower` and `upper` are the prediction ± {interval['half_width']:.6g}, which held for "
+            f"{interval['level']:.0%} of {interval['rows']:,} rows of valid (split conformal; Lei et "
+            "al., 2018). They are equally wide for every row.",
+        ]
+    temperature = document["calibration"]["temperature"]
+    if temperature == 1:
+        lines.append("Probabilities are the model's own; no temperature made them more honest.")
+    else:
+        lines.append(
+            f"Probabilities are calibrated by the temperature {temperature:.4g} "
+            "(Guo et al., 2017), found on valid."
+        )
+    if document["threshold"] is None:
+        return [*lines, "The prediction is the likeliest class."]
+    costs = document["settings"]["decision"]
+    return [
+        *lines,
+        f"The prediction is `{document['positive']}` from a probability of "
+        f"{document['threshold']:.4g} on, where a false alarm costs {costs['cost_fp']:g} and a miss "
+        f"{costs['cost_fn']:g} ([decision] in conf.cfg).",
+    ]
+
+
+def _limits(document: Mapping[str, Any]) -> list[str]:
+    """Return what not to expect."""
+    return [
+        "## Limits",
+        "- It knows rows like those it was trained on; reference.json says what these looked like. "
+        "For others its scores mean little.",
+        "- Categories and columns that training never saw are refused, unless [predict] strict = no; "
+        "then such a category counts as unknown.",
+        "- It finds what goes together, not what causes what.",
+        f"- ONNX: {_onnx(document)}",
+    ]
+
+
+def _onnx(document: Mapping[str, Any]) -> str:
+    """Return the state of the ONNX form."""
+    facts = document["onnx"]
+    if not facts["equal"]:
+        return f"there is none, since {facts['reason']}; scikit-learn serves."
+    nearer = facts["nearer_than_float32"]
+    limit = ""
+    if nearer:
+        limit = (
+            " It computes in float32: a value nearer to a split than that can tell may fall on its "
+            f"other side ({nearer['differ']} of {nearer['rows']:,} such rows did)."
+        )
+    return (
+        f"model.onnx predicts the same on {facts['rows']:,} rows, with missing, unseen and near-split "
+        f"values among them (largest difference {facts['max_abs_diff']:.2g}).{limit}"
+    )
+
+
+def _loading(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how to use it."""
+    yield "## How to load it"
+    yield f"`predict INPUT OUTPUT --model {document['run_id']}` on the command line, or in Python,"
+    yield "from the project's folder (`load_champion()` of `champion` loads the one in service):"
+    yield ""
+    yield "```python"
+    yield f"from {__package__}.bundle import load_bundle"
+    yield f"from {__package__}.project import find_project"
+    yield ""
+    yield f'predictions = load_bundle(find_project(), "{document["run_id"]}").predict(frame)'
+    yield "```"
+
+
+def _classes(document: Mapping[str, Any]) -> str:
+    """Return the classes, the first ones of many."""
+    classes = document["classes"]
+    more = f" and {len(classes) - 10} more" if len(classes) > 10 else ""
+    return ", ".join(f"`{name}`" for name in classes[:10]) + more
+
+
+def _versions(document: Mapping[str, Any]) -> str:
+    """Return the versions that matter most."""
+    versions = document["versions"]
+    names = ("python", "scikit-learn", "skops")
+    return ", ".join(f"{name} {versions[name]}" for name in names if name in versions)
+
+
+def _code(name: str) -> str:
+    """Write a column's name as code."""
+    return f"`{name}`"
+
+
+def _number(value: float | None) -> str:
+    """Write a number for a table; one that is not defined is a dash."""
+    return "-" if value is None or value != value else f"{value:.4g}"

@@ -1,0 +1,257 @@
+"""The model in service: `load_champion().predict(frame)`, and which bundle that is.
+
+`models/champion.json` names it together with the SHA-256 of its bundle.json, so that what serves is
+what was promoted. `models/champion_history.jsonl` keeps every change.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .bundle import bundle_sha, load_bundle, read_bundle
+from .errors import UserError
+from .files import append_json_line, read_json, read_json_lines, write_json
+from .project import Project, find_project, read_report
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from .bundle import Bundle
+
+
+def load_champion(project: Project | None = None) -> Bundle:
+    """Load the model in service; by default of the project around the working folder.
+
+    Raises:
+        UserError: If none is in service, or its bundle is not what was promoted.
+    """
+    project = project or find_project()
+    return load_bundle(project, verify_champion(project))
+
+
+def verify_champion(project: Project) -> str:
+    """Return the run id of the model in service.
+
+    Raises:
+        UserError: If none is in service, or its bundle is not what was promoted.
+    """
+    champion = read_champion(project)
+    if champion is None:
+        raise UserError(
+            "No model is in service; run `run`, or `champion promote RUN_ID` for one of `runs list`."
+        )
+    run_id = str(champion["run_id"])
+    if not project.bundle_folder(run_id).is_dir():
+        raise UserError(
+            f"The model in service, {run_id}, is not in models/ on this machine; copy models/{run_id} "
+            "here from where it was made, or promote another one of `runs list`."
+        )
+    read_bundle(project, run_id)
+    if bundle_sha(project, run_id) != champion["sha256"]:
+        raise UserError(
+            f"models/{run_id} is not the bundle that was promoted: its bundle.json has changed; "
+            f"bring it back, or accept it with `champion promote {run_id}`."
+        )
+    return run_id
+
+
+def read_champion(project: Project) -> dict[str, Any] | None:
+    """Return the content of `models/champion.json`; None where no model is in service.
+
+    Raises:
+        UserError: If the file is broken.
+    """
+    if not project.champion_file.exists():
+        return None
+    champion = read_json(project.champion_file)
+    if not isinstance(champion, dict) or not {"run_id", "sha256"} <= champion.keys():
+        raise UserError(
+            "models/champion.json does not name a model; bring back an earlier version, or delete it "
+            "and promote one of `runs list`."
+        )
+    return champion
+
+
+def promote(project: Project, run_id: str) -> None:
+    """Put a bundle into service; a challenger that is promoted is none any more.
+
+    Raises:
+        UserError: If there is no such bundle, it is not whole, or it does not beat the baseline by
+            the margin.
+    """
+    document = read_bundle(project, run_id)
+    reason = _why_not(project, document)
+    if reason is not None:
+        raise UserError(f"{run_id} is not promoted: {reason}")
+    _put_in_service(project, run_id, "promote")
+
+
+def rollback(project: Project) -> str:
+    """Put the bundle that was in service before back into service, and return its run id.
+
+    Raises:
+        UserError: If there was none before, or its bundle is not what it was then.
+    """
+    earlier = _earlier(project)
+    if not earlier:
+        raise UserError("There is no earlier champion to go back to; `runs list` shows all models.")
+    run_id = str(earlier[-1]["run_id"])
+    read_bundle(project, run_id)
+    if bundle_sha(project, run_id) != earlier[-1]["sha256"]:
+        raise UserError(
+            f"{run_id}, in service before, has changed since; if you trust it as it is, "
+            f"`champion promote {run_id}`."
+        )
+    _put_in_service(project, run_id, "rollback")
+    return run_id
+
+
+def offer(project: Project, run_id: str) -> str:
+    """Promote a model if none is in service for this source and target; return what to tell.
+
+    Raises:
+        UserError: If there is no such bundle.
+    """
+    document = read_bundle(project, run_id)
+    champion = read_champion(project)
+    if champion is None:
+        _put_in_service(project, run_id, "promote")
+        return f"{run_id} is in service"
+    current = str(champion["run_id"])
+    if current == run_id and bundle_sha(project, run_id) == champion["sha256"]:
+        return f"{run_id} is in service"
+    choice = f"`champion promote {run_id}` changes that"
+    try:
+        serving = read_bundle(project, current)
+    except UserError:
+        return f"{current} stays in service, though its bundle is not whole here; {choice}"
+    if _task_of(serving) != _task_of(document):
+        _put_in_service(project, run_id, "promote")
+        return f"{run_id} is in service; {current} was made for another source or target"
+    return f"{current} stays in service; {choice}"
+
+
+def promoted_runs(project: Project) -> set[str]:
+    """Return the run ids that are or were in service, whose bundles must not change."""
+    champion = read_champion(project)
+    named = [] if champion is None else [champion, *champion.get("challengers", [])]
+    history = read_json_lines(_history_file(project))
+    return {str(entry["run_id"]) for entry in (*named, *history) if "run_id" in entry}
+
+
+def status(project: Project) -> RenderableType:
+    """Return what is in service, and how good it is, to be printed."""
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False)
+    for name, value in describe(project).items():
+        table.add_row(name, value)
+    return table
+
+
+def describe(project: Project) -> dict[str, str]:
+    """Return what is in service as names and values, in the order in which people ask."""
+    champion = read_champion(project)
+    if champion is None:
+        return {"In service": "no model; `champion promote RUN_ID` changes that"}
+    run_id = str(champion["run_id"])
+    lines = {"In service": run_id}
+    since = [entry for entry in read_json_lines(_history_file(project)) if _is_same(entry, champion)]
+    if since:
+        lines["Since"] = str(since[-1].get("time", ""))
+    try:
+        verify_champion(project)
+    except UserError as error:
+        return lines | {"Problem": str(error)}
+    document = read_bundle(project, run_id)
+    metric = document["metric"]
+    value, naive = document["metrics"][metric], document["baseline"]["metrics"][metric]
+    lines |= {
+        "Model": document["estimator"]["label"],
+        "Predicts": f"{document['target']} ({document['task']}), from {_task_of(document)[0]}",
+        "On valid": f"{metric} {_number(value)}, baseline {_number(naive)}",
+        "Data": document["data"],
+    }
+    if document["threshold"] is not None:
+        lines["Threshold"] = f"{document['threshold']:.3g} for {document['positive']}"
+    reason = document["onnx"]["reason"]
+    lines["ONNX"] = "equal to scikit-learn" if reason is None else f"none: {reason}"
+    earlier = [str(entry["run_id"]) for entry in reversed(_earlier(project))]
+    if earlier:
+        lines["Before it"] = ", ".join(earlier[:5])
+    return lines
+
+
+def _why_not(project: Project, document: dict[str, Any]) -> str | None:
+    """Return why a model may not serve: it does not beat the baseline. None if it does."""
+    report = read_report(project, "metrics")
+    if report is not None and report.run_id == document["run_id"] and "passed" in report.facts:
+        return None if report.facts["passed"] else str(report.facts["verdict"])
+    from .config import load_settings
+
+    margin = load_settings(project).evaluate.margin
+    found = document["skill"]
+    if found is not None and found >= margin:
+        return None
+    return (
+        f"its skill over the baseline on valid is {_number(found)}, and [evaluate] margin asks for "
+        f"{margin:g}."
+    )
+
+
+def _put_in_service(project: Project, run_id: str, action: str) -> None:
+    """Name the champion, then note it in the history."""
+    entry = {"run_id": run_id, "sha256": bundle_sha(project, run_id)}
+    others = (read_champion(project) or {}).get("challengers", [])
+    kept = [each for each in others if each.get("run_id") != run_id]
+    write_json(project.champion_file, {**entry, "challengers": kept})
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    append_json_line(_history_file(project), {"time": now, "action": action, **entry})
+
+
+def _earlier(project: Project) -> list[dict[str, Any]]:
+    """Return the champions to go back to, the nearest last.
+
+    The champion is looked for, since a kill between the two files may leave the history a step back.
+    """
+    stack, champion = _in_turn(project), read_champion(project)
+    for at in reversed(range(len(stack))):
+        if champion is not None and _is_same(stack[at], champion):
+            return stack[:at]
+    return stack
+
+
+def _in_turn(project: Project) -> list[dict[str, Any]]:
+    """Return the champions as a stack: a promotion puts one on top, a rollback takes one off."""
+    stack: list[dict[str, Any]] = []
+    for entry in read_json_lines(_history_file(project)):
+        if not {"run_id", "sha256", "action"} <= entry.keys():
+            continue
+        if entry["action"] == "rollback":
+            while stack and not _is_same(stack[-1], entry):
+                stack.pop()
+        if not stack or not _is_same(stack[-1], entry):
+            stack.append(entry)
+    return stack
+
+
+def _is_same(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    """Tell whether two entries name the same bundle."""
+    return (first["run_id"], first["sha256"]) == (second["run_id"], second["sha256"])
+
+
+def _task_of(document: dict[str, Any]) -> tuple[str, str]:
+    """Return the source and the target that a model was made for."""
+    return str(document["schema"]["source"]), str(document["target"])
+
+
+def _number(value: float | None) -> str:
+    """Write a metric; one that is not defined is a dash."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _history_file(project: Project) -> Path:
+    """Return the log of every change of champion."""
+    return project.models / "champion_history.jsonl"

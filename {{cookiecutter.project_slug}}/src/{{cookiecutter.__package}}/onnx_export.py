@@ -1,0 +1,348 @@
+"""The ONNX form of a model, kept only where it predicts as scikit-learn does.
+
+It takes prepared inputs (the output of `features.prepare`) and gives the probabilities or values
+before calibration. Several converters are wrong without a word, so each export is compared on real
+rows and on rows made to be hard.
+
+Numbers are float32, which scikit-learn's forests split by as well and which changes a linear model
+by next to nothing. Histogram gradient boosting splits by float64, so it gets that.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from .bundle import finish, raw_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+# The newest operators that the oldest supported onnxruntime knows.
+OPSET, ML_OPSET = 18, 3
+# Larger forests would take minutes and gigabytes to convert.
+MOST_NODES = 300_000
+ROWS, HARD_ROWS = 2_000, 1_000
+# Probabilities, or values as a share of the largest of them: float32 has 7 digits.
+TOLERANCE = 1e-5
+# A probability so near to the threshold may end on either side of it in float32.
+TIE = 1e-6
+NEVER_SEEN = "never seen \u00e9"
+# What a tree node holds as floats.
+FLOATS = ("nodes_values", "nodes_hitrates", "class_weights", "target_weights", "base_values")
+
+
+@dataclass(frozen=True)
+class Export:
+    """What came of the attempt.
+
+    Attributes:
+        content: The file's bytes; None where the model does not convert or is not equal.
+        facts: What bundle.json says about it.
+    """
+
+    content: bytes | None
+    facts: dict[str, Any]
+
+
+def export_onnx(model: Any, inputs: pd.DataFrame, document: Mapping[str, Any]) -> Export:
+    """Convert a fitted pipeline, and compare the two.
+
+    Args:
+        model: The pipeline, from prepared inputs to probabilities or values.
+        inputs: Prepared rows that training did not use.
+        document: What `finish` needs of bundle.json, so that labels are compared as well.
+
+    Returns:
+        The file, if equal; else the reason why there is none.
+    """
+    nodes = _count_nodes(model[-1])
+    if nodes > MOST_NODES:
+        return _without(f"its trees have {nodes:,} nodes, and more than {MOST_NODES:,} take too long")
+    try:
+        with _quiet():
+            content, names = _convert(model, inputs)
+            compared = _compare(model, content, names, inputs, document)
+    except ImportError as error:
+        return _without(f"{error.name or 'a package'} is not installed")
+    except Exception as error:  # noqa: BLE001  # converters and runtimes raise all kinds
+        words = " ".join(str(error).split())
+        return _without(f"it does not convert ({type(error).__name__}: {words[:200]})")
+    differ, largest = compared["label_differences"], compared["max_abs_diff"]
+    if differ or largest > compared["tolerance"]:
+        reason = f"it predicts otherwise: {differ} labels of {compared['rows']:,} rows differ, "
+        return _without(reason + f"and predictions by up to {largest:.2g}", **compared)
+    types = _input_types(model, inputs)
+    listed = [
+        {"column": column, "name": name, "type": types[column]}
+        for column, name in zip(inputs.columns, names, strict=True)
+    ]
+    return Export(content, {"equal": True, "reason": None, **compared, "inputs": listed})
+
+
+def _without(reason: str, **facts: Any) -> Export:
+    """Return the outcome of an export that is not used."""
+    nothing = {"max_abs_diff": None, "label_differences": None, "rows": 0}
+    return Export(None, {"equal": False, "reason": reason, **nothing, **facts, "inputs": []})
+
+
+def _convert(model: Any, inputs: pd.DataFrame) -> tuple[bytes, list[str]]:
+    """Return the converted pipeline, and the names of its inputs in the order of the columns."""
+    from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
+
+    tensors = {"double": DoubleTensorType, "float": FloatTensorType, "string": StringTensorType}
+    types = _input_types(model, inputs)
+    converted = to_onnx(
+        model,
+        initial_types=[(name, tensors[types[name]]([None, 1])) for name in inputs.columns],
+        target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
+        # An array of probabilities, no list of dicts.
+        options={"zipmap": False} if hasattr(model, "predict_proba") else None,
+    )
+    if _is_histogram(model[-1]):
+        _put_splits(converted, model[-1])
+    return converted.SerializeToString(), [entry.name for entry in converted.graph.input]
+
+
+def _put_splits(converted: Any, estimator: Any) -> None:
+    """Put a histogram model's splits into its node as float64.
+
+    The converter writes them as float32, and declares an output of float64, which that node does not
+    have.
+    """
+    from onnx import TensorProto
+    from onnx.helper import make_attribute, make_tensor
+
+    for used in converted.opset_import:
+        if used.domain == "ai.onnx.ml":
+            used.version = ML_OPSET  # the first whose trees hold float64
+    node = next(node for node in converted.graph.node if node.op_type.startswith("TreeEnsemble"))
+    trees = [tree.nodes for tree in _histogram_trees(estimator)]
+    splits = np.concatenate([np.where(n["is_leaf"], 0.0, n["num_threshold"]) for n in trees])
+    for attribute in list(node.attribute):
+        if attribute.name in FLOATS:
+            values = np.array(attribute.floats, dtype=np.float64)
+            if attribute.name == "nodes_values":
+                if not np.array_equal(values, splits.astype(np.float32)):
+                    raise ValueError("the splits stand in another order than expected")
+                values = splits
+            node.attribute.remove(attribute)
+            if len(values):
+                name = f"{attribute.name}_as_tensor"
+                tensor = make_tensor(name, TensorProto.DOUBLE, [len(values)], values)
+                node.attribute.append(make_attribute(name, tensor))
+    for output in converted.graph.output:
+        kind = output.type.tensor_type
+        kind.elem_type = TensorProto.FLOAT if kind.elem_type == TensorProto.DOUBLE else kind.elem_type
+
+
+def _compare(
+    model: Any,
+    content: bytes,
+    names: list[str],
+    inputs: pd.DataFrame,
+    document: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Run both on real and on hard rows, and return how far they differ."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    output = session.get_outputs()[-1].name
+
+    types = _input_types(model, inputs)
+
+    def both(rows: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        expected = raw_scores(model, rows)
+        columns = zip(names, rows.columns, strict=True)
+        feed = {name: _feed(rows[column], types[column]) for name, column in columns}
+        found = session.run([output], feed)[0].reshape(expected.shape)
+        return expected, found.astype(np.float64)
+
+    near, nearer = _rows_at_splits(model, inputs)
+    if _is_histogram(model[-1]):
+        near, nearer = near + nearer, []
+    rows = pd.concat([_spread(inputs, ROWS), *_hard_rows(inputs), *near], ignore_index=True)
+    expected, found = both(rows)
+    regression = document["task"] == "regression"
+    size = max(1.0, float(np.abs(expected).max())) if regression else 1.0
+    facts = {
+        "max_abs_diff": _largest(expected, found),
+        "label_differences": 0 if regression else _label_differences(document, expected, found),
+        "rows": len(rows),
+        "tolerance": TOLERANCE * size,
+        "opset": OPSET,
+        "output": output,
+        "nearer_than_float32": None,
+    }
+    if nearer:  # told, but no reason to refuse: numbers that differ in the 8th digit
+        expected, found = both(pd.concat(nearer, ignore_index=True))
+        differ = np.abs(expected - found).reshape(len(found), -1).max(axis=1) > TOLERANCE * size
+        facts["nearer_than_float32"] = {"rows": len(found), "differ": int(differ.sum())}
+    return facts
+
+
+def _largest(expected: NDArray[np.float64], found: NDArray[np.float64]) -> float:
+    """Return the largest difference; infinite where one of the two is no number."""
+    return float(np.nan_to_num(np.abs(found - expected), nan=np.inf).max())
+
+
+def _label_differences(
+    document: Mapping[str, Any], expected: NDArray[np.float64], found: NDArray[np.float64]
+) -> int:
+    """Count the rows that end in another class; a tie at the threshold within float32 is none."""
+    ours, theirs = finish(document, expected), finish(document, found)
+    assert ours.probabilities is not None
+    if document["threshold"] is None:
+        ranked = np.sort(ours.probabilities, axis=1)
+        gap = ranked[:, -1] - ranked[:, -2]
+    else:
+        positive = document["classes"].index(document["positive"])
+        gap = np.abs(ours.probabilities[:, positive] - document["threshold"])
+    return int(((ours.labels != theirs.labels) & (gap > TIE)).sum())
+
+
+def _hard_rows(inputs: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Yield rows with missing values, and with strings never seen."""
+    random = np.random.default_rng(0)
+    empty = {name: np.nan if _is_number(inputs[name]) else "" for name in inputs.columns}
+    rows = _spread(inputs, HARD_ROWS)
+    missing = random.random((len(rows), len(inputs.columns))) < 0.3
+    columns = enumerate(inputs.columns)
+    yield pd.DataFrame({name: rows[name].where(~missing[:, at], empty[name]) for at, name in columns})
+    yield rows.head(5).assign(**empty)
+    for name in inputs.columns:
+        if not _is_number(inputs[name]):
+            yield rows.head(50).assign(**{name: NEVER_SEEN})
+
+
+def _rows_at_splits(
+    model: Any, inputs: pd.DataFrame
+) -> tuple[list[pd.DataFrame], list[pd.DataFrame]]:
+    """Return rows with a number at a split of the trees or next to it.
+
+    The first are at the split itself, and at the float32 numbers below and above it; the second are
+    nearer to it than float32, which is what ONNX is given, can tell.
+    """
+    random = np.random.default_rng(0)
+    rows = _spread(inputs, HARD_ROWS)
+    near: list[pd.DataFrame] = []
+    nearer: list[pd.DataFrame] = []
+    numbers = [name for name in inputs.columns if _is_number(inputs[name])]
+    for name, splits in _splits(model, numbers).items():
+        chosen = random.permutation(splits)[: HARD_ROWS // (3 * len(numbers)) + 1]
+        rounded = chosen.astype(np.float32)
+        beside = [np.nextafter(rounded, np.float32(way)) for way in (-np.inf, np.inf)]
+        for values, into in (
+            (np.concatenate([chosen, *beside]).astype(np.float64), near),
+            (np.nextafter(chosen, np.inf), nearer),
+        ):
+            into.append(rows.iloc[np.arange(len(values)) % len(rows)].assign(**{name: values}))
+    return near, nearer
+
+
+def _splits(model: Any, numbers: list[str]) -> dict[str, NDArray[np.float64]]:
+    """Return the values at which the model's trees split each number that reaches them as it is."""
+    positions: dict[int, str] = {}
+    at = 0
+    for name, _, columns in model[0].transformers_:
+        if name == "numbers":
+            positions = {at + place: column for place, column in enumerate(columns)}
+        at += len(columns) if name == "numbers" else 0
+    found: dict[str, list[float]] = {}
+    for feature, value in _tree_splits(model[-1]):
+        if positions.get(feature) in numbers:
+            found.setdefault(positions[feature], []).append(value)
+    return {name: np.unique(values) for name, values in found.items()}
+
+
+def _tree_splits(estimator: Any) -> Iterator[tuple[int, float]]:
+    """Yield the feature's position and the value of each split of scikit-learn's tree ensembles."""
+    for tree in _histogram_trees(estimator):
+        inner = tree.nodes[tree.nodes["is_leaf"] == 0]
+        yield from zip(inner["feature_idx"].tolist(), inner["num_threshold"].tolist(), strict=True)
+    for each in getattr(estimator, "estimators_", []):
+        tree = getattr(each, "tree_", None)
+        if tree is not None:
+            inner = tree.children_left >= 0
+            yield from zip(
+                tree.feature[inner].tolist(), tree.threshold[inner].tolist(), strict=True
+            )
+
+
+def _histogram_trees(estimator: Any) -> Iterator[Any]:
+    """Yield the trees of histogram gradient boosting."""
+    for stage in getattr(estimator, "_predictors", []):
+        yield from stage
+
+
+def _count_nodes(estimator: Any) -> int:
+    """Return how many nodes the trees have, 0 for other models."""
+    count = sum(len(tree.nodes) for tree in _histogram_trees(estimator))
+    trees = (getattr(each, "tree_", None) for each in getattr(estimator, "estimators_", []))
+    return count + sum(tree.node_count for tree in trees if tree is not None)
+
+
+def _is_histogram(estimator: Any) -> bool:
+    """Tell whether an estimator is histogram gradient boosting."""
+    return any(True for _ in _histogram_trees(estimator))
+
+
+def _input_types(model: Any, inputs: pd.DataFrame) -> dict[str, str]:
+    """Return the ONNX type of each input: double, float or string."""
+    number = "double" if _is_histogram(model[-1]) else "float"
+    return {name: number if _is_number(inputs[name]) else "string" for name in inputs.columns}
+
+
+def _is_number(values: pd.Series[Any]) -> bool:
+    """Tell numbers from strings."""
+    return pd.api.types.is_float_dtype(values)
+
+
+def _feed(values: pd.Series[Any], kind: str) -> NDArray[Any]:
+    """Return a column as onnxruntime takes it, (rows, 1)."""
+    types: dict[str, Any] = {"double": np.float64, "float": np.float32, "string": object}
+    return values.to_numpy(dtype=types[kind]).reshape(-1, 1)
+
+
+def _spread(frame: pd.DataFrame, rows: int) -> pd.DataFrame:
+    """Return at most so many rows, evenly spread over the table."""
+    return frame.iloc[:: -(-len(frame) // rows)] if len(frame) > rows else frame
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the converter's warnings, and mend its flags.
+
+    skl2onnx 1.20 passes booleans where onnx now insists on integers
+    (`Expected an int, got a boolean`).
+    """
+    import onnx.helper
+
+    original = onnx.helper.make_attribute
+
+    def make_attribute(key: str, value: Any, *others: Any, **options: Any) -> Any:
+        if isinstance(value, bool | np.bool_):
+            value = int(value)
+        elif isinstance(value, list | tuple):
+            value = [int(item) if isinstance(item, bool | np.bool_) else item for item in value]
+        return original(key, value, *others, **options)
+
+    onnx.helper.make_attribute = make_attribute
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        onnx.helper.make_attribute = original

@@ -1,0 +1,441 @@
+"""Stage: calibrate the trained model, set its threshold by the costs, and package it as a bundle.
+
+All that is chosen here is chosen on valid. A bundle that is or was in service is never changed: what
+would change it goes into a bundle of its own.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .bundle import (
+    BUNDLE_FILE,
+    BUNDLE_VERSION,
+    CARD_FILE,
+    ONNX_FILE,
+    REFERENCE_FILE,
+    finish,
+    raw_scores,
+    read_bundle,
+    temper,
+)
+from .card import write_card
+from .champion import promoted_runs
+from .data.schema import load_schema
+from .data.split import load_manifest, load_split
+from .errors import UserError
+from .features import prepare
+from .files import file_sha256, fingerprint, read_json, write_atomic, write_json
+from .metrics import constant_outcome, make_outcome, score, skill
+from .models.persist import load_model, model_files
+from .onnx_export import export_onnx
+from .pipeline import require
+from .project import Project, Report, write_report
+from .reference import make_reference
+from .tracking import git_commit, versions
+
+if TYPE_CHECKING:
+    from .config import Settings
+    from .data.schema import Schema
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.intp]
+
+LEVEL = 0.9
+FOLDS = 5
+# More rows than this do not change a temperature in the digits that matter.
+ROWS = 50_000
+FEWEST_ROWS = 50
+# The same numbers make the same bundle, wherever and whenever it was made.
+CIRCUMSTANCES = ("run_id", "git_commit")
+
+
+def postprocess(project: Project, settings: Settings) -> Report:
+    """Package the winner of `train` as `models/<run id>` and write `reports/release.json`.
+
+    Raises:
+        UserError: If nothing was trained on this data, or `[decision] positive` is no class.
+    """
+    trained = require(project, "train")
+    schema, manifest = load_schema(project), load_manifest(project)
+    if trained.data != manifest["fingerprint"]:
+        raise UserError(
+            f"Run {trained.run_id} was trained on other data than data/train holds now; "
+            "run `train` first."
+        )
+    run_id, target = str(trained.run_id), schema.target
+    assert target is not None
+    model = load_model(project.bundle_folder(run_id))
+    valid = load_split(project, "valid")
+    inputs, truth = prepare(valid, schema), valid[target.name].to_numpy()
+    raw = raw_scores(model, inputs)
+    document = _describe(project, settings, trained, schema, manifest)
+    facts = choose(document, settings, model, raw, truth)
+    document["metrics"], document["baseline"] = _judge(document, trained.facts, raw, truth)
+    document["skill"] = skill(
+        document["metric"],
+        document["metrics"][document["metric"]],
+        document["baseline"]["metrics"][document["metric"]],
+    )
+    export = export_onnx(model, inputs, document)
+    document["onnx"] = export.facts
+    del valid, inputs
+
+    reference = make_reference(model, schema, document, load_split(project, "train"))
+    bundle_id = _write_bundle(project, document, reference, export.content)
+    folder = project.bundle_folder(bundle_id)
+    kept = [folder / name for name in (*document["files"], BUNDLE_FILE)]
+    facts |= {key: document[key] for key in ("classes", "positive", "onnx", "metrics", "skill")}
+    return write_report(
+        project,
+        settings,
+        "postprocess",
+        {**facts, "files": project.sizes(*kept), "summary": _summary(bundle_id, document)},
+        name="release",
+        run_id=bundle_id,
+        data=trained.data,
+        model=file_sha256(folder / BUNDLE_FILE)[:16],
+    )
+
+
+def choose(
+    document: dict[str, Any], settings: Settings, model: Any, raw: Floats, truth: NDArray[Any]
+) -> dict[str, Any]:
+    """Set classes, temperature, threshold and interval in `document`; return how they were found."""
+    document |= {"classes": [], "positive": None, "threshold": None, "interval": None}
+    document["calibration"] = {"temperature": 1.0}
+    if document["task"] == "regression":
+        document["interval"] = conformal_interval(np.abs(truth - raw), LEVEL)
+        return {"calibration": None, "threshold": None, "interval": document["interval"]}
+    classes = model.classes_.tolist()
+    document["classes"] = classes
+    document["positive"] = _positive(classes, settings.decision.positive)
+    codes: Codes = pd.Index(classes).get_indexer(pd.Index(truth))
+    known = codes >= 0  # a class that only valid has tells nothing about a probability
+    raw, codes = raw[known], codes[known]
+    calibration = fit_temperature(raw, codes, settings.split.seed)
+    document["calibration"] = {"temperature": calibration["temperature"]}
+    threshold = None
+    if document["positive"] is not None:
+        at = classes.index(document["positive"])
+        threshold = fit_threshold(
+            temper(raw, calibration["temperature"])[:, at],
+            codes == at,
+            settings.decision.cost_fp,
+            settings.decision.cost_fn,
+            settings.split.seed,
+        )
+        document["threshold"] = threshold["value"]
+    return {"calibration": calibration, "threshold": threshold, "interval": None}
+
+
+def fit_temperature(probabilities: Floats, codes: Codes, seed: int) -> dict[str, Any]:
+    """Find the temperature (Guo et al., 2017) that makes the probabilities as honest as one can.
+
+    It is kept only where, in five folds, the temperature of four lowers the log loss of the fifth.
+
+    Args:
+        probabilities: The model's own, (rows, classes).
+        codes: The true class of each row, by its column.
+        seed: Of the folds.
+
+    Returns:
+        The temperature (1 changes nothing), and the log loss (nats) without and with it in the folds.
+    """
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(codes))[:ROWS]
+    nothing = {"temperature": 1.0, "kept": False, "before": None, "after": None, "rows": len(order)}
+    if len(order) < FEWEST_ROWS or len(np.unique(codes[order])) < 2:
+        return {**nothing, "reason": f"valid has too few rows ({len(order)}) or classes"}
+    probabilities, codes = probabilities[order], codes[order]
+    before = after = 0.0
+    for part in range(FOLDS):
+        held = np.arange(len(codes)) % FOLDS == part
+        temperature = _best_temperature(probabilities[~held], codes[~held])
+        before += _log_losses(probabilities[held], codes[held], 1.0).sum()
+        after += _log_losses(probabilities[held], codes[held], temperature).sum()
+    losses = {"before": float(before / len(codes)), "after": float(after / len(codes))}
+    if after >= before:
+        return {**nothing, **losses, "reason": "the probabilities were as good as they were"}
+    value = _best_temperature(probabilities, codes)
+    return {**nothing, **losses, "temperature": value, "kept": True, "reason": "lower log loss"}
+
+
+def fit_threshold(
+    probabilities: Floats, positives: NDArray[np.bool_], cost_fp: float, cost_fn: float, seed: int
+) -> dict[str, Any]:
+    """Find the probability from which on a row counts as positive, so that errors cost least.
+
+    For honest probabilities that is `cost_fp / (cost_fp + cost_fn)` (Elkan, 2001). Another one is
+    kept only where, in five folds, the cheapest of four costs less than Elkan's on the fifth, by
+    more than the standard error of the difference.
+
+    Args:
+        probabilities: Of the positive class, calibrated; (rows,).
+        positives: Whether each row belongs to it.
+        cost_fp: Cost of a false alarm.
+        cost_fn: Cost of a miss.
+        seed: Of the folds.
+
+    Returns:
+        The threshold, Elkan's, and the mean cost of a row with each, in the folds.
+    """
+    theory = cost_fp / (cost_fp + cost_fn)
+    part = np.random.default_rng(seed).permutation(len(positives)) % FOLDS
+    values = np.full(len(positives), theory)
+    for held in (part == number for number in range(FOLDS)):
+        if held.any() and not held.all():
+            values[held] = cheapest_threshold(
+                probabilities[~held], positives[~held], cost_fp, cost_fn
+            )
+    found = _costs(probabilities, positives, values, cost_fp, cost_fn)
+    expected = _costs(probabilities, positives, theory, cost_fp, cost_fn)
+    saved = expected - found
+    kept = bool(saved.sum() > math.sqrt(len(saved)) * saved.std())
+    value = cheapest_threshold(probabilities, positives, cost_fp, cost_fn) if kept else theory
+    return {
+        "value": value,
+        "theory": theory,
+        "kept": kept,
+        "cost": float(found.mean()),
+        "cost_of_theory": float(expected.mean()),
+        "cost_fp": cost_fp,
+        "cost_fn": cost_fn,
+    }
+
+
+def cheapest_threshold(
+    probabilities: Floats, positives: NDArray[np.bool_], cost_fp: float, cost_fn: float
+) -> float:
+    """Return the threshold with the least cost on these rows; of equals the nearest to Elkan's.
+
+    Those tried lie half-way between neighbouring probabilities, below and above all of them, and at
+    Elkan's.
+    """
+    theory = cost_fp / (cost_fp + cost_fn)
+    values, place = np.unique(probabilities, return_inverse=True)
+    hits = np.bincount(place, weights=positives, minlength=len(values))
+    rows = np.bincount(place, minlength=len(values))
+    # Below the cut at place i lie values[:i]: their positives are missed, and from i on the
+    # negatives are false alarms.
+    missed = np.concatenate([[0.0], np.cumsum(hits)])
+    alarms = (rows - hits).sum() - np.concatenate([[0.0], np.cumsum(rows - hits)])
+    cuts = np.concatenate([[0.0], (values[1:] + values[:-1]) / 2, [math.nextafter(1.0, 2.0)]])
+    costs = cost_fp * alarms + cost_fn * missed
+    own = np.searchsorted(values, theory)
+    cuts, costs = np.append(cuts, theory), np.append(costs, costs[own])
+    least = costs <= costs.min() * (1 + 1e-12)
+    return float(cuts[least][np.abs(cuts[least] - theory).argmin()])
+
+
+def conformal_interval(errors: Floats, level: float) -> dict[str, Any]:
+    """Return the half-width that covers new rows at `level` (split conformal; Lei et al., 2018).
+
+    Args:
+        errors: Absolute errors on rows that training did not use, in the target's unit.
+        level: The share of new rows whose value is to lie within.
+
+    Returns:
+        `level` and `half_width`; None where there are too few rows for the level.
+    """
+    rank = math.ceil((len(errors) + 1) * level)
+    if rank > len(errors):
+        return {"level": level, "half_width": None, "rows": len(errors)}
+    half = float(np.partition(errors, rank - 1)[rank - 1])
+    return {"level": level, "half_width": half, "rows": len(errors)}
+
+
+def _best_temperature(probabilities: Floats, codes: Codes) -> float:
+    """Return the temperature of least log loss, between 1/20 and 20."""
+    from scipy.optimize import minimize_scalar
+
+    def loss(exponent: float) -> float:
+        return float(_log_losses(probabilities, codes, math.exp(exponent)).mean())
+
+    limit = math.log(20)
+    return math.exp(minimize_scalar(loss, bounds=(-limit, limit), method="bounded").x)
+
+
+def _log_losses(probabilities: Floats, codes: Codes, temperature: float) -> Floats:
+    """Return each row's negative log-probability (nats) of its true class."""
+    shares = temper(probabilities, temperature)[np.arange(len(codes)), codes]
+    losses: Floats = -np.log(np.clip(shares, 1e-15, 1.0))
+    return losses
+
+
+def _costs(
+    probabilities: Floats,
+    positives: NDArray[np.bool_],
+    threshold: float | Floats,
+    cost_fp: float,
+    cost_fn: float,
+) -> Floats:
+    """Return each row's cost when it is decided by a threshold."""
+    found = probabilities >= threshold
+    return np.where(found, cost_fp * ~positives, cost_fn * positives)
+
+
+def _positive(classes: list[Any], wanted: str | None) -> Any:
+    """Return the class to find; None unless there are two classes.
+
+    Raises:
+        UserError: If the wanted one is no class.
+    """
+    by_name = {str(name): name for name in classes}
+    if wanted is not None and wanted not in by_name:
+        allowed = ", ".join(by_name)
+        raise UserError(f"conf.cfg, [decision] positive = {wanted}: the classes are {allowed}.")
+    if len(classes) != 2:
+        return None
+    return classes[-1] if wanted is None else by_name[wanted]
+
+
+def _describe(
+    project: Project,
+    settings: Settings,
+    trained: Report,
+    schema: Schema,
+    manifest: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return what is known of the model before it is judged, in the order of bundle.json."""
+    facts = trained.facts
+    winner = next(run for run in facts["candidates"] if run["run_id"] == trained.run_id)
+    sections = ("data", "split", "features", "model", "decision")
+    chosen: dict[str, Any] = {name: settings.section(name) for name in sections}
+    target = schema.target
+    assert target is not None
+    for column in schema.ids:
+        if column.name in ("prediction", "lower", "upper") or "probability_" in column.name[:12]:
+            raise UserError(
+                f"The id column '{column.name}' has the name of a column that predictions get; "
+                "rename it in the source, or take it out of [data] id."
+            )
+    return {
+        "version": BUNDLE_VERSION,
+        "run_id": trained.run_id,
+        "trained_as": trained.run_id,
+        "task": facts["task"],
+        "target": target.name,
+        "schema": schema.to_dict(),
+        "estimator": {key: winner.get(key) for key in ("name", "label", "kind", "params")},
+        "metric": facts["metric"],
+        "data": manifest["fingerprint"],
+        "split": manifest["split"]["fingerprint"],
+        "rows": facts["rows"],
+        "settings": {**chosen, "params": settings.params.get(winner["name"], {})},
+        "git_commit": git_commit(project),
+        "versions": versions(["skops", "skl2onnx", "onnx", "onnxruntime", winner["name"]]),
+        "seed": settings.split.seed,
+    }
+
+
+def _judge(
+    document: Mapping[str, Any], trained: Mapping[str, Any], raw: Floats, truth: NDArray[Any]
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Return the metrics on valid of the packaged model, and the baseline with its own."""
+    predictions = finish(document, raw)
+    classes = document["classes"]
+    outcome = make_outcome(
+        document["task"],
+        truth,
+        labels=predictions.labels,
+        probabilities=predictions.probabilities,
+        values=predictions.values,
+        classes=classes or None,
+        positive=document["positive"],
+    )
+    constant = trained["baseline"]["constant"]
+    naive = score(constant_outcome(outcome, constant, classes))
+    return score(outcome), {"constant": constant, "metrics": naive}
+
+
+def _write_bundle(
+    project: Project,
+    document: dict[str, Any],
+    reference: Mapping[str, Any],
+    onnx: bytes | None,
+) -> str:
+    """Write the bundle and return its id; one that says the same already stays as it is.
+
+    Sets `files` and `run_id` of `document`.
+    """
+    source = project.bundle_folder(document["trained_as"])
+    staging = project.models / f".partial-{source.name}"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        write_json(staging / REFERENCE_FILE, reference)
+        if onnx is not None:
+            (staging / ONNX_FILE).write_bytes(onnx)
+        files = [*model_files(source), *sorted(staging.iterdir())]
+        document["files"] = {path.name: file_sha256(path) for path in files}
+        # As it will be read: with lists for tuples and null for what is no number.
+        write_json(staging / BUNDLE_FILE, document)
+        content = _content(read_json(staging / BUNDLE_FILE))
+        document["run_id"] = _choose_id(project, source.name, content)
+        folder = project.bundle_folder(document["run_id"])
+        same = _holds(project, folder.name, content)
+        if not same:
+            _fill(folder, files, document)
+        if not same or not (folder / CARD_FILE).exists():
+            write_card(project, document)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return folder.name
+
+
+def _content(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what bundle.json says, apart from the circumstances under which it was made."""
+    return {key: value for key, value in document.items() if key not in CIRCUMSTANCES}
+
+
+def _holds(project: Project, run_id: str, content: Mapping[str, Any]) -> bool:
+    """Tell whether a whole bundle with this content is there."""
+    try:
+        return _content(read_bundle(project, run_id)) == content
+    except UserError:
+        return False
+
+
+def _choose_id(project: Project, run_id: str, content: Mapping[str, Any]) -> str:
+    """Return the run's own id, or another one where that names a different bundle once promoted."""
+    there = (project.bundle_folder(run_id) / BUNDLE_FILE).exists()
+    if not there or run_id not in promoted_runs(project) or _holds(project, run_id, content):
+        return run_id
+    return fingerprint(content)[:8]
+
+
+def _fill(folder: Path, files: Sequence[Path], document: Mapping[str, Any]) -> None:
+    """Put the files into the folder, and bundle.json last."""
+    marker = folder / BUNDLE_FILE
+    marker.unlink(missing_ok=True)
+    for path in files:
+        if path.parent != folder:
+            with write_atomic(folder / path.name) as temporary:
+                shutil.copyfile(path, temporary)
+    if ONNX_FILE not in document["files"]:
+        (folder / ONNX_FILE).unlink(missing_ok=True)
+    write_json(marker, document)
+
+
+def _summary(run_id: str, document: Mapping[str, Any]) -> str:
+    """Return the phrase that the command line prints."""
+    if document["task"] == "regression":
+        half = document["interval"]["half_width"]
+        decision = "no interval" if half is None else f"interval ± {half:.4g}"
+    elif document["threshold"] is None:
+        decision = "likeliest class"
+    else:
+        decision = f"threshold {document['threshold']:.3g}"
+    temperature = document["calibration"]["temperature"]
+    calibrated = f", temperature {temperature:.3g}" if temperature != 1 else ""
+    onnx = "with ONNX" if document["onnx"]["equal"] else "without ONNX"
+    return f"models/{run_id}: {decision}{calibrated}, {onnx}"
