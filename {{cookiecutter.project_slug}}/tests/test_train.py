@@ -1,0 +1,100 @@
+"""Model tests: what has to hold of any model that this repository trains."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from {{ cookiecutter.__package }} import train
+from {{ cookiecutter.__package }}.config import load_settings
+from {{ cookiecutter.__package }}.files import read_json
+from {{ cookiecutter.__package }}.models import make_candidate
+from {{ cookiecutter.__package }}.models.persist import load_model
+from {{ cookiecutter.__package }}.pipeline import run
+from {{ cookiecutter.__package }}.project import Project
+from {{ cookiecutter.__package }}.runs import list_runs
+
+# Each with parameters under which it is able to learn a few rows by heart.
+ABLE = {
+    "forest": {"min_samples_leaf": 1, "bootstrap": False},
+    "hgb": {"min_samples_leaf": 1, "max_iter": 300},
+}
+
+
+@pytest.fixture(scope="module")
+def material(sample_project: Project) -> train.Material:
+    """Return the prepared rows of train and valid."""
+    return train.load_material(sample_project, load_settings(sample_project))
+
+
+def test_training_twice_gives_the_same_model(
+    sample_project: Project, fresh_project: Project
+) -> None:
+    run(fresh_project, load_settings(fresh_project), until="train")
+    reports = [read_json(each.report_file("train")) for each in (sample_project, fresh_project)]
+    assert reports[0]["run_id"] == reports[1]["run_id"]
+    assert reports[0]["model"] == reports[1]["model"]
+    for one, two in zip(*(report["facts"]["candidates"] for report in reports), strict=True):
+        assert (one["run_id"], one["cv"], one["valid"]) == (two["run_id"], two["cv"], two["valid"])
+
+
+@pytest.mark.parametrize("name", ABLE)
+def test_a_model_overfits_a_small_batch(material: train.Material, name: str) -> None:
+    few = material.inputs.iloc[:40]
+    batch = replace(material, inputs=few, target=material.target[:40])
+    candidate = make_candidate(name, material.task, 0, ABLE[name])
+    pipeline = train.fit(candidate, batch)
+    scores = train.judge(pipeline, candidate, batch, few, batch.target)
+    assert scores.get("accuracy", scores.get("r2", 0.0)) > 0.95
+
+
+@pytest.mark.parametrize("name", ["linear", "forest", "hgb"])
+def test_predictions_do_not_depend_on_the_order_of_rows(
+    material: train.Material, name: str
+) -> None:
+    pipeline = train.fit(make_candidate(name, material.task, 0, {}), material)
+    order = np.random.default_rng(0).permutation(len(material.valid))
+    shuffled = pipeline.predict(material.valid.iloc[order])
+    np.testing.assert_array_equal(shuffled, pipeline.predict(material.valid)[order])
+
+
+def test_the_winner_beats_the_baseline(sample_project: Project) -> None:
+    facts = read_json(sample_project.report_file("train"))["facts"]
+    winner = next(each for each in facts["candidates"] if each["run_id"] == facts["run_id"])
+    assert winner["skill"] > load_settings(sample_project).evaluate.margin
+
+
+def test_features_are_fitted_on_train_only(material: train.Material) -> None:
+    pipeline = train.fit(make_candidate("linear", material.task, 0, {}), material)
+    filler = pipeline["features"].named_transformers_["numbers"]["fill"]
+    medians = material.inputs[list(filler.feature_names_in_)].median()
+    np.testing.assert_allclose(filler.statistics_, medians)
+
+
+def test_a_saved_model_predicts_as_the_fitted_one(
+    material: train.Material, sample_project: Project
+) -> None:
+    facts = read_json(sample_project.report_file("train"))["facts"]
+    params = load_settings(sample_project).params.get(facts["winner"], {})
+    candidate = make_candidate(facts["winner"], material.task, material.settings.split.seed, params)
+    saved = load_model(sample_project.bundle_folder(facts["run_id"]))
+    fitted = train.fit(candidate, material)
+    np.testing.assert_array_equal(saved.predict(material.valid), fitted.predict(material.valid))
+
+
+def test_each_run_leaves_a_log_and_a_line(sample_project: Project) -> None:
+    runs = list_runs(sample_project)
+    assert {each["name"] for each in runs} == {"baseline", "linear", "forest"}
+    for each in runs:
+        log = sample_project.logs / f"run_{each['number']}_{each['label']}_ID_{each['run_id']}.log"
+        assert "fitted on train" in log.read_text(encoding="utf-8")
+
+
+def test_a_finished_run_is_not_fitted_again(sample_project: Project, tmp_path: Path) -> None:
+    project = Project(tmp_path / "copy")
+    shutil.copytree(sample_project.root, project.root)
+    before = (project.logs / "runs.jsonl").read_bytes()
+    train.train(project, load_settings(project))
+    assert (project.logs / "runs.jsonl").read_bytes() == before
