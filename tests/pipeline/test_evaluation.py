@@ -1,0 +1,612 @@
+"""Metrics, intervals, the gate, the ledger, the diagnostics and the page, in depth."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlproj import diagnostics, evaluate, ledger, metrics, pipeline, plots, registry, report
+from mlproj.config import load_settings
+from mlproj.data.split import load_split
+from mlproj.errors import GateError, UserError
+from mlproj.files import read_json_lines
+from mlproj.project import Project, read_report
+from sklearn import metrics as reference
+
+Make = Callable[..., Project]
+QUICK = {"model": {"candidates": "linear", "folds": 2}, "evaluate": {"bootstrap": 50}}
+HOSTILE = '<script>alert("1")</script>'
+
+
+def classes(rows: int, number: int, seed: int, *, ties: bool = False) -> metrics.Outcome:
+    """Predictions of a mediocre classifier; with ties, few different probabilities."""
+    random = np.random.default_rng(seed)
+    truth = random.integers(0, number, rows)
+    logits = random.normal(size=(rows, number))
+    logits[np.arange(rows), truth] += 1
+    shares = np.exp(logits)
+    if ties:
+        shares = np.round(shares) + 1
+    shares /= shares.sum(axis=1, keepdims=True)
+    return metrics.make_outcome(
+        "classification", truth, probabilities=shares, classes=list(range(number))
+    )
+
+
+def numbers(rows: int, seed: int) -> metrics.Outcome:
+    """Predictions of a mediocre regression."""
+    random = np.random.default_rng(seed)
+    truth = random.normal(10, 3, rows)
+    return metrics.make_outcome("regression", truth, values=truth + random.normal(size=rows))
+
+
+def scikit_learns(outcome: metrics.Outcome, weights: np.ndarray) -> dict[str, float]:
+    """The same metrics from scikit-learn."""
+    truth, options = outcome.truth, {"sample_weight": weights}
+    if outcome.values is not None:
+        values = outcome.values
+        return {
+            "rmse": reference.root_mean_squared_error(truth, values, **options),
+            "mae": reference.mean_absolute_error(truth, values, **options),
+            "r2": reference.r2_score(truth, values, **options),
+            "mape": reference.mean_absolute_percentage_error(truth, values, **options),
+        }
+    labels, shares = outcome.labels, outcome.probabilities
+    assert shares is not None
+    binary = outcome.classes == 2
+    each = {"average": "binary" if binary else "macro", "zero_division": 0, **options}
+    return {
+        "roc_auc": reference.roc_auc_score(
+            truth, shares[:, 1] if binary else shares, multi_class="ovr", **options
+        ),
+        "log_loss": reference.log_loss(truth, shares, labels=range(outcome.classes), **options),
+        "accuracy": reference.accuracy_score(truth, labels, **options),
+        "balanced_accuracy": reference.balanced_accuracy_score(truth, labels, **options),
+        "f1": reference.f1_score(truth, labels, **each),
+        "precision": reference.precision_score(truth, labels, **each),
+        "recall": reference.recall_score(truth, labels, **each),
+    }
+
+
+# ------------------------------------------------------------------------------------- metrics
+
+
+@pytest.mark.parametrize("ties", [False, True], ids=["distinct", "ties"])
+@pytest.mark.parametrize("number", [2, 3, 7])
+@pytest.mark.parametrize("seed", range(3))
+def test_weighted_metrics_of_classes_equal_scikit_learns(
+    number: int, seed: int, ties: bool
+) -> None:
+    outcome = classes(400, number, seed, ties=ties)
+    weights = np.random.default_rng(seed + 100).integers(0, 4, (5, 400)).astype(float)
+    for name in metrics.metric_names("classification"):
+        ours = metrics.METRICS[name].form(outcome)(weights)
+        theirs = [scikit_learns(outcome, row)[name] for row in weights]
+        assert ours == pytest.approx(theirs), name
+
+
+def test_weighted_metrics_of_numbers_equal_scikit_learns() -> None:
+    outcome = numbers(120, 0)
+    weights = np.random.default_rng(0).integers(0, 4, (5, 120)).astype(float)
+    for name in metrics.metric_names("regression"):
+        ours = metrics.METRICS[name].form(outcome)(weights)
+        assert ours == pytest.approx([scikit_learns(outcome, row)[name] for row in weights]), name
+
+
+def test_scores_from_cells_equal_scores_from_rows() -> None:
+    outcome = classes(500, 4, 1)
+    assert metrics.score(outcome) == pytest.approx(scikit_learns(outcome, np.ones(500)))
+
+
+def test_positive_class_can_be_the_first() -> None:
+    truth, shares = np.array(["a", "b", "b", "a"]), np.array([[0.9, 0.1]] * 3 + [[0.4, 0.6]])
+    scores = metrics.score_all(
+        "classification", truth, probabilities=shares, classes=["a", "b"], positive="a"
+    )
+    assert scores["precision"] == pytest.approx(1 / 3)
+    assert scores["recall"] == pytest.approx(1 / 2)
+
+
+def test_unknown_positive_class_is_refused() -> None:
+    with pytest.raises(UserError, match=r"\[decision\] positive = c: the classes are a, b"):
+        metrics.score_all(
+            "classification", ["a"], probabilities=[[1, 0]], classes=["a", "b"], positive="c"
+        )
+
+
+def test_class_that_train_never_saw_counts_as_never_found() -> None:
+    shares = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    scores = metrics.score_all(
+        "classification", ["a", "b", "c"], probabilities=shares, classes=["a", "b"]
+    )
+    assert scores["accuracy"] == pytest.approx(2 / 3)
+    assert scores["balanced_accuracy"] == pytest.approx(2 / 3)
+    assert scores["log_loss"] > 10
+
+
+def test_metrics_that_are_not_defined_are_nan() -> None:
+    one = metrics.score_all(
+        "classification", ["a", "a"], probabilities=[[0.8, 0.2]] * 2, classes=["a", "b"]
+    )
+    assert np.isnan(one["roc_auc"])
+    assert one["accuracy"] == 1
+    zero = metrics.score_all("regression", [0.0, 1.0], values=[0.5, 0.5])
+    assert np.isnan(zero["mape"])
+    assert zero["mae"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "baseline", "expected"),
+    [
+        ("roc_auc", 0.75, 0.5, 0.5),
+        ("log_loss", 0.2, 0.8, 0.75),
+        ("rmse", 12.0, 10.0, -0.2),
+        ("r2", 0.5, 0.0, 0.5),
+        ("accuracy", 1.0, 1.0, 0.0),
+    ],
+)
+def test_skill(metric: str, value: float, baseline: float, expected: float) -> None:
+    assert metrics.skill(metric, value, baseline) == pytest.approx(expected)
+
+
+def test_metric_of_the_other_task_is_refused() -> None:
+    with pytest.raises(UserError, match="metric = rmse: a classification is scored by auto"):
+        metrics.chosen_metric("rmse", "classification")
+
+
+# ----------------------------------------------------------------------------------- intervals
+
+
+def test_intervals_cover_what_they_say() -> None:
+    hits = 0
+    for seed in range(120):
+        random = np.random.default_rng(seed)
+        truth = random.integers(0, 2, 150)
+        said = np.where(random.random(150) < 0.8, truth, 1 - truth) * 0.8 + 0.1
+        outcome = metrics.make_outcome(
+            "classification", truth, probabilities=np.column_stack([1 - said, said]), classes=[0, 1]
+        )
+        naive = metrics.constant_outcome(outcome, {"probabilities": {0: 0.5, 1: 0.5}}, [0, 1])
+        intervals, _ = metrics.bootstrap(outcome, naive, "roc_auc", resamples=300, seed=seed)
+        hits += intervals["roc_auc"].low <= 0.8 <= intervals["roc_auc"].high
+    assert 0.89 <= hits / 120 <= 0.99
+
+
+def test_intervals_are_the_same_for_a_seed() -> None:
+    outcome = classes(200, 3, 0)
+    naive = metrics.constant_outcome(outcome, {"probabilities": {0: 1.0}}, [0, 1, 2])
+    one, two, other = (
+        metrics.bootstrap(outcome, naive, "f1", resamples=100, seed=seed) for seed in (1, 1, 2)
+    )
+    assert one == two != other
+
+
+def test_difference_is_paired_with_the_baseline() -> None:
+    outcome = numbers(300, 0)
+    naive = metrics.constant_outcome(outcome, {"value": 10.0})
+    intervals, difference = metrics.bootstrap(outcome, naive, "rmse", resamples=500)
+    alone = metrics.score(naive)["rmse"]
+    assert difference.value == pytest.approx(intervals["rmse"].value - alone)
+    assert difference.low < difference.value < difference.high < 0
+    itself = metrics.bootstrap(outcome, outcome, "rmse", resamples=50)[1]
+    assert (itself.low, itself.high) == (0, 0)
+
+
+def test_intervals_of_many_rows_stand_around_the_values_of_all_rows() -> None:
+    outcome = classes(30_000, 2, 0)
+    naive = metrics.constant_outcome(outcome, {"probabilities": {0: 0.5, 1: 0.5}}, [0, 1])
+    few, _ = metrics.bootstrap(outcome, naive, "roc_auc", resamples=100, rows=2_000)
+    every, _ = metrics.bootstrap(outcome, naive, "roc_auc", resamples=100)
+    assert few["roc_auc"].value == every["roc_auc"].value
+    assert few["roc_auc"].low < every["roc_auc"].low < every["roc_auc"].high < few["roc_auc"].high
+
+
+# ----------------------------------------------------------------------- a project that has run
+
+
+def messy_table(rows: int = 1000) -> pd.DataFrame:
+    """Classes with a hostile name, columns with hostile names, ids, a sensitive column."""
+    random = np.random.default_rng(0)
+    signal = random.normal(size=rows)
+    return pd.DataFrame(
+        {
+            "key": np.arange(rows),
+            HOSTILE: signal,
+            "$x_1$ & co": random.normal(size=rows),
+            "origin": random.choice(["north", "south"], rows),
+            "kind": np.where(signal + random.normal(0, 0.5, rows) > 0, "a<b", 'c"d'),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, make_project: Make) -> Project:
+    """A project on the messy table in which every stage has run; to be copied."""
+    folder = tmp_path_factory.mktemp("finished") / "p"
+    folder.mkdir()
+    messy_table().to_csv(folder / "table.csv", index=False)
+    data = {"source": "table.csv", "target": "kind", "id": "key", "sensitive": "origin"}
+    project = make_project(folder, data=data, **QUICK)
+    pipeline.run(project, load_settings(project), say=lambda _: None)
+    return project
+
+
+@pytest.fixture
+def project(finished: Project, tmp_path: Path) -> Project:
+    """A copy of the finished project."""
+    shutil.copytree(finished.root, tmp_path / "p")
+    return Project(tmp_path / "p")
+
+
+def run_again(project: Project, *overrides: str) -> None:
+    """Run what has changed."""
+    pipeline.run(project, load_settings(project, overrides), say=lambda _: None)
+
+
+def facts(project: Project, name: str = "metrics") -> dict[str, Any]:
+    """The facts of a report that has to be there."""
+    found = read_report(project, name)
+    assert found is not None
+    return found.facts
+
+
+OTHER_MODEL = ["model.candidates=forest", "params.forest.n_estimators=20"]
+
+
+def test_first_run_opens_test_once(project: Project) -> None:
+    lines = read_json_lines(project.ledger)
+    assert [line["reason"] for line in lines] == ["the first model of this split"]
+    assert facts(project)["test"]["metrics"] == lines[0]["metrics"]
+    assert facts(project)["test_openings"] == 1
+
+
+def test_a_later_model_leaves_test_closed(project: Project) -> None:
+    run_again(project, *OTHER_MODEL)
+    assert len(read_json_lines(project.ledger)) == 1
+    assert facts(project)["test"] is None
+    assert facts(project)["test_openings"] == 1
+
+
+def test_a_later_model_opens_test_with_a_reason_alone(project: Project) -> None:
+    run_again(project, *OTHER_MODEL)
+    settings = load_settings(project, OTHER_MODEL)
+    with pytest.raises(UserError, match='opened once already.*--final --again "reason"'):
+        evaluate.evaluate(project, settings, final=True)
+    evaluate.evaluate(project, settings, final=True, again="the audit asks")
+    lines = read_json_lines(project.ledger)
+    assert [line["reason"] for line in lines[1:]] == ["the audit asks"]
+    assert facts(project)["test_openings"] == 2
+    evaluate.evaluate(project, settings, final=True, again="once more")
+    assert len(read_json_lines(project.ledger)) == 2
+
+
+def test_the_first_model_gets_its_record_back(project: Project) -> None:
+    before = facts(project)["test"]
+    run_again(project, *OTHER_MODEL)
+    run_again(project)
+    assert facts(project)["test"] == before
+
+
+def test_an_edited_role_is_no_new_test_split(project: Project) -> None:
+    conf = project.conf.read_text(encoding="utf-8")
+    changed = conf.replace("sensitive = origin", "sensitive = origin\nignore = origin")
+    project.conf.write_text(changed, encoding="utf-8")
+    run_again(project)
+    assert len(read_json_lines(project.ledger)) == 1
+    assert facts(project)["test"] is None
+
+
+@pytest.mark.parametrize("reason", ["", "  "])
+def test_an_empty_reason_is_none(project: Project, reason: str) -> None:
+    with pytest.raises(UserError, match="needs a reason in words"):
+        evaluate.evaluate(project, load_settings(project), final=True, again=reason)
+
+
+def test_again_without_final_is_refused(project: Project) -> None:
+    with pytest.raises(UserError, match="--again goes with --final"):
+        evaluate.evaluate(project, load_settings(project), again="because")
+
+
+def test_missed_bar_is_reported_before_it_is_raised(project: Project) -> None:
+    project.ledger.unlink()
+    settings = load_settings(project, ["evaluate.margin=0.999"])
+    with pytest.raises(GateError, match=r"a skill of 0\.\d+ where \[evaluate\] margin asks"):
+        evaluate.evaluate(project, settings, final=True)
+    assert facts(project)["passed"] is False
+    assert read_json_lines(project.ledger) == []  # a model that fails on valid is kept from test
+    report.report(project, settings)
+    assert "Bar missed" in (project.reports / report.PAGE).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("skill", "margin", "clears"),
+    [(0.05, 0.05, True), (0.04, 0.05, False), (0.0, 0.0, False), (0.01, 0.0, True),
+     (float("nan"), 0.0, False)],
+)
+def test_the_bar(skill: float, margin: float, clears: bool) -> None:
+    assert evaluate._clears(skill, margin) is clears
+
+
+def test_a_persons_score_stands_in_the_comparison(project: Project) -> None:
+    settings = load_settings(project, ["evaluate.human_score=0.6"])
+    evaluate.evaluate(project, settings)
+    report.report(project, settings)
+    human = facts(project)["human"]
+    assert human == {"value": 0.6, "skill": pytest.approx(0.2), "reached": True}
+    assert "A person&#x27;s score" in (project.reports / report.PAGE).read_text(encoding="utf-8")
+
+
+def test_a_draw_of_rows_is_said(project: Project) -> None:
+    evaluate.evaluate(project, load_settings(project, ["evaluate.rows=100"]))
+    assert any("a draw of 100" in note for note in facts(project)["notes"])
+
+
+def test_data_that_changed_since_is_refused(project: Project) -> None:
+    manifest = json.loads(project.manifest_file.read_text(encoding="utf-8"))
+    manifest["fingerprint"] = "0" * 16
+    project.manifest_file.write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(UserError, match="run `train` first"):
+        evaluate.evaluate(project, load_settings(project))
+
+
+def test_summary_table_is_none_without_an_evaluation(project: Project) -> None:
+    assert evaluate.summary_table(project) is not None
+    project.report_file("metrics").unlink()
+    assert evaluate.summary_table(project) is None
+
+
+def test_summary_table_fits_a_terminal(project: Project) -> None:
+    from rich.console import Console
+
+    console = Console(width=80, record=True, file=(project.root / "out").open("w"))
+    console.print(evaluate.summary_table(project))
+    text = console.export_text()
+    assert "ROC AUC" in text
+    assert "[evaluate] margin" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+# --------------------------------------------------------------------------------- diagnostics
+
+
+def test_curves_agree_with_the_metrics(project: Project) -> None:
+    found, scores = facts(project, "diagnostics"), facts(project)
+    assert found["roc"][0]["area"] == pytest.approx(scores["metrics"]["roc_auc"]["value"], abs=1e-5)
+    assert sum(map(sum, found["confusion"]["counts"])) == scores["rows"]
+    assert sum(each["count"] for each in found["calibration"]["bins"]) == scores["rows"]
+
+
+def test_learning_curve_ends_with_the_model_itself(project: Project) -> None:
+    points = facts(project, "diagnostics")["learning_curve"]["points"]
+    assert points[-1]["rows"] == len(load_split(project, "train"))
+    assert [point["rows"] for point in points] == sorted({point["rows"] for point in points})
+    # Calibration of two classes keeps the ranking, so the bundle's score is the pipeline's.
+    value = facts(project)["metrics"]["roc_auc"]["value"]
+    assert points[-1]["valid"] == pytest.approx(value, abs=1e-5)
+
+
+def test_learning_curve_is_not_fitted_twice(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(evaluate, "learning_curve", refuse)
+    evaluate.evaluate(project, load_settings(project))
+    with pytest.raises(AssertionError, match="fitted again"):
+        evaluate.evaluate(project, load_settings(project, ["model.metric=f1"]))
+
+
+def test_importance_finds_the_signal(project: Project) -> None:
+    ranks = facts(project, "diagnostics")["importance"]["features"]
+    assert ranks[0]["feature"] == HOSTILE
+    assert ranks[0]["mean"] > 0.1
+
+
+def test_worst_rows_name_their_id_and_hide_what_is_sensitive(project: Project) -> None:
+    rows = facts(project, "diagnostics")["worst"]["rows"]
+    keys = set(load_split(project, "valid")["key"])
+    assert {row["id"]["key"] for row in rows} <= keys
+    assert all("origin" not in row["features"] and HOSTILE in row["features"] for row in rows)
+    errors = [row["error"] for row in rows]
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_evaluation_is_the_same_twice(project: Project) -> None:
+    first = project.report_file("diagnostics").read_bytes()
+    project.report_file("diagnostics").unlink()
+    evaluate.evaluate(project, load_settings(project))
+    assert project.report_file("diagnostics").read_bytes() == first
+
+
+def test_thinned_curve_keeps_its_ends() -> None:
+    line = np.linspace(0, 1, 10_000)
+    points = diagnostics._thin(line, line**2)
+    assert len(points) <= diagnostics.POINTS
+    assert points[0] == [0, 0]
+    assert points[-1] == [1, 1]
+
+
+def test_every_beginning_of_the_learning_rows_has_each_class() -> None:
+    target = pd.Series(["a"] * 900 + ["b"] * 90 + ["c"] * 10)
+    order = diagnostics._mixed_order(target, True, 0)
+    assert sorted(order) == list(range(1000))
+    first = target.iloc[order[:100]].value_counts()
+    assert first.to_dict() == {"a": 90, "b": 9, "c": 1}
+
+
+# -------------------------------------------------------------------------------------- the page
+
+
+class Outline(HTMLParser):
+    """Collects what matters of a page: tags with attributes, ids, text outside of scripts."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def values(self, attribute: str) -> list[str]:
+        return [found[attribute] or "" for _, found in self.tags if attribute in found]
+
+
+@pytest.fixture(scope="module")
+def outline(finished: Project) -> Outline:
+    """The page of the finished project."""
+    return Outline((finished.reports / report.PAGE).read_text(encoding="utf-8"))
+
+
+def test_names_from_the_data_do_not_become_html(finished: Project, outline: Outline) -> None:
+    assert not [tag for tag, _ in outline.tags if tag == "script"]
+    page = (finished.reports / report.PAGE).read_text(encoding="utf-8")
+    assert HOSTILE not in page
+    assert "&lt;script&gt;alert" in page
+
+
+def test_the_page_refers_to_nothing_but_itself(outline: Outline) -> None:
+    assert all(link.startswith("#") for link in outline.values("href") + outline.values("src"))
+    links = {link[1:] for link in outline.values("href") if link != "#"}
+    assert links <= set(outline.values("id"))
+
+
+def test_ids_are_unique(outline: Outline) -> None:
+    ids = outline.values("id")
+    assert len(ids) == len(set(ids))
+
+
+def test_the_page_can_be_heard(outline: Outline) -> None:
+    drawings = [found for tag, found in outline.tags if tag == "svg"]
+    assert len(drawings) >= 7
+    assert all(found.get("role") == "img" and found.get("aria-label") for found in drawings)
+    levels = [int(tag[1]) for tag, _ in outline.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+
+
+def test_the_page_is_small(finished: Project) -> None:
+    assert (finished.reports / report.PAGE).stat().st_size < 2_500_000
+
+
+def test_drawings_take_their_colours_from_the_page(finished: Project) -> None:
+    page = re.sub(r'srcdoc="[^"]*"', "", (finished.reports / report.PAGE).read_text("utf-8"))
+    drawn = "".join(re.findall(r"<svg.*?</svg>", page, flags=re.S))
+    assert set(re.findall(r"(?:fill|stroke): (#[0-9a-f]{6})", drawn)) <= {"#ffffff"}
+    assert "var(--c1)" in drawn
+
+
+def test_the_page_is_the_same_twice(project: Project) -> None:
+    before = (project.reports / report.PAGE).read_bytes()
+    report.report(project, load_settings(project))
+    assert (project.reports / report.PAGE).read_bytes() == before
+
+
+def test_the_profile_is_made_once_for_the_data(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("profiled again")
+
+    monkeypatch.setattr(report, "_make_profile", refuse)
+    report.report(project, load_settings(project))
+    (project.reports / report.PROFILE).unlink()
+    with pytest.raises(AssertionError, match="profiled again"):
+        report.report(project, load_settings(project))
+
+
+def test_the_profile_shows_no_ids_and_at_most_so_many_rows(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project.reports / report.PROFILE).unlink()
+    monkeypatch.setattr(report, "PROFILE_ROWS", 100)
+    report.report(project, load_settings(project))
+    found = facts(project, "profile")
+    assert "key" not in [column["name"] for column in found["columns"]]
+    assert found["about"].startswith("A draw of 100 of the ")
+
+
+@pytest.mark.parametrize(
+    ("missing", "stage"),
+    [("split", "preprocess"), ("train", "train"), ("metrics", "evaluate"),
+     ("diagnostics", "evaluate"), ("schema", "ingest")],
+)
+def test_a_missing_report_names_its_stage(project: Project, missing: str, stage: str) -> None:
+    project.report_file(missing).unlink()
+    with pytest.raises(UserError, match=f"no reports/{missing}.json; run `{stage}` first"):
+        report.report(project, load_settings(project))
+
+
+def own_section(project: Project, settings: Any) -> report.Section:
+    """A section as custom.py may add one."""
+    return report.Section("Costs", "<p>Rather high.</p>")
+
+
+def test_own_sections_stand_before_the_last_ones(
+    project: Project, package: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry.REPORT_SECTIONS, "costs", f"{__name__}:own_section")
+    report.report(project, load_settings(project))
+    page = (project.reports / report.PAGE).read_text(encoding="utf-8")
+    assert "<p>Rather high.</p>" in page
+    ids = re.findall(r'<section id="(\w+)"', page)
+    assert ids == ["summary", "data", "split", "models", "curves", "errors", "costs", "test", "card"]
+
+
+def test_numbers_get_their_own_plots(tmp_path: Path, make_project: Make) -> None:
+    data = {"source": "sklearn:diabetes", "target": "progression"}
+    model = {"task": "regression", "candidates": "linear", "folds": 2}
+    project = make_project(tmp_path / "p", data=data, model=model, evaluate={"bootstrap": 50})
+    run_again(project)
+    found = facts(project, "diagnostics")
+    assert found["confusion"] is None
+    assert found["residuals"]["points"]
+    assert 0.8 <= facts(project)["interval"]["coverage"] <= 1
+    page = (project.reports / report.PAGE).read_text(encoding="utf-8")
+    assert "True over predicted" in page
+    assert "The 90% interval around each prediction holds" in page
+
+
+def test_many_classes_are_drawn(tmp_path: Path, make_project: Make) -> None:
+    data = {"source": "sklearn:digits", "target": "target"}
+    project = make_project(tmp_path / "p", data=data, **QUICK)
+    run_again(project)
+    found = facts(project, "diagnostics")
+    assert len(found["confusion"]["classes"]) == 10
+    assert len(found["roc"]) == diagnostics.CURVES
+    page = (project.reports / report.PAGE).read_text(encoding="utf-8")
+    assert "ROC of each class against the rest" in page
+
+
+def test_confusion_of_very_many_classes_is_folded() -> None:
+    truth = np.arange(1000) % 30
+    outcome = metrics.Outcome(truth, labels=truth, classes=30)
+    subject = type("S", (), {"outcome": outcome, "classes": list(range(30))})
+    found = diagnostics.confusion(subject)  # type: ignore[arg-type]
+    assert len(found["classes"]) == diagnostics.MATRIX + 1
+    assert found["classes"][-1] == "(other)"
+    assert sum(map(sum, found["counts"])) == 1000
+    assert "var(--c1)" in plots.draw_confusion(found).svg
+
+
+def test_ledger_survives_a_cut_off_line(project: Project) -> None:
+    with project.ledger.open("a", encoding="utf-8") as file:
+        file.write('{"split": "')
+    state = ledger.state_of_test(project)
+    ledger.record_opening(
+        project, split=state, model="m", run_id="r", reason="why", result={"metric": "f1"}
+    )
+    assert [line["reason"] for line in ledger.openings(project, state)] == [
+        "the first model of this split",
+        "why",
+    ]
