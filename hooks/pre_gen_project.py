@@ -65,6 +65,7 @@ DEPENDENCIES = {
     "skops": "skops",
     "skrub": "skrub",
     "sqlalchemy": "sqlalchemy",
+    "threadpoolctl": "threadpoolctl",
     "typer": "typer",
     "types-pyyaml": "yaml",
     "xgboost": "xgboost",
@@ -89,7 +90,7 @@ INDIRECT = re.findall(
     prettytable prompt_toolkit propcache proto proto_plus protobuf psutil ptyprocess pure_eval py
     pyasn1 pyasn1_modules pycparser pydantic_core pydot pygments pylab pyparsing python_dateutil
     python_discovery pytokens pyzmq referencing requests requests_oauthlib rpds rpds_py
-    shellingham six stack_data threadpoolctl tokenize_rt tornado traitlets typeguard
+    shellingham six stack_data tokenize_rt tornado traitlets typeguard
     typing_extensions typing_inspect typing_inspection urllib3 virtualenv wcwidth wrapt yarl zmq
     """,
 )

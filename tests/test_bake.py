@@ -128,8 +128,8 @@ src/ml_project/postprocess.py src/ml_project/predict.py src/ml_project/preproces
 src/ml_project/project.py src/ml_project/reference.py src/ml_project/registry.py
 src/ml_project/report.css src/ml_project/report.py src/ml_project/runs.py
 src/ml_project/tracking.py src/ml_project/train.py
-tests/conftest.py tests/test_data.py tests/test_evaluate.py tests/test_notebooks.py
-tests/test_project.py tests/test_train.py
+tests/conftest.py tests/test_data.py tests/test_evaluate.py tests/test_model.py
+tests/test_notebooks.py tests/test_project.py tests/test_train.py
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -102,11 +103,12 @@ def test_the_champion_is_a_whole_bundle(installed: Installed) -> None:
     models = installed.root / "models"
     champion = json.loads((models / "champion.json").read_text(encoding="utf-8"))
     bundle = models / champion["run_id"]
+    assert hashlib.sha256((bundle / "bundle.json").read_bytes()).hexdigest() == champion["sha256"]
     document = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
     assert document["task"] == installed.task
-    assert sorted(document["files"]) == sorted(
-        path.name for path in bundle.iterdir() if path.name != "bundle.json"
-    )
+    assert {"model.skops", "reference.json"} <= document["files"].keys()
+    for name, sha256 in document["files"].items():
+        assert hashlib.sha256((bundle / name).read_bytes()).hexdigest() == sha256
 
 
 def test_it_scores_a_file(installed: Installed, tmp_path: Path) -> None:
@@ -116,12 +118,7 @@ def test_it_scores_a_file(installed: Installed, tmp_path: Path) -> None:
     checked([*OFFLINE, program, "predict", str(valid), str(scored)], installed.root)
     lines = scored.read_text(encoding="utf-8").splitlines()
     assert "prediction" in lines[0].split(",")
-    assert (
-        len(lines) - 1
-        == json.loads((installed.root / "reports" / "split.json").read_text(encoding="utf-8"))[
-            "facts"
-        ]["counts"]["valid"]
-    )
+    assert len(lines) - 1 == installed.facts("split")["rows"]["valid"]
 
 
 def test_the_report_is_one_page(installed: Installed) -> None:

@@ -70,7 +70,7 @@ def make_project_fixture() -> Callable[..., Any]:
 def make_project(folder: Path, **sections: Mapping[str, Any]) -> Any:
     """Write ``folder/conf.cfg`` with one section per keyword and return its `Project`.
 
-    ``make_project(tmp_path, data={"source": "t.csv", "target": "y"}, model={"task": "regression"})``
+    ``make_project(tmp_path, data={"source": "t.csv", "target": "y"}, split={"seed": 7})``
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "conf.cfg").write_text(conf_text(sections), encoding="utf-8", newline="\n")

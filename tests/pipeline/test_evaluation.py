@@ -256,7 +256,8 @@ def facts(project: Project, name: str = "metrics") -> dict[str, Any]:
     """The facts of a report that has to be there."""
     found = read_report(project, name)
     assert found is not None
-    return found.facts
+    known: dict[str, Any] = found.facts
+    return known
 
 
 OTHER_MODEL = ["model.candidates=forest", "params.forest.n_estimators=20"]
@@ -329,8 +330,13 @@ def test_missed_bar_is_reported_before_it_is_raised(project: Project) -> None:
 
 @pytest.mark.parametrize(
     ("skill", "margin", "clears"),
-    [(0.05, 0.05, True), (0.04, 0.05, False), (0.0, 0.0, False), (0.01, 0.0, True),
-     (float("nan"), 0.0, False)],
+    [
+        (0.05, 0.05, True),
+        (0.04, 0.05, False),
+        (0.0, 0.0, False),
+        (0.01, 0.0, True),
+        (float("nan"), 0.0, False),
+    ],
 )
 def test_the_bar(skill: float, margin: float, clears: bool) -> None:
     assert evaluate._clears(skill, margin) is clears
@@ -538,8 +544,13 @@ def test_the_profile_shows_no_ids_and_at_most_so_many_rows(
 
 @pytest.mark.parametrize(
     ("missing", "stage"),
-    [("split", "preprocess"), ("train", "train"), ("metrics", "evaluate"),
-     ("diagnostics", "evaluate"), ("schema", "ingest")],
+    [
+        ("split", "preprocess"),
+        ("train", "train"),
+        ("metrics", "evaluate"),
+        ("diagnostics", "evaluate"),
+        ("schema", "ingest"),
+    ],
 )
 def test_a_missing_report_names_its_stage(project: Project, missing: str, stage: str) -> None:
     project.report_file(missing).unlink()
@@ -560,7 +571,17 @@ def test_own_sections_stand_before_the_last_ones(
     page = (project.reports / report.PAGE).read_text(encoding="utf-8")
     assert "<p>Rather high.</p>" in page
     ids = re.findall(r'<section id="(\w+)"', page)
-    assert ids == ["summary", "data", "split", "models", "curves", "errors", "costs", "test", "card"]
+    assert ids == [
+        "summary",
+        "data",
+        "split",
+        "models",
+        "curves",
+        "errors",
+        "costs",
+        "test",
+        "card",
+    ]
 
 
 def test_numbers_get_their_own_plots(tmp_path: Path, make_project: Make) -> None:
@@ -592,7 +613,7 @@ def test_confusion_of_very_many_classes_is_folded() -> None:
     truth = np.arange(1000) % 30
     outcome = metrics.Outcome(truth, labels=truth, classes=30)
     subject = type("S", (), {"outcome": outcome, "classes": list(range(30))})
-    found = diagnostics.confusion(subject)  # type: ignore[arg-type]
+    found = diagnostics.confusion(subject)
     assert len(found["classes"]) == diagnostics.MATRIX + 1
     assert found["classes"][-1] == "(other)"
     assert sum(map(sum, found["counts"])) == 1000

@@ -99,7 +99,9 @@ def test_every_format_in_and_out(
         "csv": lambda frame: frame.to_csv(source, index=False),
         "tsv": lambda frame: frame.to_csv(source, index=False, sep="\t"),
         "parquet": lambda frame: frame.to_parquet(source),
-        "jsonl": lambda frame: frame.to_json(source, orient="records", lines=True, date_format="iso"),
+        "jsonl": lambda frame: frame.to_json(
+            source, orient="records", lines=True, date_format="iso"
+        ),
         "xlsx": lambda frame: frame.to_excel(source, index=False),
     }
     writers[suffix](rows)
@@ -108,9 +110,7 @@ def test_every_format_in_and_out(
     pd.testing.assert_frame_equal(found, whole(project, rows), rtol=1e-9)
 
 
-def test_rows_of_json_lines_may_lack_keys(
-    project: Any, score: Score, rows: pd.DataFrame
-) -> None:
+def test_rows_of_json_lines_may_lack_keys(project: Any, score: Score, rows: pd.DataFrame) -> None:
     lines = [row.dropna().to_dict() for _, row in rows.head(30).iterrows()]
     lines[0] = rows.iloc[0].astype(object).where(rows.iloc[0].notna(), None).to_dict()
     text = "\n".join(json.dumps(line, default=str) for line in lines)

@@ -263,6 +263,17 @@ def test_text_keeps_as_many_words_as_the_setting_says(ready: Callable[..., Proje
     assert len(words) == 2
 
 
+@pytest.mark.parametrize("name", ["forest", "hgb"])
+def test_trees_count_words_so_that_float32_holds_them(material: train.Material, name: str) -> None:
+    pipeline = train.fit(make_candidate(name, "classification", 0, SMALL[name]), material)
+    names = pipeline["features"].get_feature_names_out()
+    counts = pipeline["features"].transform(material.valid)[
+        :, [n.startswith("text") for n in names]
+    ]
+    assert counts.max() > 1
+    assert (counts == counts.round()).all()
+
+
 def test_a_high_cardinality_column_does_not_leak_the_target(material: train.Material) -> None:
     """Encoded by the mean of its own row, a column of pure noise would predict train perfectly."""
     random = np.random.default_rng(0)

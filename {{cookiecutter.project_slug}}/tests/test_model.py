@@ -72,7 +72,7 @@ def test_order_and_company_do_not_matter(bundle: Bundle, rows: pd.DataFrame) -> 
 
 
 def test_it_finds_most_of_what_it_promises(bundle: Bundle, rows: pd.DataFrame) -> None:
-    """The interval covers new rows about as often as it says; labels are better than the commonest."""
+    """The interval covers about what it says; labels are right more often than the commonest."""
     found, truth = bundle.predict(rows), rows[bundle.document["target"]]
     if bundle.task == "regression":
         covered = truth.between(found["lower"], found["upper"]).mean()

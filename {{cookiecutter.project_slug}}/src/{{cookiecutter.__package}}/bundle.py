@@ -122,7 +122,9 @@ class Bundle:
         require_columns(names, [column.name for column in self.schema.features], where)
         if strict:
             known = set(self.schema.names)
-            new = [Violation(name, "was not there in training") for name in names if name not in known]
+            new = [
+                Violation(name, "was not there in training") for name in names if name not in known
+            ]
             refuse(new, where, LENIENT)
 
     def conform(
@@ -214,7 +216,8 @@ class Bundle:
             values = predictions.values
             return {"prediction": values, "lower": values - half, "upper": values + half}
         probabilities = predictions.probabilities
-        assert probabilities is not None
+        if probabilities is None:
+            raise ValueError("predictions hold neither values nor probabilities")
         codes = label_codes(self.document, probabilities)
         labels = pd.Series(self.classes).array.take(codes)
         shares = {
@@ -246,7 +249,9 @@ def read_bundle(project: Project, run_id: str) -> dict[str, Any]:
     """
     folder = project.bundle_folder(run_id)
     if not re.fullmatch(r"[0-9a-f]{8}", run_id) or not folder.is_dir():
-        raise UserError(f"There is no model '{run_id}' in models/; `runs list` shows those there are.")
+        raise UserError(
+            f"There is no model '{run_id}' in models/; `runs list` shows those there are."
+        )
     if not (folder / BUNDLE_FILE).is_file():
         raise UserError(
             f"models/{run_id} is not a whole bundle, since it has no {BUNDLE_FILE}; if it is the "
@@ -264,7 +269,7 @@ def read_bundle(project: Project, run_id: str) -> dict[str, Any]:
         if not path.is_file() or file_sha256(path) != sha256:
             state = "has changed" if path.is_file() else "is missing"
             raise UserError(
-                f"models/{run_id}/{name} {state} since the bundle was made; bring the file back, or "
+                f"models/{run_id}/{name} {state} since the bundle was made; bring it back, or "
                 f"delete models/{run_id} and run `train` and `postprocess`."
             )
     return dict(document)
@@ -330,4 +335,5 @@ def label_codes(
         return likeliest
     positive = document["classes"].index(document["positive"])
     found = probabilities[:, positive] >= document["threshold"]
-    return np.where(found, positive, 1 - positive)
+    codes: NDArray[np.intp] = np.where(found, positive, 1 - positive)
+    return codes

@@ -1,7 +1,7 @@
-"""The model card (after Mitchell et al., 2019): what people need to know before they rely on a model.
+"""The model card (after Mitchell et al., 2019): what to know before relying on a model.
 
-Most of it follows from bundle.json. What only people know stands between two markers, and is carried
-over from this model's earlier card, or from the champion's.
+Most of it follows from bundle.json. What only people know stands between two markers, and is
+carried over from this model's earlier card, or from the champion's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from .errors import UserError
 from .files import write_text
 from .project import Project
 
-BEGIN = "<!-- people: begin (kept when the card is written anew, and carried to the next model's) -->"
+BEGIN = (
+    "<!-- people: begin (kept when the card is written anew, and carried to the next model's) -->"
+)
 END = "<!-- people: end -->"
 TO_FILL = """\
 ## Intended use
@@ -71,10 +73,11 @@ def _head(document: Mapping[str, Any]) -> list[str]:
     label, params = document["estimator"]["label"], document["estimator"]["params"] or {}
     given = ", ".join(f"{key} = {value}" for key, value in params.items()) or "all as by default"
     what = "a number" if document["task"] == "regression" else f"one of {_classes(document)}"
+    name, target = document["estimator"]["name"], document["target"]
     return [
         f"# Model {document['run_id']}",
         "",
-        f"{label} (`{document['estimator']['name']}`) that predicts `{document['target']}`, {what}.",
+        f"{label} (`{name}`) that predicts `{target}`, {what}.",
         f"Parameters: {given}.",
         f"Code: commit {document['git_commit'] or 'unknown (no git repository)'}; "
         f"seed {document['seed']}; {_versions(document)}.",
@@ -129,12 +132,15 @@ def _decision(document: Mapping[str, Any]) -> list[str]:
     if document["task"] == "regression":
         interval = document["interval"]
         if interval["half_width"] is None:
-            return [*lines, "Valid has too few rows for an interval; `lower` and `upper` are empty."]
+            return [
+                *lines,
+                "Valid has too few rows for an interval; `lower` and `upper` are empty.",
+            ]
         return [
             *lines,
-            f"`lower` and `upper` are the prediction ± {interval['half_width']:.6g}, which held for "
-            f"{interval['level']:.0%} of {interval['rows']:,} rows of valid (split conformal; Lei et "
-            "al., 2018). They are equally wide for every row.",
+            f"`lower` and `upper` are the prediction ± {interval['half_width']:.6g}, which held "
+            f"for {interval['level']:.0%} of {interval['rows']:,} rows of valid (split conformal; "
+            "Lei et al., 2018). They are equally wide for every row.",
         ]
     temperature = document["calibration"]["temperature"]
     if temperature == 1:
@@ -150,8 +156,8 @@ def _decision(document: Mapping[str, Any]) -> list[str]:
     return [
         *lines,
         f"The prediction is `{document['positive']}` from a probability of "
-        f"{document['threshold']:.4g} on, where a false alarm costs {costs['cost_fp']:g} and a miss "
-        f"{costs['cost_fn']:g} ([decision] in conf.cfg).",
+        f"{document['threshold']:.4g} on, where a false alarm costs {costs['cost_fp']:g} and a "
+        f"miss {costs['cost_fn']:g} ([decision] in conf.cfg).",
     ]
 
 
@@ -161,8 +167,8 @@ def _limits(document: Mapping[str, Any]) -> list[str]:
         "## Limits",
         "- It knows rows like those it was trained on; reference.json says what these looked like. "
         "For others its scores mean little.",
-        "- Categories and columns that training never saw are refused, unless [predict] strict = no; "
-        "then such a category counts as unknown.",
+        "- Categories and columns that training never saw are refused, unless [predict] strict = "
+        "no; then such a category counts as unknown.",
         "- It finds what goes together, not what causes what.",
         f"- ONNX: {_onnx(document)}",
     ]
@@ -181,8 +187,8 @@ def _onnx(document: Mapping[str, Any]) -> str:
             f"other side ({nearer['differ']} of {nearer['rows']:,} such rows did)."
         )
     return (
-        f"model.onnx predicts the same on {facts['rows']:,} rows, with missing, unseen and near-split "
-        f"values among them (largest difference {facts['max_abs_diff']:.2g}).{limit}"
+        f"model.onnx predicts the same on {facts['rows']:,} rows, with missing, unseen and "
+        f"near-split values among them (largest difference {facts['max_abs_diff']:.2g}).{limit}"
     )
 
 

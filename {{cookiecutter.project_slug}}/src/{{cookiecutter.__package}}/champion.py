@@ -40,13 +40,13 @@ def verify_champion(project: Project) -> str:
     champion = read_champion(project)
     if champion is None:
         raise UserError(
-            "No model is in service; run `run`, or `champion promote RUN_ID` for one of `runs list`."
+            "No model is in service; run `run`, or `champion promote` one of `runs list`."
         )
     run_id = str(champion["run_id"])
     if not project.bundle_folder(run_id).is_dir():
         raise UserError(
-            f"The model in service, {run_id}, is not in models/ on this machine; copy models/{run_id} "
-            "here from where it was made, or promote another one of `runs list`."
+            f"The model in service, {run_id}, is not in models/ on this machine; copy "
+            f"models/{run_id} here from where it was made, or promote another one of `runs list`."
         )
     read_bundle(project, run_id)
     if bundle_sha(project, run_id) != champion["sha256"]:
@@ -68,8 +68,8 @@ def read_champion(project: Project) -> dict[str, Any] | None:
     champion = read_json(project.champion_file)
     if not isinstance(champion, dict) or not {"run_id", "sha256"} <= champion.keys():
         raise UserError(
-            "models/champion.json does not name a model; bring back an earlier version, or delete it "
-            "and promote one of `runs list`."
+            "models/champion.json does not name a model; bring back an earlier version, or "
+            "delete it and promote one of `runs list`."
         )
     return champion
 
@@ -158,7 +158,9 @@ def describe(project: Project) -> dict[str, str]:
         return {"In service": "no model; `champion promote RUN_ID` changes that"}
     run_id = str(champion["run_id"])
     lines = {"In service": run_id}
-    since = [entry for entry in read_json_lines(_history_file(project)) if _is_same(entry, champion)]
+    since = [
+        entry for entry in read_json_lines(_history_file(project)) if _is_same(entry, champion)
+    ]
     if since:
         lines["Since"] = str(since[-1].get("time", ""))
     try:
@@ -214,7 +216,7 @@ def _put_in_service(project: Project, run_id: str, action: str) -> None:
 def _earlier(project: Project) -> list[dict[str, Any]]:
     """Return the champions to go back to, the nearest last.
 
-    The champion is looked for, since a kill between the two files may leave the history a step back.
+    The champion is looked for, since a kill between the two files leaves the history a step back.
     """
     stack, champion = _in_turn(project), read_champion(project)
     for at in reversed(range(len(stack))):

@@ -230,7 +230,9 @@ def _results_shown(project: "Project") -> Iterator[None]:
         missed = error
     from .evaluate import summary_table
 
-    _print(summary_table(project))
+    table = summary_table(project)
+    if table is not None:
+        _print(table)
     page = project.reports / "index.html"
     if page.exists():
         typer.echo(f"Report: {page}")

@@ -28,13 +28,13 @@ CURVES = 6
 MATRIX = 20
 MOST_BINS, FEWEST_BINS, ROWS_OF_BIN = 10, 3, 20
 RESIDUALS = 1_000
-LEARNING_ROWS = 20_000
-LEARNING_SIZES = 5
+LEARNING_ROWS = 10_000
+LEARNING_SIZES = 4
 JUDGED_ROWS = 10_000
 IMPORTANCE_ROWS = 2_000
 IMPORTANCE_COLUMNS = 100
 REPEATS = 3
-SMALL_ROWS = 5_000
+SMALL_ROWS = 10_000
 WORST = 10
 WORST_COLUMNS = 6
 TEXT_SHOWN = 60
@@ -274,8 +274,9 @@ def learning_curve(subject: Subject, train: pd.DataFrame, pipeline: Any) -> dict
         if fitted is None:
             continue
         seen = min(size, JUDGED_ROWS)
-        on_train = _judge(subject, fitted, inputs[:seen], target[:seen])
-        on_valid = _judge(subject, fitted, valid, valid_target)
+        with _threads(JUDGED_ROWS):
+            on_train = _judge(subject, fitted, inputs[:seen], target[:seen])
+            on_valid = _judge(subject, fitted, valid, valid_target)
         points.append({"rows": size, "train": _round(on_train), "valid": _round(on_valid)})
     return {
         "metric": subject.metric,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .bundle import finish, raw_scores
+from .bundle import label_codes, raw_scores, temper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,14 +59,16 @@ def export_onnx(model: Any, inputs: pd.DataFrame, document: Mapping[str, Any]) -
     Args:
         model: The pipeline, from prepared inputs to probabilities or values.
         inputs: Prepared rows that training did not use.
-        document: What `finish` needs of bundle.json, so that labels are compared as well.
+        document: What of bundle.json makes labels, so that they are compared as well.
 
     Returns:
         The file, if equal; else the reason why there is none.
     """
     nodes = _count_nodes(model[-1])
     if nodes > MOST_NODES:
-        return _without(f"its trees have {nodes:,} nodes, and more than {MOST_NODES:,} take too long")
+        return _without(
+            f"its trees have {nodes:,} nodes, and more than {MOST_NODES:,} take too long"
+        )
     try:
         with _quiet():
             content, names = _convert(model, inputs)
@@ -116,8 +118,7 @@ def _convert(model: Any, inputs: pd.DataFrame) -> tuple[bytes, list[str]]:
 def _put_splits(converted: Any, estimator: Any) -> None:
     """Put a histogram model's splits into its node as float64.
 
-    The converter writes them as float32, and declares an output of float64, which that node does not
-    have.
+    The converter writes them as float32, and declares an output of float64, which that node lacks.
     """
     from onnx import TensorProto
     from onnx.helper import make_attribute, make_tensor
@@ -142,7 +143,9 @@ def _put_splits(converted: Any, estimator: Any) -> None:
                 node.attribute.append(make_attribute(name, tensor))
     for output in converted.graph.output:
         kind = output.type.tensor_type
-        kind.elem_type = TensorProto.FLOAT if kind.elem_type == TensorProto.DOUBLE else kind.elem_type
+        kind.elem_type = (
+            TensorProto.FLOAT if kind.elem_type == TensorProto.DOUBLE else kind.elem_type
+        )
 
 
 def _compare(
@@ -202,15 +205,16 @@ def _label_differences(
     document: Mapping[str, Any], expected: NDArray[np.float64], found: NDArray[np.float64]
 ) -> int:
     """Count the rows that end in another class; a tie at the threshold within float32 is none."""
-    ours, theirs = finish(document, expected), finish(document, found)
-    assert ours.probabilities is not None
+    temperature = document["calibration"]["temperature"]
+    ours, theirs = temper(expected, temperature), temper(found, temperature)
     if document["threshold"] is None:
-        ranked = np.sort(ours.probabilities, axis=1)
+        ranked = np.sort(ours, axis=1)
         gap = ranked[:, -1] - ranked[:, -2]
     else:
         positive = document["classes"].index(document["positive"])
-        gap = np.abs(ours.probabilities[:, positive] - document["threshold"])
-    return int(((ours.labels != theirs.labels) & (gap > TIE)).sum())
+        gap = np.abs(ours[:, positive] - document["threshold"])
+    differ = label_codes(document, ours) != label_codes(document, theirs)
+    return int((differ & (gap > TIE)).sum())
 
 
 def _hard_rows(inputs: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -220,7 +224,9 @@ def _hard_rows(inputs: pd.DataFrame) -> Iterator[pd.DataFrame]:
     rows = _spread(inputs, HARD_ROWS)
     missing = random.random((len(rows), len(inputs.columns))) < 0.3
     columns = enumerate(inputs.columns)
-    yield pd.DataFrame({name: rows[name].where(~missing[:, at], empty[name]) for at, name in columns})
+    yield pd.DataFrame(
+        {name: rows[name].where(~missing[:, at], empty[name]) for at, name in columns}
+    )
     yield rows.head(5).assign(**empty)
     for name in inputs.columns:
         if not _is_number(inputs[name]):
@@ -291,7 +297,7 @@ def _count_nodes(estimator: Any) -> int:
     """Return how many nodes the trees have, 0 for other models."""
     count = sum(len(tree.nodes) for tree in _histogram_trees(estimator))
     trees = (getattr(each, "tree_", None) for each in getattr(estimator, "estimators_", []))
-    return count + sum(tree.node_count for tree in trees if tree is not None)
+    return count + sum(int(tree.node_count) for tree in trees if tree is not None)
 
 
 def _is_histogram(estimator: Any) -> bool:

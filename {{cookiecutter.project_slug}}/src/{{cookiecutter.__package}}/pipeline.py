@@ -71,7 +71,7 @@ TABLE = {
             "release",
             after=("train",),
             settings=("decision",),
-            code=("postprocess.py", "bundle.py", "onnx_export.py"),
+            code=("postprocess.py", "bundle.py", "onnx_export.py", "reference.py", "card.py"),
         ),
         Stage(
             "evaluate",
@@ -80,7 +80,9 @@ TABLE = {
             settings=("evaluate", "model.metric"),
             code=("evaluate.py", "metrics.py", "diagnostics.py"),
         ),
-        Stage("report", "profile", after=("evaluate",), code=("report.py", "plots.py")),
+        Stage(
+            "report", "profile", after=("evaluate",), code=("report.py", "report.css", "plots.py")
+        ),
     )
 }
 registry.STAGES.update(

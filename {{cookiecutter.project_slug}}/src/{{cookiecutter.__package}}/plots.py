@@ -68,11 +68,13 @@ class Plot:
         title: What to see in it, one sentence.
         alt: What is drawn, for those who cannot see it.
         svg: The drawing.
+        note: What its marks stand for, where that is not said in the drawing.
     """
 
     title: str
     alt: str
     svg: str
+    note: str = ""
 
 
 def draw_scores(
@@ -105,10 +107,11 @@ def draw_scores(
         axes.set_yticks(range(len(rows)), [row[0] for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.7)
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel(f"{metric}   (dashed: baseline, dotted: perfect)")
+        axes.set_xlabel(metric)
     name, value = rows[0][0], rows[0][1]
     alt = f"{metric} on {name} is {show(value)}; the baseline's is {show(baseline)}."
-    return Plot(f"{metric} beside the baseline, with 95% intervals", alt, drawn())
+    note = "Dashed: the baseline; dotted: perfect."
+    return Plot(f"{metric} beside the baseline, with 95% intervals", alt, drawn(), note)
 
 
 def draw_candidates(metric: str, candidates: Sequence[dict[str, Any]], baseline: float) -> Plot:
@@ -121,7 +124,7 @@ def draw_candidates(metric: str, candidates: Sequence[dict[str, Any]], baseline:
     """
     names = [entry["label"] + (" (chosen)" if entry["winner"] else "") for entry in candidates]
     seen: list[float] = []
-    with _figure("candidates", height=1.05 + 0.5 * len(candidates)) as (_, axes, drawn):
+    with _figure("candidates", height=0.8 + 0.5 * len(candidates)) as (_, axes, drawn):
         for place, entry in enumerate(candidates):
             folds = [value for value in entry["folds"] if value is not None]
             axes.plot(folds, [place - 0.17] * len(folds), "|", color=SOFT, markersize=9, alpha=0.8)
@@ -141,16 +144,15 @@ def draw_candidates(metric: str, candidates: Sequence[dict[str, Any]], baseline:
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.grid(axis="y", visible=False)
-        where = "dashed" if low <= baseline <= high else "beyond the edge"
-        axes.set_xlabel(
-            f"{metric}   (bars: folds on train, dot: their mean,\n"
-            f"diamond: valid; the baseline, {show(baseline)}, is {where})"
-        )
+        axes.set_xlabel(metric)
+    where = "dashed" if low <= baseline <= high else "beyond the edge"
     chosen = next((entry["label"] for entry in candidates if entry["winner"]), "none")
     return Plot(
         f"{metric} on valid, and in cross-validation on train",
         f"{chosen} was chosen of {len(candidates)} candidates by {metric}.",
         drawn(),
+        "Bars: folds on train; dot: their mean; diamond: valid; "
+        f"the baseline, {show(baseline)}, is {where}.",
     )
 
 

@@ -1,7 +1,7 @@
 """Stage: calibrate the trained model, set its threshold by the costs, and package it as a bundle.
 
-All that is chosen here is chosen on valid. A bundle that is or was in service is never changed: what
-would change it goes into a bundle of its own.
+All that is chosen here is chosen on valid. A bundle that is or was in service is never changed:
+what would change it goes into a bundle of its own.
 """
 
 from __future__ import annotations
@@ -72,12 +72,13 @@ def postprocess(project: Project, settings: Settings) -> Report:
             "run `train` first."
         )
     run_id, target = str(trained.run_id), schema.target
-    assert target is not None
+    if target is None:
+        raise UserError("data/schema.yaml names no target; set [data] target and run `ingest`.")
     model = load_model(project.bundle_folder(run_id))
     valid = load_split(project, "valid")
     inputs, truth = prepare(valid, schema), valid[target.name].to_numpy()
     raw = raw_scores(model, inputs)
-    document = _describe(project, settings, trained, schema, manifest)
+    document = _describe(project, settings, trained, schema, target.name, manifest)
     facts = choose(document, settings, model, raw, truth)
     document["metrics"], document["baseline"] = _judge(document, trained.facts, raw, truth)
     document["skill"] = skill(
@@ -109,7 +110,7 @@ def postprocess(project: Project, settings: Settings) -> Report:
 def choose(
     document: dict[str, Any], settings: Settings, model: Any, raw: Floats, truth: NDArray[Any]
 ) -> dict[str, Any]:
-    """Set classes, temperature, threshold and interval in `document`; return how they were found."""
+    """Set classes, temperature, threshold and interval in `document`; return how they came."""
     document |= {"classes": [], "positive": None, "threshold": None, "interval": None}
     document["calibration"] = {"temperature": 1.0}
     if document["task"] == "regression":
@@ -148,7 +149,7 @@ def fit_temperature(probabilities: Floats, codes: Codes, seed: int) -> dict[str,
         seed: Of the folds.
 
     Returns:
-        The temperature (1 changes nothing), and the log loss (nats) without and with it in the folds.
+        The temperature (1 changes nothing), and the log loss (nats) before and after, in the folds.
     """
     random = np.random.default_rng(seed)
     order = random.permutation(len(codes))[:ROWS]
@@ -303,6 +304,7 @@ def _describe(
     settings: Settings,
     trained: Report,
     schema: Schema,
+    target: str,
     manifest: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return what is known of the model before it is judged, in the order of bundle.json."""
@@ -310,8 +312,6 @@ def _describe(
     winner = next(run for run in facts["candidates"] if run["run_id"] == trained.run_id)
     sections = ("data", "split", "features", "model", "decision")
     chosen: dict[str, Any] = {name: settings.section(name) for name in sections}
-    target = schema.target
-    assert target is not None
     for column in schema.ids:
         if column.name in ("prediction", "lower", "upper") or "probability_" in column.name[:12]:
             raise UserError(
@@ -323,7 +323,7 @@ def _describe(
         "run_id": trained.run_id,
         "trained_as": trained.run_id,
         "task": facts["task"],
-        "target": target.name,
+        "target": target,
         "schema": schema.to_dict(),
         "estimator": {key: winner.get(key) for key in ("name", "label", "kind", "params")},
         "metric": facts["metric"],

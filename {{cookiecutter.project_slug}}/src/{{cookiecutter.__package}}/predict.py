@@ -123,11 +123,15 @@ def _check_files(source: Path, output: Path) -> None:
         raise UserError(f"{source} does not exist; name a table, or a folder of Parquet files.")
     format_of(source)
     if output.is_dir():
-        raise UserError(f"{output} is a folder, but {source} is a file; name a file for the output.")
+        raise UserError(
+            f"{output} is a folder, but {source} is a file; name a file for the output."
+        )
     if output.resolve() == source.resolve() or (output.exists() and output.samefile(source)):
         raise UserError(f"{output} is the source itself; name another file for the output.")
     if output.suffix.lower() == ".gz":
-        raise UserError(f"{output} would have to be compressed; leave .gz off, and compress it then.")
+        raise UserError(
+            f"{output} would have to be compressed; leave .gz off, and compress it then."
+        )
     format_of(output)
 
 
@@ -225,7 +229,7 @@ def _pieces(bundle: Bundle, job: Job, source: Path) -> Iterator[pd.DataFrame]:
 
     names = column_names(source, job.data)
     bundle.check_columns(names, str(source), strict=job.strict)
-    # Of JSON lines, only the keys of the first are known; a later object may lack some, or have more.
+    # Of JSON lines, only the first's keys are known; a later object may lack some, or have more.
     lines = format_of(source) == "jsonl"
     columns = None if lines else bundle.columns_to_read(names)
     read = bundle.columns_to_read(names)
@@ -249,7 +253,9 @@ def _ahead(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
 def _check_folders(source: Path, output: Path) -> None:
     """Refuse folders that cannot be used, before any work is done."""
     if output.exists() and not output.is_dir():
-        raise UserError(f"{output} is a file, but {source} is a folder; name a folder for the output.")
+        raise UserError(
+            f"{output} is a file, but {source} is a folder; name a folder for the output."
+        )
     here, there = source.resolve(), output.resolve()
     if here == there or here in there.parents or there in here.parents:
         raise UserError(
@@ -258,8 +264,8 @@ def _check_folders(source: Path, output: Path) -> None:
         )
     if output.is_dir() and not (output / MANIFEST).exists() and any(output.iterdir()):
         raise UserError(
-            f"{output} holds files that are no predictions (it has no {MANIFEST}); name an empty or "
-            "a new folder for the output."
+            f"{output} holds files that are no predictions (it has no {MANIFEST}); name an "
+            "empty or a new folder for the output."
         )
 
 
@@ -356,7 +362,9 @@ def _score_part(bundle: Bundle, job: Job, source: Path, target: Path) -> int:
     rows = 0
     empty = _about_rows(source) == 0  # which engines write for partitions without a row
     with write_atomic(target) as temporary, open_writer(temporary, "parquet") as writer:
-        for piece in [_score_nothing(bundle, job, source)] if empty else _scored(bundle, job, source):
+        for piece in (
+            [_score_nothing(bundle, job, source)] if empty else _scored(bundle, job, source)
+        ):
             writer.write(piece)
             rows += len(piece)
     return rows
@@ -397,14 +405,14 @@ def _in_processes(
             (output / path).with_name(f".partial-{path.name}").unlink(missing_ok=True)
         if isinstance(error, BrokenProcessPool):
             raise UserError(
-                "A scoring process was killed, most likely for want of memory; lower --processes or "
-                "[predict] chunk_rows and run the same command again: finished files are kept."
+                "A scoring process was killed, most likely for want of memory; lower --processes "
+                "or [predict] chunk_rows and run the same command again: finished files are kept."
             ) from None
         raise
 
 
-# The bundle of this process, where it is one of several.
-_worker: tuple[Bundle, Job] | None = None
+# The bundle of this process, where it is one of several: at most one entry.
+_WORKER: list[tuple[Bundle, Job]] = []
 
 
 def _start_worker(job: Job, threads: int) -> None:
@@ -412,11 +420,10 @@ def _start_worker(job: Job, threads: int) -> None:
 
     This module imports nothing that counts cores at its top, so that the variable is in time.
     """
-    global _worker
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _worker = load_bundle(job.project, job.run_id), job
+    _WORKER.append((load_bundle(job.project, job.run_id), job))
 
 
 def _end_with_parent() -> None:
@@ -429,8 +436,7 @@ def _end_with_parent() -> None:
 
 def _score_in_worker(source: Path, target: Path) -> int:
     """Score one file of a folder in this process."""
-    assert _worker is not None
-    return _score_part(*_worker, source, target)
+    return _score_part(*_WORKER[0], source, target)
 
 
 # -------------------------------------------------------------------------------------- progress

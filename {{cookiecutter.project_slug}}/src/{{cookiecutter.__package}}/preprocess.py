@@ -76,6 +76,7 @@ def preprocess(project: Project, settings: Settings) -> Report:
     keyed = with_bucket(cleaned.frame, rule)
     thresholds = fit_thresholds(keyed, rule, kept)
     assigned = _drop_leaks(cleaned, assign(keyed, rule, thresholds).to_native(), schema)
+    _refuse_empty(assigned, rule, kept is not None)
     facts = _prove(assigned, rule, schema, settings)
     facts |= _story(assigned, cleaned, rule, thresholds, kept is not None)
     split = {
@@ -185,14 +186,11 @@ def _prove(assigned: Assigned, rule: Rule, schema: Schema, settings: Settings) -
         Counts, shares, overlaps, bounds in time and the target's distribution.
 
     Raises:
-        UserError: If a split is empty, splits share rows or groups, train is later than valid, or
-            a class is not in train.
+        UserError: If splits share rows or groups, train is later than valid, or a class is not in
+            train.
     """
     frame, codes = assigned.frame, assigned.codes
     rows = {name: int((codes == code).sum()) for code, name in enumerate(SPLITS)}
-    empty = next((name for name in SPLITS if rows[name] == 0), None)
-    if empty:
-        raise UserError(_why_empty(empty, assigned, rule))
     # An id that names several rows takes them all to one split, as far as the rule allows it.
     shared_ids = _overlap(frame[ROW].to_numpy(), codes) if rule.name in BY_KEY else 0
     facts: dict[str, Any] = {
@@ -220,8 +218,24 @@ def _prove(assigned: Assigned, rule: Rule, schema: Schema, settings: Settings) -
     return facts
 
 
-def _why_empty(empty: str, assigned: Assigned, rule: Rule) -> str:
+def _refuse_empty(assigned: Assigned, rule: Rule, kept: bool) -> None:
+    """Refuse a split without rows, and say why it has none.
+
+    Raises:
+        UserError: With what to do about it.
+    """
+    empty = [name for code, name in enumerate(SPLITS) if not (assigned.codes == code).any()]
+    if empty:
+        raise UserError(_why_empty(empty[0], assigned, rule, kept))
+
+
+def _why_empty(empty: str, assigned: Assigned, rule: Rule, kept: bool) -> str:
     """Say why a split has no row, and what to do."""
+    if kept:
+        return (
+            f"{empty} is left empty by the thresholds of the last split, which are kept while the "
+            "source stays the same; set another [split] seed to split anew."
+        )
     if assigned.purged:
         return (
             f"{empty} is left empty: {assigned.purged:,} rows were taken out since their "

@@ -73,7 +73,7 @@ def _describe(values: pd.Series[Any], column: Column) -> dict[str, Any]:
     return shared | {"counts": {name: by_name.get(name, 0) for name in names}}
 
 
-def _bins(values: NDArray[np.float64]) -> dict[str, Any]:
+def _bins(values: NDArray[Any]) -> dict[str, Any]:
     """Return bins of about equal counts."""
     if not len(values):
         return {"edges": [], "counts": [0], "mean": None, "std": None}

@@ -133,7 +133,8 @@ def figures(drawn: Sequence[Plot]) -> str:
     for plot in drawn:
         alt = escape(plot.alt, quote=True)
         svg = plot.svg.replace("<svg ", f'<svg role="img" aria-label="{alt}" ', 1)
-        parts.append(f"<figure><figcaption>{escape(plot.title)}</figcaption>{svg}</figure>")
+        note = f'<p class="soft">{escape(plot.note)}</p>' if plot.note else ""
+        parts.append(f"<figure><figcaption>{escape(plot.title)}</figcaption>{svg}{note}</figure>")
     return f'<div class="plots">{"".join(parts)}</div>' if parts else ""
 
 
@@ -673,7 +674,8 @@ def _is_numeric(cells: Sequence[object]) -> bool:
 def _short_number(value: Any) -> str:
     """Return a number of the data with four significant digits, whole ones in full."""
     number = float(value)
-    return f"{number:,.0f}" if number.is_integer() and abs(number) < 1e15 else f"{number:,.4g}"
+    whole = number.is_integer() or abs(number) >= 1000
+    return f"{number:,.0f}" if whole and abs(number) < 1e15 else f"{number:,.4g}"
 
 
 def _known(value: float | None) -> bool:

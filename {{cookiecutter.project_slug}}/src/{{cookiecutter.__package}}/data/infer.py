@@ -60,7 +60,7 @@ def conditions(settings: Settings) -> str:
     """Return the fingerprint of the settings that the inference follows from."""
     data = settings.data
     roles = (data.target, data.id, data.time, data.group, data.ignore)
-    spellings = (data.missing, data.text)
+    spellings = (data.missing, data.text, data.query)
     return fingerprint(roles, spellings, settings.model.task, settings.features.max_categories)
 
 
