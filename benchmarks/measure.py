@@ -43,8 +43,9 @@ def cost(command: Command) -> Cost:
     environment = os.environ | (command.environment or {})
     with tempfile.TemporaryFile() as output:
         began = time.perf_counter()
+        arguments = [str(argument) for argument in command.arguments]
         process = subprocess.Popen(
-            [str(argument) for argument in command.arguments],
+            arguments,
             cwd=command.folder,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -58,7 +59,7 @@ def cost(command: Command) -> Cost:
         if process.returncode:
             output.seek(0)
             text = output.read().decode(errors="replace")
-            raise RuntimeError(f"{process.args} ended with {process.returncode}:\n{text}")
+            raise RuntimeError(f"{arguments} ended with {process.returncode}:\n{text}")
     scale = 1024 if sys.platform != "darwin" else 1024**2
     return Cost(seconds, usage.ru_maxrss / scale)
 

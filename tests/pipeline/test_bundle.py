@@ -157,7 +157,7 @@ def fitted(name: str, task: str) -> tuple[Any, pd.DataFrame, dict[str, Any]]:
     inputs = prepare(frame, schema)
     score = frame["a b"].fillna(0) + (frame["p:q"] == "u") + np.log(frame["amount (\u20ac)"]) / 4
     target = score.to_numpy() if task == "regression" else np.where(score > 0.5, "yes", "no")
-    params = {"n_estimators": 10} if name == "forest" else {}
+    params = {"forest": {"n_estimators": 10}, "hgb": {"max_iter": 20}}.get(name, {})
     candidate = make_candidate(name, task, 0, params)
     options = config.Settings().features
     features = build_features(inputs, schema, candidate.kind, task=task, seed=0, settings=options)

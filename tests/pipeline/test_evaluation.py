@@ -275,6 +275,7 @@ def test_a_later_model_leaves_test_closed(project: Project) -> None:
     assert len(read_json_lines(project.ledger)) == 1
     assert facts(project)["test"] is None
     assert facts(project)["test_openings"] == 1
+    assert any("for another model" in note for note in facts(project)["notes"])
 
 
 def test_a_later_model_opens_test_with_a_reason_alone(project: Project) -> None:

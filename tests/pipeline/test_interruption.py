@@ -142,7 +142,8 @@ def test_a_read_only_folder_ends_in_a_sentence(
     """Root writes through permissions, so the folder is mounted read-only."""
     root = Path(shutil.copytree(uninterrupted[0], tmp_path / "project"))
     script = f"""
-        mount --bind '{root}' '{root}' && mount -o remount,bind,ro '{root}' && cd '{root}' || exit 90
+        mount --bind '{root}' '{root}' && mount -o remount,bind,ro '{root}' || exit 90
+        cd '{root}'
         "$PY" -m mlproj run --force; echo "code $?"
     """
     done = in_namespace(script, package_environment)

@@ -376,8 +376,13 @@ def _notes(
     for name, found in result["metrics"].items():
         if not math.isfinite(found["value"]):
             yield f"{METRICS[name].title} is not defined on valid."
+    opened = len(openings(trial.project, trial.split))
     if final and test is None:
         yield "Test stays closed, since the model misses its bar on valid."
+    elif opened and test is None:
+        yield f"{openings_in_words(opened)[:-1]}, for another model; for this one it stays closed."
+    elif opened > 1:
+        yield f"{openings_in_words(opened)[:-1]}: the more often, the flatter its score."
 
 
 def _coverage(document: Any, outcome: Outcome) -> dict[str, float] | None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -225,17 +226,17 @@ def folds(material: Material) -> list[tuple[Rows, Rows]]:
     wanted, seed = material.settings.model.folds, material.settings.split.seed
     target, rows = material.target, len(material.target)
     if material.rule == "time":
-        count = min(wanted, rows - 1)
-        splitter: Any = TimeSeriesSplit(count) if count >= 2 else None
+        number = min(wanted, rows - 1)
+        splitter: Any = TimeSeriesSplit(number) if number >= 2 else None
     elif material.groups is not None:
-        count = min(wanted, len(np.unique(material.groups)))
-        splitter = GroupKFold(count, shuffle=True, random_state=seed) if count >= 2 else None
+        number = min(wanted, len(np.unique(material.groups)))
+        splitter = GroupKFold(number, shuffle=True, random_state=seed) if number >= 2 else None
     elif material.task == "classification":
-        count = min(wanted, int(np.unique(target, return_counts=True)[1].max()))
-        splitter = StratifiedKFold(count, shuffle=True, random_state=seed) if count >= 2 else None
+        number = min(wanted, int(np.unique(target, return_counts=True)[1].max()))
+        splitter = StratifiedKFold(number, shuffle=True, random_state=seed) if number >= 2 else None
     else:
-        count = min(wanted, rows)
-        splitter = KFold(count, shuffle=True, random_state=seed) if count >= 2 else None
+        number = min(wanted, rows)
+        splitter = KFold(number, shuffle=True, random_state=seed) if number >= 2 else None
     if splitter is None:
         return []
     with warnings.catch_warnings():
@@ -576,10 +577,11 @@ def _progress(fits: int) -> Iterator[Callable[[str], None]]:
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as progress:
-        task = progress.add_task("train", total=fits, completed=-1)
+        task = progress.add_task("train", total=fits)
+        begun = count()
 
         def advance(what: str) -> None:
-            progress.update(task, advance=1, description=what)
+            progress.update(task, completed=next(begun), description=what)
 
         yield advance
 
