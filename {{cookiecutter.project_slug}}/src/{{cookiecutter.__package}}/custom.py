@@ -2,7 +2,8 @@
 
 The template renders this file once and never touches it again. Each part below works as it stands
 (it changes nothing) and carries an example: take the `#` away, adapt, and run the pipeline.
-Keep heavy imports inside the functions, so that the command line starts fast.
+Keep heavy imports inside the functions, so that the command line starts fast, and pass over columns
+that are not there: the tests run these rules on a sample table, too.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ def clean(frame: nw.DataFrame[Any]) -> nw.DataFrame[Any]:
     """
     # import narwhals as nw
     #
-    # frame = frame.filter(nw.col("age") < 120)
+    # if "age" in frame.columns:
+    #     frame = frame.filter(nw.col("age") < 120)
     return frame
 
 
@@ -33,21 +35,26 @@ def add_features(frame: pd.DataFrame) -> pd.DataFrame:
     Gets the columns that `data/schema.yaml` types, one row per example, without the target. A new
     column is a number or text and follows from its own row: what is fitted belongs in features.py.
     """
-    # frame = frame.assign(price_per_room=frame["price"] / frame["rooms"])
+    # if {"price", "rooms"} <= set(frame.columns):
+    #     frame = frame.assign(price_per_room=frame["price"] / frame["rooms"])
     return frame
 
 
 # An estimator of your own: name it in `[model] candidates`. `kind` says which inputs it gets:
-# "linear" (scaled, one-hot) or "tree" (numbers as they are).
+# "linear" (scaled, one-hot), "tree" (numbers as they are, missing ones too) or "filled" (as "tree",
+# without missing values).
 #
-# def neighbours(task: str, seed: int, params: dict[str, Any]) -> Candidate:
-#     from sklearn.neighbors import KNeighborsClassifier
+# def extra_trees(task: str, seed: int, params: dict[str, Any]) -> Candidate:
+#     from sklearn import ensemble
 #
-#     from .models import Candidate
+#     from .models import Candidate, configure
 #
-#     return Candidate("neighbours", "KNN", "linear", KNeighborsClassifier(**params))
+#     classes = task == "classification"
+#     kind = ensemble.ExtraTreesClassifier if classes else ensemble.ExtraTreesRegressor
+#     estimator = configure(kind, "extra_trees", params, random_state=seed)
+#     return Candidate("extra_trees", "EXTRATREES", "filled", estimator)
 #
-# ESTIMATORS["neighbours"] = ".custom:neighbours"
+# ESTIMATORS["extra_trees"] = ".custom:extra_trees"
 
 
 # A source of your own: `source = warehouse:sales` in conf.cfg calls fetch_warehouse("sales", ...).

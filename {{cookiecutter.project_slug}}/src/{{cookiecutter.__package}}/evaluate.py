@@ -15,7 +15,7 @@ from .bundle import Bundle, load_bundle
 from .data.split import load_manifest, load_split
 from .diagnostics import Subject, diagnose, learning_curve
 from .errors import GateError, UserError
-from .files import fingerprint
+from .files import fingerprint, write_json_lines
 from .ledger import check_opening, openings, record_opening, recorded, state_of_test
 from .metrics import (
     LEVEL,
@@ -108,7 +108,7 @@ def evaluate(
             _open_test(trial, again or FIRST_OPENING)
         _diagnose(trial, frame, outcome, step)
     facts = _facts(trial, result, final)
-    facts["files"] = project.sizes(project.report_file("diagnostics"))
+    facts["files"] = project.sizes(project.report_file("diagnostics"), project.worst_rows)
     report = write_report(
         project,
         settings,
@@ -241,7 +241,7 @@ def _open_test(trial: Trial, reason: str) -> None:
 
 
 def _diagnose(trial: Trial, frame: pd.DataFrame, outcome: Outcome, step: Any) -> None:
-    """Write `reports/diagnostics.json`; the learning curve of this very run is not fitted again."""
+    """Write `reports/diagnostics.json` and the worst rows; a run's curve is not fitted twice."""
     project, bundle = trial.project, trial.bundle
     subject = Subject(
         bundle=bundle,
@@ -264,6 +264,8 @@ def _diagnose(trial: Trial, frame: pd.DataFrame, outcome: Outcome, step: Any) ->
         step("learning curve")
         train = load_split(project, "train")
         facts["learning_curve"] = learning_curve(subject, train, bundle.model)
+    # Rows of data stay out of the report, which git tracks.
+    write_json_lines(project.worst_rows, facts["worst"].pop("rows"))
     write_report(
         project,
         trial.settings,

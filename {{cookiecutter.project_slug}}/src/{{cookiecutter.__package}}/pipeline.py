@@ -63,7 +63,7 @@ TABLE = {
             "train",
             "train",
             after=("preprocess",),
-            settings=("model", "features", "params", "split.seed"),
+            settings=("model", "features", "params", "split.seed", "decision.positive"),
             code=("features.py", "models", "train.py", "custom.py"),
         ),
         Stage(

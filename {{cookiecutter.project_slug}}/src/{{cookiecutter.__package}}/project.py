@@ -63,6 +63,11 @@ class Project:
         return self.reports / "test_ledger.jsonl"
 
     @property
+    def worst_rows(self) -> Path:
+        """The rows with the largest errors, one JSON line each; rows of data, so not for git."""
+        return self.reports / "worst_rows.jsonl"
+
+    @property
     def models(self) -> Path:
         """The folder of bundles."""
         return self.root / "models"

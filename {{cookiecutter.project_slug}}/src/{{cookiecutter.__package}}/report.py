@@ -316,11 +316,12 @@ def errors_section(project: Project, settings: Settings) -> Section:
         told += f" {ranks['left_out']} more columns were left out."
     worst = facts["worst"]
     rows = []
-    for number, row in enumerate(worst["rows"], start=1):
+    lines = read_json_lines(project.worst_rows)
+    for number, row in enumerate(lines, start=1):
         ids = tuple(row["id"].values()) or (number,)
         cells = (row["truth"], row["prediction"], _short_number(row["error"]))
         rows.append((*ids, *cells, *row["features"].values()))
-    first = worst["rows"][0] if worst["rows"] else {"id": {}, "features": {}}
+    first = lines[0] if lines else {"id": {}, "features": {}}
     headings = (*(tuple(first["id"]) or ("Row",)), "True", "Predicted", "Error", *first["features"])
     caption = f"The rows of valid with the largest error ({worst['error']})"
     return Section(
