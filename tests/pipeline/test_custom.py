@@ -42,9 +42,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     package = Path(shutil.copytree(SOURCE / "mlproj", root / "src" / "mlproj"))
     custom = package / "custom.py"
     text = custom.read_text(encoding="utf-8")
-    # Code in a comment stands behind "# " and ends with a blank line or prose of its own.
+    # Lines of code open with one of these words; the others in a comment are prose.
+    words = "import|from|if|frame|def|classes|kind|estimator|return|ESTIMATORS|SOURCES"
     examples = re.sub(
-        r"^( *)# ?((?:    )*(?:import|from|if|frame|def|classes|kind|estimator|return|ESTIMATORS|SOURCES)\b.*|)$",
+        rf"^( *)# ?((?:    )*(?:{words})\b.*|)$",
         r"\1\2",
         text,
         flags=re.MULTILINE,

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from {{ cookiecutter.__package }} import evaluate, ledger
+from {{ cookiecutter.__package }} import evaluate, files, ledger
 from {{ cookiecutter.__package }}.bundle import load_bundle
 from {{ cookiecutter.__package }}.config import load_settings
 from {{ cookiecutter.__package }}.data.split import load_split
 from {{ cookiecutter.__package }}.errors import GateError, UserError
-from {{ cookiecutter.__package }}.files import read_json, read_json_lines
 from {{ cookiecutter.__package }}.metrics import score_all
 from {{ cookiecutter.__package }}.project import Project
 from {{ cookiecutter.__package }}.report import report
@@ -29,7 +28,7 @@ def project(sample_project: Project, tmp_path: Path) -> Project:
 
 def facts(project: Project, name: str) -> dict[str, Any]:
     """Return what a report says."""
-    document = read_json(project.report_file(name))
+    document = files.read_json(project.report_file(name))
     found: dict[str, Any] = document["facts"] | {"run_id": document["run_id"]}
     return found
 
@@ -106,7 +105,7 @@ def test_a_model_that_misses_its_bar_ends_with_the_sentence(project: Project) ->
 
 
 def test_worst_rows_leave_sensitive_columns_out(sample_project: Project) -> None:
-    rows = read_json_lines(sample_project.worst_rows)
+    rows = files.read_json_lines(sample_project.worst_rows)
     assert rows
     assert all("gender" not in row["features"] for row in rows)
 

@@ -179,7 +179,8 @@ def _trial(project: Project, settings: Settings) -> Trial:
     manifest = load_manifest(project)
     if trained.data != manifest["fingerprint"]:
         raise UserError("The data has changed since the model was trained; run `train` first.")
-    if release.run_id is None or release.run_id != trained.run_id:
+    # A bundle has an id of its own where the run's own bundle is in service and must not change.
+    if release.run_id is None or release.facts.get("trained_as") != trained.run_id:
         raise UserError(f"The model {trained.run_id} is not packaged yet; run `postprocess` first.")
     bundle = load_bundle(project, release.run_id)
     return Trial(

@@ -94,7 +94,8 @@ def postprocess(project: Project, settings: Settings) -> Report:
     bundle_id = _write_bundle(project, document, reference, export.content)
     folder = project.bundle_folder(bundle_id)
     kept = [folder / name for name in (*document["files"], BUNDLE_FILE)]
-    facts |= {key: document[key] for key in ("classes", "positive", "onnx", "metrics", "skill")}
+    told = ("trained_as", "classes", "positive", "onnx", "metrics", "skill")
+    facts |= {key: document[key] for key in told}
     return write_report(
         project,
         settings,

@@ -399,14 +399,17 @@ def _check(project: Project) -> Report:
         UserError: Naming the stage to run.
     """
     found = {name: require(project, name) for name in TABLE if name != "report"}
-    run_id = found["train"].run_id
-    for name in ("postprocess", "evaluate"):
-        if found[name].run_id != run_id:
+    trained, release, judged = found["train"], found["postprocess"], found["evaluate"]
+    for name, run_id, last in (
+        ("postprocess", release.facts.get("trained_as"), trained.run_id),
+        ("evaluate", judged.run_id, release.run_id),
+    ):
+        if run_id != last:
             raise UserError(
-                f"reports/{TABLE[name].report}.json is of the model {found[name].run_id}, but the "
-                f"last one trained is {run_id}; run `{name}` first."
+                f"reports/{TABLE[name].report}.json is of the model {run_id}, but the last one is "
+                f"{last}; run `{name}` first."
             )
-    return found["evaluate"]
+    return judged
 
 
 def _sections(project: Project, settings: Settings) -> Iterator[tuple[str, Section]]:
