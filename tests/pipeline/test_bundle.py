@@ -332,6 +332,17 @@ def test_a_bundle_in_service_never_changes(project: Any) -> None:
     assert run_until_packaged(project).run_id == run_id
 
 
+def test_a_whole_run_judges_the_new_bundle_and_keeps_the_champion(project: Any) -> None:
+    first = pipeline.require(project, "postprocess").run_id
+    champion.promote(project, first)
+    said: list[str] = []
+    settings = config.load_settings(project, ["decision.cost_fn=5", "evaluate.bootstrap=20"])
+    pipeline.run(project, settings, until="evaluate", say=said.append)
+    judged = pipeline.require(project, "evaluate").run_id
+    assert judged not in (first, None)
+    assert f"{first} stays in service; `champion promote {judged}` changes that" in said[-1]
+
+
 def test_what_is_no_bundle_is_refused(project: Any) -> None:
     run_id = pipeline.require(project, "postprocess").run_id
     folder = project.bundle_folder(run_id)

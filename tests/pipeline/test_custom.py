@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import SOURCE
 
 CONF = """[data]
 source = warehouse:houses
@@ -36,10 +35,11 @@ def read_from_your_warehouse(name: str) -> "pd.DataFrame":
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory, package_environment: dict[str, str]) -> Path:
     """Return a project that ran with every example of custom.py taken at its word."""
     root = tmp_path_factory.mktemp("custom")
-    package = Path(shutil.copytree(SOURCE / "mlproj", root / "src" / "mlproj"))
+    source = Path(package_environment["PYTHONPATH"]) / "mlproj"
+    package = Path(shutil.copytree(source, root / "src" / "mlproj"))
     custom = package / "custom.py"
     text = custom.read_text(encoding="utf-8")
     # Lines of code open with one of these words; the others in a comment are prose.
@@ -55,7 +55,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(
         [sys.executable, "-m", "mlproj", "run", "--until", "evaluate"],
         cwd=root,
-        env={"PYTHONPATH": str(root / "src"), "PATH": "/usr/bin:/bin"},
+        env=package_environment | {"PYTHONPATH": str(root / "src")},
         check=True,
         timeout=300,
     )

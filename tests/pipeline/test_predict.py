@@ -51,7 +51,7 @@ def score(project: Any) -> Score:
     def call(source: str, output: str, chunk: int = 100, **options: Any) -> int:
         settings = config.load_settings(project, [f"predict.chunk_rows={chunk}"])
         paths = project.root / source, project.root / output
-        return predicting.predict(project, settings, *paths, **options)
+        return int(predicting.predict(project, settings, *paths, **options))
 
     return call
 
@@ -59,13 +59,13 @@ def score(project: Any) -> Score:
 @pytest.fixture(scope="module")
 def rows() -> pd.DataFrame:
     """Return 1,000 rows like those of training."""
-    return sample_table(1000, seed=7).drop(columns="churned")
+    return pd.DataFrame(sample_table(1000, seed=7).drop(columns="churned"))
 
 
 @pytest.fixture
 def folder(project: Any, rows: pd.DataFrame) -> Path:
     """Return a folder of four Parquet files and one without a row."""
-    parts = project.root / "parts"
+    parts = Path(project.root / "parts")
     (parts / "later").mkdir(parents=True)
     for number in range(4):
         rows.iloc[number * 250 : (number + 1) * 250].to_parquet(parts / f"part-{number}.parquet")
@@ -76,7 +76,8 @@ def folder(project: Any, rows: pd.DataFrame) -> Path:
 
 def whole(project: Any, rows: pd.DataFrame) -> pd.DataFrame:
     """Return the predictions for all rows at once."""
-    return champion.load_champion(project).predict(rows).reset_index(drop=True)
+    scored = champion.load_champion(project).predict(rows)
+    return pd.DataFrame(scored.reset_index(drop=True))
 
 
 def names(folder: Path) -> set[str]:
@@ -201,7 +202,8 @@ def test_pieces_of_another_source_are_not_used(
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, pieces: int) -> list[int]:
     """Interrupt the scoring after so many pieces; return the list of the rows of each."""
-    real, scored = bundle.Bundle.__dict__["score"], []
+    real = bundle.Bundle.__dict__["score"]
+    scored: list[int] = []
     original = getattr(real, "original", real)
 
     def counted(self: Any, typed: pd.DataFrame) -> Any:
@@ -275,7 +277,7 @@ def test_a_killed_folder_run_leaves_no_process_and_can_go_on(
     package_environment: dict[str, str],
     how: signal.Signals,
 ) -> None:
-    parts = project.root / "parts"
+    parts = Path(project.root / "parts")
     parts.mkdir()
     for number in range(60):
         rows.to_parquet(parts / f"part-{number:02}.parquet")

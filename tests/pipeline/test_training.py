@@ -365,7 +365,7 @@ def test_every_task_and_rule_is_trained(
 
 def model_size(project: Project, run_id: str) -> int:
     """Return the size of a model's file."""
-    return (project.bundle_folder(run_id) / MODEL_FILE).stat().st_size
+    return int((project.bundle_folder(run_id) / MODEL_FILE).stat().st_size)
 
 
 def scored(name: str, value: float | None) -> dict[str, Any]:
@@ -567,7 +567,7 @@ def test_a_full_disk_is_an_error_of_the_run(tmp_path: Path) -> None:
 
 def diary(project: Project) -> str:
     """Return docs/experiments.md with its line ends."""
-    return (project.docs / "experiments.md").read_bytes().decode("utf-8")
+    return str((project.docs / "experiments.md").read_bytes(), "utf-8")
 
 
 def test_a_training_adds_one_line_to_the_diary_and_none_when_nothing_is_new(
