@@ -132,6 +132,13 @@ def test_promote_and_roll_back(served: Project) -> None:
         rollback(served)
 
 
+def read_back(path: Path) -> pd.DataFrame:
+    """Read a file of predictions."""
+    if path.suffix == ".csv":
+        return pd.read_csv(path)
+    return pd.read_json(path, lines=True) if path.suffix == ".jsonl" else pd.read_parquet(path)
+
+
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet", "out.jsonl"])
 def test_a_file_is_scored_like_a_frame(served: Project, rows: pd.DataFrame, name: str) -> None:
     """Pieces of a file get the predictions that the whole table gets, without data/ or reports/."""
@@ -139,10 +146,8 @@ def test_a_file_is_scored_like_a_frame(served: Project, rows: pd.DataFrame, name
     rows.to_parquet(source)
     settings = load_settings(served, ["predict.chunk_rows=50"])
     assert predict(served, settings, source, output) == len(rows)
-    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
-    read = readers.get(output.suffix, lambda path: pd.read_json(path, lines=True))
     expected = load_champion(served).predict(rows).reset_index(drop=True)
-    pd.testing.assert_frame_equal(read(output), expected, check_dtype=False, rtol=1e-12)
+    pd.testing.assert_frame_equal(read_back(output), expected, check_dtype=False, rtol=1e-12)
     assert {path.name for path in served.root.iterdir()} <= {
         "in.parquet",
         name,

@@ -42,8 +42,12 @@ def test_training_twice_gives_the_same_model(
 
 @pytest.mark.parametrize("name", ABLE)
 def test_a_model_overfits_a_small_batch(material: train.Material, name: str) -> None:
-    few = material.inputs.iloc[:40]
-    batch = replace(material, inputs=few, target=material.target[:40])
+    # Without high-cardinality columns: their encoding hides from each row its own target.
+    coded = [column.name for column in material.schema.features if column.type == "string"]
+    kept = tuple(column for column in material.schema.columns if column.name not in coded)
+    few = material.inputs.drop(columns=coded).iloc[:40]
+    schema = replace(material.schema, columns=kept)
+    batch = replace(material, schema=schema, inputs=few, target=material.target[:40])
     candidate = make_candidate(name, material.task, 0, ABLE[name])
     pipeline = train.fit(candidate, batch)
     scores = train.judge(pipeline, candidate, batch, few, batch.target)
