@@ -92,13 +92,13 @@ def show(title: str, ours: list[Cost], floor: list[Cost], limit: float, memory: 
         )
 
 
-def bake(folder: Path, **answers: str) -> Path:
-    """Bake the template into `folder` and return the project."""
-    from cookiecutter.main import cookiecutter
-
-    os.environ["COOKIECUTTER_CONFIG"] = str(neutral_config(folder))
-    path = cookiecutter(str(TEMPLATE), no_input=True, output_dir=str(folder), extra_context=answers)
-    return Path(path)
+def bake(folder: Path) -> Path:
+    """Bake the template with its default answers into `folder` and return the project."""
+    program = Path(sys.executable).with_name("cookiecutter")
+    environment = {"COOKIECUTTER_CONFIG": str(neutral_config(folder))}
+    arguments = [program, TEMPLATE, "--no-input", "--output-dir", folder]
+    cost(Command(arguments, environment=environment))
+    return folder / "ml-project"
 
 
 def neutral_config(folder: Path) -> Path:
