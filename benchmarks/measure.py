@@ -96,7 +96,7 @@ def bake(folder: Path) -> Path:
     """Bake the template with its default answers into `folder` and return the project."""
     program = Path(sys.executable).with_name("cookiecutter")
     environment = {"COOKIECUTTER_CONFIG": str(neutral_config(folder))}
-    arguments = [program, TEMPLATE, "--no-input", "--output-dir", folder]
+    arguments: list[str | Path] = [program, TEMPLATE, "--no-input", "--output-dir", folder]
     cost(Command(arguments, environment=environment))
     return folder / "ml-project"
 
