@@ -76,8 +76,7 @@ def export_onnx(model: Any, inputs: pd.DataFrame, document: Mapping[str, Any]) -
     except ImportError as error:
         return _without(f"{error.name or 'a package'} is not installed")
     except Exception as error:  # noqa: BLE001  # converters and runtimes raise all kinds
-        words = " ".join(str(error).split())
-        return _without(f"it does not convert ({type(error).__name__}: {words[:200]})")
+        return _without(_explain(error, model))
     differ, largest = compared["label_differences"], compared["max_abs_diff"]
     if differ or largest > compared["tolerance"]:
         reason = f"it predicts otherwise: {differ} labels of {compared['rows']:,} rows differ, "
@@ -94,6 +93,16 @@ def _without(reason: str, **facts: Any) -> Export:
     """Return the outcome of an export that is not used."""
     nothing = {"max_abs_diff": None, "label_differences": None, "rows": 0}
     return Export(None, {"equal": False, "reason": reason, **nothing, **facts, "inputs": []})
+
+
+def _explain(error: Exception, model: Any) -> str:
+    """Say why a model does not convert."""
+    from skl2onnx.common.exceptions import MissingShapeCalculator
+
+    if isinstance(error, MissingShapeCalculator):
+        return f"there is no converter for {type(model[-1]).__name__}"
+    words = " ".join(str(error).split())
+    return f"it does not convert ({type(error).__name__}: {words[:200]})"
 
 
 def _convert(model: Any, inputs: pd.DataFrame) -> tuple[bytes, list[str]]:
