@@ -1,7 +1,6 @@
 """The command line: one command per stage, thin; what is heavy is imported inside."""
 
 import errno
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -178,9 +177,6 @@ def runs_compare(
 
 def main() -> None:
     """Run the command line; what goes wrong on purpose ends in one sentence and an exit code."""
-    # Threads that spin while they wait take the time of those that work, on a busy machine or in a
-    # container that sees more cores than it may use: twice as slow. Read when OpenMP is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     registry.extend_by_modules()
     for name, entry in registry.COMMANDS.items():
         app.command(name)(registry.load(entry))
