@@ -33,16 +33,20 @@ app.add_typer(runs_app, name="runs")
 Overrides = Annotated[
     list[str],
     typer.Option(
-        "--set", metavar="SECTION.KEY=VALUE", help="Override a setting of conf.cfg, for this once."
+        "--set",
+        default_factory=list,
+        show_default=False,
+        metavar="SECTION.KEY=VALUE",
+        help="Override a setting of conf.cfg, for this once.",
     ),
 ]
 
 
 @app.command()
 def run(
+    overrides: Overrides,
     force: Annotated[bool, typer.Option(help="Run every stage, changed or not.")] = False,
     until: Annotated[str, typer.Option(help="The last stage to run.")] = "report",
-    overrides: Overrides = [],  # noqa: B006  # typer reads the default and never changes it
 ) -> None:
     """Run every stage whose inputs have changed."""
     from . import pipeline
@@ -54,8 +58,8 @@ def run(
 
 @app.command()
 def ingest(
+    overrides: Overrides,
     infer: Annotated[bool, typer.Option(help="Infer data/schema.yaml anew.")] = False,
-    overrides: Overrides = [],  # noqa: B006
 ) -> None:
     """Bring the source in, typed by data/schema.yaml."""
     from .data.ingest import ingest as stage
@@ -64,28 +68,28 @@ def ingest(
 
 
 @app.command()
-def preprocess(overrides: Overrides = []) -> None:  # noqa: B006
+def preprocess(overrides: Overrides) -> None:
     """Clean and split: train, valid and test."""
     _run_stage("preprocess", overrides)
 
 
 @app.command()
-def train(overrides: Overrides = []) -> None:  # noqa: B006
+def train(overrides: Overrides) -> None:
     """Fit the candidates on train, choose by valid."""
     _run_stage("train", overrides)
 
 
 @app.command()
-def postprocess(overrides: Overrides = []) -> None:  # noqa: B006
+def postprocess(overrides: Overrides) -> None:
     """Calibrate, set the threshold, write the bundle."""
     _run_stage("postprocess", overrides)
 
 
 @app.command()
 def evaluate(
+    overrides: Overrides,
     final: Annotated[bool, typer.Option(help="Open the test split: once per model.")] = False,
     again: Annotated[str | None, typer.Option(help="Why test is opened once more.")] = None,
-    overrides: Overrides = [],  # noqa: B006
 ) -> None:
     """Judge the bundle against the baseline."""
     from .evaluate import evaluate as stage
@@ -96,7 +100,7 @@ def evaluate(
 
 
 @app.command()
-def report(overrides: Overrides = []) -> None:  # noqa: B006
+def report(overrides: Overrides) -> None:
     """Write reports/index.html."""
     _run_stage("report", overrides)
 
@@ -105,9 +109,9 @@ def report(overrides: Overrides = []) -> None:  # noqa: B006
 def predict(
     source: Annotated[Path, typer.Argument(help="A file, or a folder of Parquet files.")],
     output: Annotated[Path, typer.Argument(help="A file; a folder if the source is one.")],
+    overrides: Overrides,
     model: Annotated[str | None, typer.Option(help="A run id; default: the champion.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="For a folder of files.")] = 1,
-    overrides: Overrides = [],  # noqa: B006
 ) -> None:
     """Score a file; OUTPUT's suffix decides the format."""
     from .predict import predict as score
@@ -118,7 +122,7 @@ def predict(
 
 
 @config_app.command("show")
-def config_show(overrides: Overrides = []) -> None:  # noqa: B006
+def config_show(overrides: Overrides) -> None:
     """Print every setting with its origin and default."""
     from .config import explain_settings
 
