@@ -170,8 +170,9 @@ class Bundle:
             first_row: The number of its first row in an error.
 
         Returns:
-            The id columns that `frame` has, `prediction`, and `probability_<class>` for classes or
-            `lower` and `upper` for numbers; a row per row of `frame`, under its index.
+            The id columns that `frame` has, `prediction` (a class as data/schema.yaml spells it),
+            and `probability_<class>` for classes or `lower` and `upper` for numbers; a row per row
+            of `frame`, under its index.
 
         Raises:
             UserError: With column, row and value, for what the model cannot take.
