@@ -116,7 +116,7 @@ def _ingested(project: Project, settings: Settings) -> tuple[Report, Schema]:
         raise UserError("There is no data/typed.parquet; run `ingest` first.")
     if report.facts["files"].get(project.relative(project.typed)) != project.typed.stat().st_size:
         raise UserError("data/typed.parquet is not the one that ingest reported; run `ingest`.")
-    verify_original(project, settings, report)
+    verify_original(project, report)
     return report, load_schema(project)
 
 

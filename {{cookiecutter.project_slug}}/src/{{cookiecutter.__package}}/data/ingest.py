@@ -238,7 +238,7 @@ def _place(folder: Path, name: str, sha256: str) -> Path:
     return beside
 
 
-def verify_original(project: Project, settings: Settings, report: Report) -> None:
+def verify_original(project: Project, report: Report) -> None:
     """Check that an original that is only referred to is still the one that was ingested.
 
     Raises:
