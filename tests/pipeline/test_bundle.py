@@ -259,9 +259,13 @@ def test_the_reference_counts_every_sampled_row(packaged: Any) -> None:
     assert found["features"]["age"]["missing"] > 0
     assert set(found["features"]["gender"]["counts"]) >= {"female", "male"}
     assert "city-0" not in text  # a column of many values may name people
-    assert all(
-        sum(counts) == found["sampled"] for counts in found["prediction"]["classes"].values()
-    )
+    said = found["prediction"]
+    assert said["rows"] == pipeline.require(packaged, "preprocess").facts["rows"]["valid"]
+    assert all(sum(bins["counts"]) == said["rows"] for bins in said["classes"].values())
+    assert sum(map(sum, said["confusion"])) == sum(said["labels"]["counts"].values())
+    metrics = json.loads(text.replace("NaN", "null"))["metrics"]
+    assert metrics["roc_auc"]["low"] < metrics["roc_auc"]["value"] < metrics["roc_auc"]["high"]
+    assert len(text) < 50_000
 
 
 def test_bins_of_constant_and_empty_numbers() -> None:

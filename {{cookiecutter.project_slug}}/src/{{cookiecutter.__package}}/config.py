@@ -46,6 +46,9 @@ class DataSettings(Section):
         default="sample", description="file, URL, SQL database, sklearn:NAME or sample"
     )
     query: str | None = Field(default=None, description="the SQL query, for a database")
+    append: Names = Field(
+        default=(), description="files of further rows, such as those labelled since"
+    )
     target: str | None = Field(default=None, description="the column to predict")
     id: Names = Field(default=(), description="columns that name a row; never a feature")
     time: str | None = Field(default=None, description="the column that orders the rows in time")

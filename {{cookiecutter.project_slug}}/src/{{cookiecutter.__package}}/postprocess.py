@@ -90,7 +90,7 @@ def postprocess(project: Project, settings: Settings) -> Report:
     document["onnx"] = export.facts
     del valid, inputs
 
-    reference = make_reference(model, schema, document, load_split(project, "train"))
+    reference = make_reference(schema, document, load_split(project, "train"), raw, truth)
     bundle_id = _write_bundle(project, document, reference, export.content)
     folder = project.bundle_folder(bundle_id)
     kept = [folder / name for name in (*document["files"], BUNDLE_FILE)]

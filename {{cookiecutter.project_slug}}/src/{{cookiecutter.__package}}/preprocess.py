@@ -57,8 +57,14 @@ class Assigned:
     twins: int
 
 
-def preprocess(project: Project, settings: Settings) -> Report:
+def preprocess(project: Project, settings: Settings, *, anew: bool = False) -> Report:
     """Write data/train, data/valid, data/test and data/manifest.json.
+
+    Args:
+        project: Where to write.
+        settings: `[data]`, `[split]` and the task.
+        anew: Whether thresholds are fitted anew even where those of the last split still apply;
+            under the time rule, new rows would otherwise all be test.
 
     Raises:
         UserError: If ingest has not run, or the rows do not make three splits. The earlier split
@@ -72,7 +78,7 @@ def preprocess(project: Project, settings: Settings) -> Report:
     earlier = load_manifest(project) if project.manifest_file.exists() else None
     source = ingested.facts["source"]
     ids = [column.name for column in schema.ids]
-    kept = kept_thresholds(earlier, rule, source, ids)
+    kept = None if anew else kept_thresholds(earlier, rule, source, ids)
     keyed = with_bucket(cleaned.frame, rule)
     thresholds = fit_thresholds(keyed, rule, kept)
     assigned = _drop_leaks(cleaned, assign(keyed, rule, thresholds).to_native(), schema)

@@ -1,4 +1,8 @@
-"""What the training data looked like, as later data is compared with it (`reference.json`)."""
+"""What the training data looked like, as later data is compared with it (`reference.json`).
+
+Features and target are those of train. What the model says, and how good it is, is that of valid:
+on the rows that it was fitted on, a model is surer and better than on any later ones.
+"""
 
 from __future__ import annotations
 
@@ -10,67 +14,144 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .bundle import raw_scores, temper
-from .features import prepare
+from .bundle import finish, label_codes
+from .metrics import bootstrap, constant_outcome, make_outcome
 
 if TYPE_CHECKING:
     from .data.schema import Column, Schema
 
-REFERENCE_VERSION = 1
+REFERENCE_VERSION = 2
 ROWS = 50_000
-BINS = 10
+# Fine enough for a Kolmogorov-Smirnov test to lose little: at most 0.02 of its statistic.
+BINS = 50
 BUCKETS = 16
+RESAMPLES = 200
+# Edges lie this much (relatively) above a value, so that a value which came by way of float32, as
+# through ONNX, falls on the same side as the one that it was.
+ABOVE = 1e-6
 
 
 def make_reference(
-    model: Any, schema: Schema, document: Mapping[str, Any], train: pd.DataFrame
+    schema: Schema,
+    document: Mapping[str, Any],
+    train: pd.DataFrame,
+    raw: NDArray[np.float64],
+    truth: NDArray[Any],
 ) -> dict[str, Any]:
-    """Describe each feature, and the predictions, on at most 50,000 evenly spread rows of train.
+    """Describe each feature and the target on at most 50,000 rows of train, and the predictions.
 
-    - Numbers, dates (in days since 1970) and texts (by their length in characters): `edges` at the
-      deciles and `counts` of the bins, of which bin i holds `edges[i-1] < value <= edges[i]`, open
-      at both ends; also `mean` and `std`.
+    - Numbers, dates (in days since 1970) and texts (by their length in characters): `edges` at up
+      to 49 quantiles and `counts` of the bins, of which bin i holds `edges[i-1] < value <=
+      edges[i]`, open at both ends; also `mean` and `std`.
     - Categories and flags: `counts` by value.
     - Columns of many strings: `counts` by `crc32(value) % 16`, so that no value is kept here.
     - `missing` is the share of missing values, which no count includes.
-    - `prediction`: `values` as numbers are, or per class `counts` of its calibrated probability in
-      ten equal bins from 0 to 1.
+    - `target`: like a feature; classes have `counts`.
+    - `prediction`, of valid: `values` like a number's, or `classes` (the calibrated probability of
+      each), `labels` (`counts` by predicted class) and `confusion` (rows: true class; columns:
+      predicted class; in the order of the bundle's classes).
+    - `metrics`, of valid: each with its value and bootstrap interval, at 95%.
+
+    Args:
+        schema: The columns.
+        document: What bundle.json says of the model.
+        train: The rows that the model was fitted on.
+        raw: The model's own output for valid: probabilities (rows, classes) or values (rows,).
+        truth: The target on valid.
     """
     sample = train.iloc[:: max(1, -(-len(train) // ROWS))]
-    raw = raw_scores(model, prepare(sample, schema))
-    if document["task"] == "regression":
-        prediction: dict[str, Any] = {"values": _bins(raw)}
-    else:
-        shares = temper(raw, document["calibration"]["temperature"])
-        prediction = {"classes": _probability_bins(shares, document["classes"])}
-    features = {column.name: _describe(sample[column.name], column) for column in schema.features}
+    target = schema.column(document["target"])
     return {
         "version": REFERENCE_VERSION,
         "rows": len(train),
         "sampled": len(sample),
-        "features": features,
-        "prediction": prediction,
+        "features": {each.name: describe(sample[each.name], each) for each in schema.features},
+        "target": _target(sample[target.name], document),
+        "prediction": _prediction(document, raw, truth),
+        "metrics": _metrics(document, raw, truth),
     }
 
 
-def _describe(values: pd.Series[Any], column: Column) -> dict[str, Any]:
+def describe(values: pd.Series[Any], column: Column) -> dict[str, Any]:
     """Return the statistics of one feature."""
     present = values.dropna()
     shared = {"type": column.type, "missing": 1 - len(present) / len(values)}
-    if column.type in ("integer", "number"):
-        return shared | _bins(present.to_numpy(dtype=np.float64))
-    if column.type == "datetime":
-        days = (present - pd.Timestamp(1970, 1, 1)) / pd.Timedelta(days=1)
-        return shared | _bins(days.to_numpy(dtype=np.float64))
-    if column.type == "text":
-        return shared | _bins(present.str.len().to_numpy(dtype=np.float64))
-    counts = present.value_counts()
+    if column.type in ("integer", "number", "datetime", "text"):
+        return shared | _bins(as_numbers(present, column.type))
     if column.type == "string":
-        buckets = [zlib.crc32(str(value).encode()) % BUCKETS for value in counts.index]
-        return shared | {"counts": np.bincount(buckets, counts, BUCKETS).astype(int).tolist()}
+        return shared | {"counts": bucket_counts(present)}
     names = column.categories or ("False", "True")
-    by_name = {str(value): int(count) for value, count in counts.items()}
+    by_name = {str(value): int(count) for value, count in present.value_counts().items()}
     return shared | {"counts": {name: by_name.get(name, 0) for name in names}}
+
+
+def as_numbers(present: pd.Series[Any], kind: str) -> NDArray[np.float64]:
+    """Return values that are not missing as numbers: dates as days, texts by their length."""
+    if kind == "datetime":
+        present = (present - pd.Timestamp(1970, 1, 1)) / pd.Timedelta(days=1)
+    elif kind == "text":
+        present = present.str.len()
+    return present.to_numpy(dtype=np.float64)
+
+
+def bucket_counts(present: pd.Series[Any]) -> list[int]:
+    """Return how many values fall into each of 16 buckets, by a hash of their text."""
+    counts = present.value_counts()
+    buckets = [zlib.crc32(str(value).encode()) % BUCKETS for value in counts.index]
+    found: list[int] = np.bincount(buckets, counts, BUCKETS).astype(int).tolist()
+    return found
+
+
+def _target(values: pd.Series[Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the target's statistics: counts by class, or bins."""
+    present = values.dropna()
+    if document["task"] == "regression":
+        return _bins(present.to_numpy(dtype=np.float64))
+    found = {str(value): int(count) for value, count in present.value_counts().items()}
+    return {"counts": {str(name): found.get(str(name), 0) for name in document["classes"]}}
+
+
+def _prediction(
+    document: Mapping[str, Any], raw: NDArray[np.float64], truth: NDArray[Any]
+) -> dict[str, Any]:
+    """Return what the model said of valid."""
+    said = finish(document, raw)
+    if said.probabilities is None:
+        return {"rows": len(raw), "values": _bins(raw)}
+    names = [str(name) for name in document["classes"]]
+    codes = label_codes(document, said.probabilities)
+    labels = np.bincount(codes, minlength=len(names)).tolist()
+    known = pd.Index(document["classes"]).get_indexer(pd.Index(truth))
+    seen = known >= 0  # valid may hold a class that train lacks
+    confusion = np.zeros((len(names), len(names)), dtype=np.int64)
+    np.add.at(confusion, (known[seen], codes[seen]), 1)
+    return {
+        "rows": len(raw),
+        "classes": {name: _bins(said.probabilities[:, at]) for at, name in enumerate(names)},
+        "labels": {"counts": dict(zip(names, labels, strict=True))},
+        "confusion": confusion.tolist(),
+    }
+
+
+def _metrics(
+    document: Mapping[str, Any], raw: NDArray[np.float64], truth: NDArray[Any]
+) -> dict[str, Any]:
+    """Return each metric on valid with its interval."""
+    said = finish(document, raw)
+    outcome = make_outcome(
+        document["task"],
+        truth,
+        labels=said.labels,
+        probabilities=said.probabilities,
+        values=said.values,
+        classes=document["classes"] or None,
+        positive=document["positive"],
+    )
+    naive = constant_outcome(outcome, document["baseline"]["constant"], document["classes"])
+    found, _ = bootstrap(
+        outcome, naive, document["metric"], resamples=RESAMPLES, seed=document["seed"], rows=ROWS
+    )
+    return {name: vars(each) for name, each in found.items()}
 
 
 def _bins(values: NDArray[Any]) -> dict[str, Any]:
@@ -78,18 +159,16 @@ def _bins(values: NDArray[Any]) -> dict[str, Any]:
     if not len(values):
         return {"edges": [], "counts": [0], "mean": None, "std": None}
     edges = np.unique(np.quantile(values, np.arange(1, BINS) / BINS))
-    counts = np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
+    edges = edges + ABOVE * np.abs(edges)
     return {
         "edges": edges.tolist(),
-        "counts": counts.tolist(),
+        "counts": count_bins(values, edges).tolist(),
         "mean": float(values.mean()),
         "std": float(values.std()),
     }
 
 
-def _probability_bins(shares: NDArray[np.float64], classes: list[Any]) -> dict[str, Any]:
-    """Return how often each class got which probability."""
-    return {
-        str(name): np.histogram(shares[:, at], bins=BINS, range=(0, 1))[0].tolist()
-        for at, name in enumerate(classes)
-    }
+def count_bins(values: NDArray[Any], edges: Any) -> NDArray[np.int64]:
+    """Return how many values fall into each bin, of which there is one more than edges."""
+    places = np.searchsorted(np.asarray(edges, dtype=np.float64), values, side="left")
+    return np.bincount(places, minlength=len(edges) + 1)

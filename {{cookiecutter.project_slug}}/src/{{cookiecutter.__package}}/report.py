@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -144,26 +144,26 @@ def summary_section(project: Project, settings: Settings) -> Section:
     name, test = facts["metric"], facts["test"]
     valid, title = facts["metrics"][name], METRICS[name].title
     state, word = ("", "Bar cleared") if facts["passed"] else (" missed", "Bar missed")
-    cards = [(f"{title} on valid", show(valid["value"]), in_words(valid["low"], valid["high"]))]
+    shown = [(f"{title} on valid", show(valid["value"]), in_words(valid["low"], valid["high"]))]
     if test:
         on_test = test["metrics"][name]
         spread = in_words(on_test["low"], on_test["high"])
-        cards.append((f"{title} on test", show(on_test["value"]), spread))
-    cards.append(("Naive baseline", show(valid["baseline"]), "says the same of every row"))
+        shown.append((f"{title} on test", show(on_test["value"]), spread))
+    shown.append(("Naive baseline", show(valid["baseline"]), "says the same of every row"))
     needed = f"0 is the baseline, 1 perfect; {facts['margin']:g} needed"
-    cards.append(("Skill on valid", show(facts["skill"]), needed))
+    shown.append(("Skill on valid", show(facts["skill"]), needed))
     if facts["human"]:
         reached = "reached" if facts["human"]["reached"] else "not reached"
-        cards.append(("A person's score", show(facts["human"]["value"]), reached))
+        shown.append(("A person's score", show(facts["human"]["value"]), reached))
     return Section(
         "Summary",
         f'<div class="verdict{state}"><strong>{word}</strong>'
         f"<p>{escape(facts['verdict'])}</p></div>"
-        + _cards(cards)
+        + cards(shown)
         + figures(list(_headline(facts)))
         + _metrics_table(facts)
         + _interval_text(facts)
-        + _list(facts["notes"]),
+        + bullets(facts["notes"]),
     )
 
 
@@ -213,10 +213,10 @@ def split_section(project: Project, settings: Settings) -> Section:
         rule
         + table(("Part", "Rows", "Share", "Asked for"), parts)
         + "<h3>Proof that no part knows another</h3>"
-        + _list(_proofs(facts))
+        + bullets(_proofs(facts))
         + _times_table(facts, names)
         + _target_table(facts, names)
-        + _list(facts.get("notes", ())),
+        + bullets(facts.get("notes", ())),
     )
 
 
@@ -424,10 +424,29 @@ def _sections(project: Project, settings: Settings) -> Iterator[tuple[str, Secti
 
 def _page(project: Project, evaluated: Report, sections: dict[str, Section]) -> str:
     """Return the whole page."""
-    name, facts = escape(project.root.name), evaluated.facts
-    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
-    column = load_schema(project).target
+    facts, column = evaluated.facts, load_schema(project).target
     target = escape(column.name if column else "")
+    lead = (
+        f'{escape(facts["label"])} <code>{evaluated.run_id}</code> predicts\n'
+        f'<code>{target}</code> ({escape(facts["task"])}), on data <code>{evaluated.data}</code>.'
+    )
+    foot = (
+        "Written by <code>report</code> from <code>reports/*.json</code>; nothing was computed\n"
+        "for this page but the data profile."
+    )
+    return html_page(f"{project.root.name}: model report", lead, sections, foot)
+
+
+def html_page(title: str, lead: str, sections: Mapping[str, Section], foot: str) -> str:
+    """Return a page that needs nothing from elsewhere.
+
+    Args:
+        title: Plain text.
+        lead: HTML of the line below it.
+        sections: By their anchors, the first called "summary".
+        foot: HTML of the last line.
+    """
+    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     links = "".join(
         f'<li><a href="#{key}">{escape(section.title)}</a></li>'
         for key, section in sections.items()
@@ -443,23 +462,21 @@ def _page(project: Project, evaluated: Report, sections: dict[str, Section]) -> 
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{name}: model report</title>
+<title>{escape(title)}</title>
 <style>
 {style}</style>
 </head>
 <body>
 <a class="skip" href="#summary">Skip to the summary</a>
 <header>
-<h1>{name}: model report</h1>
-<p class="soft">{escape(facts["label"])} <code>{evaluated.run_id}</code> predicts
-<code>{target}</code> ({escape(facts["task"])}), on data <code>{evaluated.data}</code>.</p>
+<h1>{escape(title)}</h1>
+<p class="soft">{lead}</p>
 </header>
 <nav aria-label="Sections"><ul>{links}</ul></nav>
 <main>
 {bodies}
 </main>
-<footer><p>Written by <code>report</code> from <code>reports/*.json</code>; nothing was computed
-for this page but the data profile.</p></footer>
+<footer><p>{foot}</p></footer>
 </body>
 </html>
 """
@@ -640,16 +657,16 @@ def _share(value: float, classes: bool) -> str:
     return f"{value:.1%}" if classes else f"{value:,.4g}"
 
 
-def _cards(cards: Sequence[tuple[str, str, str]]) -> str:
+def cards(shown: Sequence[tuple[str, str, str]]) -> str:
     """Return the few numbers to see first."""
     parts = [
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd><dd>{escape(told)}</dd></div>"
-        for name, value, told in cards
+        for name, value, told in shown
     ]
     return f'<dl class="cards">{"".join(parts)}</dl>'
 
 
-def _list(sentences: Iterator[str] | Sequence[str]) -> str:
+def bullets(sentences: Iterator[str] | Sequence[str]) -> str:
     """Return sentences as a list."""
     items = "".join(f"<li>{escape(text[:1].upper() + text[1:])}</li>" for text in sentences)
     return f'<ul class="notes">{items}</ul>' if items else ""

@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -58,6 +58,19 @@ MEDIAN_METRICS = ("mae", "mape")
 
 
 @dataclass(frozen=True)
+class Onwards:
+    """A fitted model to go on from, rather than to start anew.
+
+    Attributes:
+        run_id: Its bundle.
+        fit: Returns the model, fitted further on the rows of train.
+    """
+
+    run_id: str
+    fit: Callable[[Material], Pipeline]
+
+
+@dataclass(frozen=True)
 class Material:
     """All that a fit follows from.
 
@@ -74,6 +87,7 @@ class Material:
         rule: How the data was split: "random", "stratified", "group" or "time".
         data: The fingerprint of the data.
         split: The fingerprint of the split.
+        onwards: What the candidates go on from; None where they start anew.
     """
 
     settings: Settings
@@ -88,6 +102,7 @@ class Material:
     rule: str
     data: str
     split: str
+    onwards: Onwards | None = None
 
     @property
     def task(self) -> str:
@@ -95,8 +110,13 @@ class Material:
         return self.settings.model.task
 
 
-def train(project: Project, settings: Settings) -> Report:
+def train(project: Project, settings: Settings, *, onwards: Onwards | None = None) -> Report:
     """Fit and compare the candidates; write the winner's model and `reports/train.json`.
+
+    Args:
+        project: The project.
+        settings: Its settings.
+        onwards: The model to go on from; default: every candidate starts anew.
 
     Raises:
         UserError: If the split is not there, a candidate or parameter is unknown, the target does
@@ -109,7 +129,7 @@ def train(project: Project, settings: Settings) -> Report:
         make_candidate(name, *_build_arguments(settings, name, metric))
         for name in dict.fromkeys(settings.model.candidates)
     ]
-    material = load_material(project, settings)
+    material = replace(load_material(project, settings), onwards=onwards)
     runs, fitted = _run_all(project, material, [baseline, *candidates])
     winner, reason = choose(material, runs[0], runs[1:])
     folder = project.bundle_folder(winner["run_id"])
@@ -178,6 +198,8 @@ def fit(candidate: Candidate, material: Material, rows: Rows | None = None) -> P
     """Return a new pipeline, fitted on some rows of train (default: on all)."""
     from sklearn.base import clone
 
+    if material.onwards is not None and candidate.kind != "constant":
+        return material.onwards.fit(material)
     inputs, target = material.inputs, material.target
     features = build_features(
         inputs,
@@ -442,6 +464,7 @@ def _run_id(candidate: Candidate, material: Material) -> str:
         settings.split.seed,
         versions([candidate.name]),
         _code(),
+        *([] if material.onwards is None else [material.onwards.run_id]),
     )[:8]
 
 
@@ -484,6 +507,7 @@ def _description(
         "versions": versions([candidate.name]),
         "code": _code(),
         "git_commit": git_commit(project),
+        "onwards_from": material.onwards and material.onwards.run_id,
     }
 
 

@@ -88,14 +88,15 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
         original = _find_original(project, settings)
         known = read_schema_file(project)
         kept = None if known and (infer or _is_outdated(known, settings)) else known
-        frame = _read(original, settings, kept)
+        more = appended_files(project, settings)
+        frame = _with_appended(_read(original, settings, kept), more, original, settings, kept)
         chosen = _choose_schema(frame, kept, settings, original)
         typed = _typed(frame, chosen.file.schema, original)
         del frame
         check_target(typed, chosen.file.schema, settings)
         _refuse_missing_ids(typed, chosen.file.schema)
         # From here on, nothing is refused any more.
-        return _commit(project, settings, original, known, chosen, typed)
+        return _commit(project, settings, original, known, chosen, typed, more)
     finally:
         shutil.rmtree(project.original / FETCHED, ignore_errors=True)
 
@@ -113,6 +114,46 @@ def _read(original: Original, settings: Settings, known: SchemaFile | None) -> p
     return frame
 
 
+def appended_files(project: Project, settings: Settings) -> list[Path]:
+    """Return the files of `[data] append`.
+
+    Raises:
+        UserError: If one is no file, or not there.
+    """
+    files = []
+    for named in settings.data.append:
+        scheme, location = locate(named, project.root)
+        if scheme != "file":
+            raise UserError(f"[data] append = {redact(named)}: has to be a file.")
+        files.append(local_file(location))
+    return files
+
+
+def _with_appended(
+    frame: pd.DataFrame,
+    more: list[Path],
+    original: Original,
+    settings: Settings,
+    known: SchemaFile | None,
+) -> pd.DataFrame:
+    """Return the source's rows with those of the further files below them."""
+    if not more:
+        return frame
+    import pandas as pd
+
+    names, frames = list(frame.columns), [frame]
+    for path in more:
+        rows = read_table(path, settings.data, known.schema if known else None)
+        differing = set(names) ^ set(rows.columns)
+        if differing:
+            raise UserError(
+                f"{path.name} has to have the columns of {original.name}; only one of them has "
+                f"'{min(differing)}'."
+            )
+        frames.append(rows[names])
+    return pd.concat(frames, ignore_index=True)
+
+
 def _commit(
     project: Project,
     settings: Settings,
@@ -120,6 +161,7 @@ def _commit(
     known: SchemaFile | None,
     chosen: Chosen,
     typed: pd.DataFrame,
+    more: list[Path],
 ) -> Report:
     """Write the original, the schema and the typed table; the report, last, makes them count."""
     schema = chosen.file.schema
@@ -147,6 +189,10 @@ def _commit(
             "sha256": original.sha256,
             "bytes": original.size,
         },
+        "appended": [
+            {"file": each.name, "sha256": _sha256(each), "bytes": each.stat().st_size}
+            for each in more
+        ],
         "files": project.sizes(*files),
     }
     write_report(project, settings, "ingest", described, name="schema", data=data)
@@ -156,8 +202,8 @@ def _commit(
 def source_state(project: Project, settings: Settings) -> str:
     """Return what a new ingest would follow from besides settings and code.
 
-    That is the SHA-256 of a local file, else the source and its query, without credentials; and the
-    schema, which a person may have edited.
+    That is the SHA-256 of a local file, else the source and its query, without credentials; those
+    of appended files; and the schema, which a person may have edited.
     """
     data = settings.data
     scheme, location = locate(data.source, project.root)
@@ -166,7 +212,8 @@ def source_state(project: Project, settings: Settings) -> str:
     else:
         state = fingerprint(redact(data.source), redact(location), data.query)
     schema = file_sha256(project.schema_file) if project.schema_file.exists() else ""
-    return fingerprint(state, schema)
+    more = [_sha256(path) for path in appended_files(project, settings)]
+    return fingerprint(state, schema, *more)
 
 
 def _sha256(path: Path) -> str:

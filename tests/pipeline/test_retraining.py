@@ -1,0 +1,307 @@
+"""Retraining: what it learns from, what it is compared on, and when it replaces the champion."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlproj import champion, config, pipeline
+from mlproj.bundle import load_bundle
+from mlproj.data.ingest import ingest
+from mlproj.data.sample import sample_table
+from mlproj.data.split import load_manifest, load_split
+from mlproj.errors import GateError, UserError
+from mlproj.metrics import make_outcome, score
+from mlproj.monitoring import retrain
+from mlproj.preprocess import preprocess
+from mlproj.train import load_material
+from sklearn.linear_model import SGDClassifier
+from sklearn.pipeline import Pipeline
+
+TARGET = {"source": "rows.csv", "target": "churned", "id": "customer_id", "ignore": "signup"}
+
+
+def train(make_project: Any, folder: Path, candidate: str = "linear", **sections: Any) -> Any:
+    """Return a project whose champion was made from 500 rows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table = sample_table(500, seed=1)
+    # The first rows are noisy, so that more and better ones make a better model.
+    noisy = np.random.default_rng(0).random(len(table)) < 0.3
+    wrong = np.where(table["churned"] == "yes", "no", "yes")
+    table["churned"] = np.where(noisy, wrong, table["churned"])
+    table.to_csv(folder / "rows.csv", index=False)
+    given = {
+        "data": TARGET,
+        "model": {"candidates": candidate, "folds": 0},
+        "params": {"forest.n_estimators": 20, "hgb.max_iter": 20},
+        "evaluate": {"bootstrap": 200, "margin": 0},
+        **sections,
+    }
+    project = make_project(folder, **given)
+    pipeline.run(project, config.load_settings(project), until="evaluate", say=lambda text: None)
+    return project
+
+
+def more_rows(path: Path, rows: int = 3000) -> Path:
+    """Write labelled rows that came later."""
+    table = sample_table(rows, seed=2)
+    table["customer_id"] = "later-" + table["customer_id"]
+    table.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, make_project: Any) -> Any:
+    """Return a project with a champion; leave it unchanged."""
+    return train(make_project, tmp_path_factory.mktemp("retrain"))
+
+
+@pytest.fixture
+def project(trained: Any, tmp_path: Path) -> Any:
+    """Return a copy of that project."""
+    shutil.copytree(trained.root, tmp_path / "project")
+    return type(trained)(tmp_path / "project")
+
+
+def run(project: Any, *overrides: str, **options: Any) -> Any:
+    """Retrain quietly."""
+    settings = config.load_settings(project, overrides)
+    return retrain.retrain(project, settings, say=lambda text: None, **options)
+
+
+def test_a_better_challenger_takes_over_only_when_asked_to(project: Any, tmp_path: Path) -> None:
+    data, before = more_rows(tmp_path / "new.csv"), champion.verify_champion(project)
+    result = run(project, data=data)
+    assert result.better
+    assert not result.promoted
+    assert champion.verify_champion(project) == before == result.champion
+    assert f"champion promote {result.challenger}" in result.verdict
+    again = run(project, data=data, promote=True)
+    assert again.challenger == result.challenger
+    assert champion.verify_champion(project) == result.challenger
+    facts = json.loads(project.report_file("retrain").read_text("utf-8"))["facts"]
+    assert facts["promoted"]
+    assert facts["gain"]["low"] > 0
+
+
+def test_both_are_judged_on_rows_that_neither_was_made_from(project: Any, tmp_path: Path) -> None:
+    result = run(project, data=more_rows(tmp_path / "new.csv"))
+    valid = load_split(project, "valid")
+    newest = valid[valid["customer_id"].str.startswith("later-")]
+    assert result.rows == len(newest) < len(valid)
+    said = load_bundle(project, result.champion).predict_arrays(newest)
+    outcome = make_outcome(
+        "classification",
+        newest["churned"].to_numpy(),
+        labels=said.labels,
+        probabilities=said.probabilities,
+        classes=["no", "yes"],
+    )
+    assert result.scores["roc_auc"][0] == pytest.approx(score(outcome)["roc_auc"])
+
+
+def test_no_earlier_row_moves_to_another_part(project: Any, tmp_path: Path) -> None:
+    before = {name: set(load_split(project, name)["customer_id"]) for name in ("train", "test")}
+    run(project, data=more_rows(tmp_path / "new.csv"))
+    for name, ids in before.items():
+        assert ids <= set(load_split(project, name)["customer_id"])
+
+
+def test_a_challenger_has_to_be_ahead_by_the_margin(project: Any, tmp_path: Path) -> None:
+    data, before = more_rows(tmp_path / "new.csv"), champion.verify_champion(project)
+    result = run(project, "monitor.better=0.9", data=data, promote=True)
+    assert result.gain.low > 0
+    assert not result.better
+    assert champion.verify_champion(project) == before
+    assert f"{before} stays" in result.verdict
+
+
+def test_a_model_below_the_baseline_never_takes_over(project: Any, tmp_path: Path) -> None:
+    before = champion.verify_champion(project)
+    with pytest.raises(GateError, match="does not beat the baseline"):
+        run(project, "evaluate.margin=0.99", data=more_rows(tmp_path / "new.csv"), promote=True)
+    assert champion.verify_champion(project) == before
+
+
+def test_without_new_rows_nothing_is_trained(project: Any) -> None:
+    runs = (project.logs / "runs.jsonl").read_bytes()
+    with pytest.raises(UserError, match="There is no new row"):
+        run(project)
+    assert (project.logs / "runs.jsonl").read_bytes() == runs
+
+
+def test_a_source_that_grew_needs_no_file(project: Any, tmp_path: Path) -> None:
+    old = pd.read_csv(project.root / "rows.csv")
+    new = pd.read_csv(more_rows(tmp_path / "new.csv", 600))
+    pd.concat([old, new]).to_csv(project.root / "rows.csv", index=False)
+    result = run(project)
+    assert result.challenger != champion.verify_champion(project)
+    assert sum(load_manifest(project)["rows"].values()) > 1000
+
+
+def test_new_rows_reach_train_under_the_time_rule(tmp_path: Path, make_project: Any) -> None:
+    data = {**TARGET, "time": "signup", "ignore": ""}
+    project = train(make_project, tmp_path / "timed", data=data)
+    last = pd.Timestamp(load_split(project, "test")["signup"].max())
+    table = sample_table(3000, seed=2)
+    table["customer_id"] = "later-" + table["customer_id"]
+    table["signup"] = table["signup"] + pd.Timedelta(days=800)
+    assert table["signup"].min() > last
+    table.to_csv(tmp_path / "new.csv", index=False)
+    result = run(project, data=tmp_path / "new.csv")
+    assert load_split(project, "train")["signup"].max() > last
+    assert result.rows == len(load_split(project, "valid"))
+
+
+def test_exit_codes_tell_a_scheduler(
+    project: Any, tmp_path: Path, package_environment: dict[str, str]
+) -> None:
+    data = str(more_rows(tmp_path / "new.csv"))
+    words = ["retrain", "--data", data, "--promote", "--set", "monitor.better=0.9"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mlproj", *words],
+        cwd=project.root,
+        env=package_environment,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 1, done.stderr
+    assert "ROC AUC" in done.stdout
+    assert "the champion stays" in done.stderr
+
+
+# ------------------------------------------------------------------------ going on
+
+
+def test_what_cannot_go_on_is_refused_before_anything_is_touched(
+    tmp_path: Path, make_project: Any
+) -> None:
+    data = {**TARGET, "target": "spend"}
+    model = {"candidates": "linear", "task": "regression", "folds": 0}
+    project = train(make_project, tmp_path / "ridge", data=data, model=model)
+    before = project.manifest_file.read_bytes()
+    with pytest.raises(UserError, match="RIDGE cannot go on .* without --warm"):
+        run(project, data=more_rows(tmp_path / "new.csv"), warm=True)
+    assert project.manifest_file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("candidate", "size", "grown"), [("forest", "n_estimators", 25), ("hgb", "max_iter", 25)]
+)
+def test_an_ensemble_goes_on_by_growing(
+    tmp_path: Path, make_project: Any, candidate: str, size: str, grown: int
+) -> None:
+    project = train(make_project, tmp_path / candidate, candidate)
+    old = champion.load_champion(project)
+    result = run(project, data=more_rows(tmp_path / "new.csv"), warm=True)
+    new = load_bundle(project, result.challenger)
+    assert new.model[-1].get_params()[size] == grown
+    frame = load_split(project, "train")[:20]
+    assert not np.allclose(
+        old.predict_arrays(frame).probabilities, new.predict_arrays(frame).probabilities
+    )
+    if candidate == "forest":  # the trees that were there are there still
+        trees = [each.model[-1].estimators_[0].tree_ for each in (old, new)]
+        assert np.array_equal(trees[0].threshold, trees[1].threshold)
+    lines = (project.logs / "runs.jsonl").read_text("utf-8").splitlines()
+    assert json.loads(lines[-1])["onwards_from"] == result.champion
+
+
+def test_partial_fit_sees_the_new_rows_only(trained: Any) -> None:
+    material = load_material(trained, config.load_settings(trained))
+    features = champion.load_champion(trained).model[:-1]
+    model = SGDClassifier(loss="log_loss", random_state=0)
+    model.fit(features.transform(material.inputs), material.target)
+    fitted = Pipeline([*features.steps, ("model", model)])
+    new = np.zeros(len(material.target), dtype=bool)
+    new[:7] = True
+    went_on = retrain.go_on(fitted, material, new)
+    assert went_on[-1].t_ == model.t_ + 7  # and the champion itself stays as it is
+    with pytest.raises(UserError, match="no new row"):
+        retrain.go_on(fitted, material, ~new & False)
+
+
+def test_going_on_with_another_class_or_column_is_refused(trained: Any) -> None:
+    material = load_material(trained, config.load_settings(trained))
+    fitted, new = champion.load_champion(trained).model, np.ones(len(material.target), dtype=bool)
+    with pytest.raises(UserError, match="a class that the champion lacks"):
+        retrain.go_on(fitted, replace(material, classes=["maybe", "no", "yes"]), new)
+    other = replace(material, inputs=material.inputs.drop(columns="age"))
+    with pytest.raises(UserError, match="inputs changed"):
+        retrain.go_on(fitted, other, new)
+
+
+# ------------------------------------------------------------------------ the comparison
+
+
+def outcome(truth: Any, shares: Any) -> Any:
+    columns = np.column_stack([1 - shares, shares])
+    return make_outcome("classification", truth, probabilities=columns, classes=[0, 1])
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "log_loss", "accuracy", "f1"])
+def test_the_gain_of_a_model_over_itself_is_nothing(metric: str) -> None:
+    random = np.random.default_rng(0)
+    truth, shares = random.integers(0, 2, 200), random.random(200)
+    same = outcome(truth, shares)
+    gain = retrain.paired_gain(same, same, metric, resamples=100, seed=1, rows=1000)
+    assert (gain.value, gain.low, gain.high) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "log_loss", "accuracy", "f1"])
+def test_the_interval_of_a_gain_holds_what_it_is_on_all_rows(metric: str) -> None:
+    """Of 60 samples, about 57 intervals hold the gain of the whole; fewer than 51 would be odd."""
+    random = np.random.default_rng(3)
+    truth = random.integers(0, 2, 60_000)
+    good = np.clip(0.5 + 0.25 * (truth - 0.5) + random.normal(0, 0.2, len(truth)), 0.01, 0.99)
+    poor = np.clip(0.5 + 0.18 * (truth - 0.5) + random.normal(0, 0.2, len(truth)), 0.01, 0.99)
+    new, old = outcome(truth, good), outcome(truth, poor)
+    sign = -1 if metric == "log_loss" else 1
+    whole = sign * (score(new)[metric] - score(old)[metric])
+    assert whole > 0
+    held = 0
+    for sample in range(60):
+        rows = np.arange(sample * 400, (sample + 1) * 400)
+        gain = retrain.paired_gain(
+            new.take(rows), old.take(rows), metric, resamples=300, seed=sample, rows=1000
+        )
+        held += gain.low <= whole <= gain.high
+    assert held >= 51
+
+
+# ------------------------------------------------------------------------ [data] append
+
+
+def test_appended_files_are_part_of_the_source(project: Any, tmp_path: Path) -> None:
+    path = more_rows(project.root / "new.csv", 600)
+    settings = config.load_settings(project, ("data.append=new.csv",))
+    assert not pipeline.is_current(project, settings, "ingest")
+    report = ingest(project, settings)
+    assert report.facts["rows"] == 1100
+    assert [each["file"] for each in report.facts["appended"]] == ["new.csv"]
+    preprocess(project, settings)
+    assert pipeline.is_current(project, settings, "ingest")
+    more_rows(path, 700)
+    assert not pipeline.is_current(project, settings, "ingest")
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"), [("age", "only one of them has 'age'"), (None, "does not exist")]
+)
+def test_an_appended_file_that_does_not_fit_is_refused(
+    project: Any, columns: str | None, sentence: str
+) -> None:
+    if columns is not None:
+        sample_table(100).drop(columns=columns).to_csv(project.root / "new.csv", index=False)
+    before = project.typed.read_bytes()
+    with pytest.raises(UserError, match=sentence):
+        ingest(project, config.load_settings(project, ("data.append=new.csv",)))
+    assert project.typed.read_bytes() == before

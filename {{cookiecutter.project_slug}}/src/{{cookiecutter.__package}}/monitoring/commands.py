@@ -1,0 +1,66 @@
+"""The commands of this module."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..cli import Overrides
+from ..errors import GateError
+
+Source = Annotated[
+    Path | None,
+    typer.Argument(help="A file, scored or not; default: the service's prediction log."),
+]
+
+
+def monitor(
+    overrides: Overrides,
+    source: Source = None,
+    model: Annotated[str | None, typer.Option(help="A run id; default: the champion.")] = None,
+) -> None:
+    """Look for drift, label shift, concept drift and bad data; 1 is an alert."""
+    from ..config import load_settings
+    from ..project import find_project
+    from .monitor import monitor as check
+
+    project = find_project()
+    found = check(project, load_settings(project, overrides), source, model=model)
+    typer.echo(f"{found.facts['time']} {found.line}")
+    if found.alert is None:
+        for problem in found.facts["problems"]:
+            typer.echo(f"  {problem['sentence']}")
+    typer.echo(f"Report: {project.reports / 'drift.html'}")
+    if found.unsent:
+        typer.echo(f"Not sent: {found.unsent}; the next check tries again.", err=True)
+    if found.alert:
+        raise GateError(f"alert: {found.alert}")
+
+
+def retrain(
+    overrides: Overrides,
+    data: Annotated[
+        Path | None, typer.Option(help="A file of new labelled rows, added to the source.")
+    ] = None,
+    warm: Annotated[
+        bool, typer.Option("--warm", help="Go on from the champion, where it can be.")
+    ] = False,
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Put the challenger into service if it is better.")
+    ] = False,
+) -> None:
+    """Train on the source as it is now, and compare with the champion on the newest rows."""
+    from rich.console import Console
+
+    from ..config import load_settings
+    from ..project import find_project
+    from .retrain import comparison_table
+    from .retrain import retrain as train
+
+    project = find_project()
+    settings = load_settings(project, overrides)
+    result = train(project, settings, data=data, warm=warm, promote=promote, say=typer.echo)
+    Console().print(comparison_table(result))
+    typer.echo(result.verdict)
+    if promote and not result.promoted:
+        raise GateError(f"the champion stays {result.champion}")

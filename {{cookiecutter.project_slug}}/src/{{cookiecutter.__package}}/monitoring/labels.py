@@ -1,0 +1,209 @@
+"""What labels say, and what can be said before they are there: label shift and concept drift."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..bundle import Bundle, Predictions
+from ..metrics import (
+    METRICS,
+    Interval,
+    Outcome,
+    bootstrap,
+    constant_outcome,
+    in_words,
+    make_outcome,
+    show,
+    skill,
+)
+from .drift import Finding, compare_names, compare_numbers
+
+if TYPE_CHECKING:
+    from .window import Window
+
+LEAST_LABELLED = 30
+LEAST_OF_A_CLASS = 5
+RESAMPLES = 500
+NORMAL = 1.96  # half-width of a 95% interval in standard errors
+# A confusion matrix that blurs classes more than this does not tell their shares.
+WORST_CONDITION = 100.0
+
+
+def compare_target(
+    bundle: Bundle, reference: Mapping[str, Any], truth: pd.Series[Any], bar: float
+) -> Finding:
+    """Compare the labels that came with those of train: label shift, seen directly."""
+    present, name = truth.dropna(), str(bundle.document["target"])
+    if bundle.task == "regression":
+        values = present.to_numpy(dtype=np.float64)
+        return compare_numbers("target", name, values, reference["target"], bar)
+    return compare_names("target", name, present.map(str), reference["target"]["counts"], bar)
+
+
+def compare_predictions(
+    bundle: Bundle, reference: Mapping[str, Any], said: Predictions, bar: float
+) -> list[Finding]:
+    """Compare what the model says with what it said of valid."""
+    known = reference["prediction"]
+    if said.values is not None:
+        values = said.values[np.isfinite(said.values)]
+        return [compare_numbers("prediction", "value", values, known["values"], bar)]
+    labels = pd.Series(said.labels).map(str)
+    found = [compare_names("prediction", "class", labels, known["labels"]["counts"], bar)]
+    if said.probabilities is not None:
+        # Of two classes one probability says all.
+        names = [str(name) for name in bundle.classes]
+        for at in range(1 if len(names) == 2 else 0, len(names)):
+            shares, bins = said.probabilities[:, at], known["classes"][names[at]]
+            title = f"probability of {names[at]}"
+            found.append(compare_numbers("prediction", title, shares, bins, bar))
+    return found
+
+
+def estimate_shares(
+    bundle: Bundle, reference: Mapping[str, Any], said: Predictions
+) -> dict[str, Any] | None:
+    """Estimate the classes' shares before any label is there (black-box shift estimation).
+
+    Solves C w = m, with C the joint distribution of predicted and true class on valid and m the
+    predicted classes now; w then is the factor by which each class became more frequent (Lipton et
+    al., 2018). It holds where the classes look as they did, and only their shares changed.
+
+    Returns:
+        By class its share on valid, the estimate, and a 95% interval of it from resampled counts;
+        None for a regression, and where valid has too few rows or classes are taken for each other.
+    """
+    known = reference["prediction"]
+    if "confusion" not in known or said.labels is None:
+        return None
+    confusion = np.asarray(known["confusion"], dtype=np.float64).T  # predicted, true
+    rows = confusion.sum()
+    if confusion.sum(axis=0).min() < LEAST_OF_A_CLASS:
+        return None
+    if np.linalg.cond(confusion / rows) > WORST_CONDITION:
+        return None
+    names = [str(name) for name in bundle.classes]
+    counts = pd.Series(said.labels).map(str).value_counts()
+    now = np.array([float(counts.get(name, 0)) for name in names])
+    shares = _solve(confusion[np.newaxis], now[np.newaxis])[0]
+    low, high = _interval(confusion, now)
+    before = confusion.sum(axis=0) / rows
+    columns = zip(names, before, shares, low, high, strict=True)
+    return {
+        name: {"reference": float(was), "estimate": float(share), "low": float(a), "high": float(b)}
+        for name, was, share, a, b in columns
+    }
+
+
+def _solve(confusion: NDArray[np.float64], now: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the classes' shares (draws, classes) from counts: (draws, classes, classes)."""
+    joint = confusion / confusion.sum(axis=(1, 2), keepdims=True)
+    said = now / now.sum(axis=1, keepdims=True)
+    weights = np.linalg.solve(joint, said[..., np.newaxis])[..., 0]
+    shares: NDArray[np.float64] = np.clip(weights, 0, None) * joint.sum(axis=1)
+    shares /= shares.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _interval(
+    confusion: NDArray[np.float64], now: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the bounds of each share, from redrawn counts of both samples."""
+    random = np.random.default_rng(0)
+    size = len(now)
+    # Half a row more in each cell keeps a redrawn matrix from being singular.
+    cells = random.multinomial(int(confusion.sum()), confusion.ravel() / confusion.sum(), RESAMPLES)
+    matrices = cells.reshape(-1, size, size) + 0.5 * np.eye(size)
+    said = random.multinomial(int(now.sum()), now / now.sum(), RESAMPLES)
+    low, high = np.quantile(_solve(matrices, said.astype(float)), [0.025, 0.975], axis=0)
+    return low, high
+
+
+def compare_performance(
+    bundle: Bundle, reference: Mapping[str, Any], window: Window, bar: float
+) -> tuple[Finding | None, dict[str, Any] | None]:
+    """Compare the metric on rows with labels with its interval on valid: concept drift.
+
+    One-sided, for a loss: the difference over its standard error, of both samples' bootstrap
+    (Efron, 1979). That of the new rows is taken to be at least what valid's was, scaled to their
+    number, since a bootstrap of few rows is too sure.
+
+    Returns:
+        The comparison and its facts; None where too few labels are there.
+    """
+    outcome = labelled_outcome(bundle, window)
+    name = str(bundle.document["metric"])
+    if outcome is None or len(outcome.truth) < LEAST_LABELLED or name not in reference["metrics"]:
+        return None, None
+    metric = METRICS[name]
+    if metric.needs == "probability" and outcome.probabilities is None:
+        return None, None
+    before = Interval(**{key: _nan(value) for key, value in reference["metrics"][name].items()})
+    naive = constant_outcome(outcome, bundle.document["baseline"]["constant"], bundle.classes)
+    intervals, _ = bootstrap(outcome, naive, name, resamples=RESAMPLES)
+    now, rows = intervals[name], len(outcome.truth)
+    if not (math.isfinite(now.value) and math.isfinite(before.value)):
+        return None, None
+    base = float(bundle.document["baseline"]["metrics"][name])
+    lost = skill(name, before.value, base) - skill(name, now.value, base)
+    p = _worse(before, now, reference["prediction"]["rows"], rows, metric.greater_is_better)
+    story = (
+        f"{metric.title} is {show(now.value)} ({in_words(now.low, now.high)}) on {rows:,} rows "
+        f"with labels, {show(before.value)} ({in_words(before.low, before.high)}) on valid"
+    )
+    finding = Finding(
+        about="performance",
+        name=metric.title,
+        method="difference of two intervals",
+        statistic=now.value - before.value,
+        p=p,
+        measure="skill lost",
+        size=lost,
+        bar=bar,
+        story=story,
+    )
+    facts = {"metric": name, "rows": rows, "now": vars(now), "reference": vars(before)}
+    return finding, {**facts, "skill_lost": lost}
+
+
+def labelled_outcome(bundle: Bundle, window: Window) -> Outcome | None:
+    """Return truth and predictions of the rows with a label; None where there are none."""
+    truth, said = window.truth, window.said
+    if truth is None or said is None:
+        return None
+    known = truth.notna().to_numpy()
+    column = bundle.schema.column(bundle.document["target"])
+    kind = {"integer": "int64", "boolean": "bool", "number": "float64"}.get(column.type, object)
+    return make_outcome(
+        bundle.task,
+        truth[known].to_numpy(dtype=kind),
+        labels=None if said.labels is None else said.labels[known],
+        probabilities=None if said.probabilities is None else said.probabilities[known],
+        values=None if said.values is None else said.values[known],
+        classes=bundle.classes or None,
+        positive=bundle.document["positive"],
+    )
+
+
+def _worse(before: Interval, now: Interval, n: int, m: int, greater_is_better: bool) -> float:
+    """Return the one-sided p of a loss."""
+    from scipy.stats import norm
+
+    loss = before.value - now.value if greater_is_better else now.value - before.value
+    # Towards the worse, an interval is wider: the side on which chance makes a loss counts.
+    towards = before.value - before.low if greater_is_better else before.high - before.value
+    scaled = towards / NORMAL * math.sqrt(n / m)
+    error = (before.high - before.low) / (2 * NORMAL)
+    error_now = max((now.high - now.low) / (2 * NORMAL), scaled, 0.5 / m)
+    return float(norm.sf(loss / math.hypot(error, error_now)))
+
+
+def _nan(value: float | None) -> float:
+    """Return nan for JSON's null."""
+    return math.nan if value is None else float(value)

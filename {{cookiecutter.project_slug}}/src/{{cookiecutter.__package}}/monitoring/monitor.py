@@ -1,0 +1,291 @@
+"""One check: later rows against the champion's reference; facts, a page, and perhaps an alert."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..bundle import REFERENCE_FILE, Bundle, bundle_sha, load_bundle
+from ..champion import verify_champion
+from ..config import redact
+from ..errors import UserError
+from ..files import fingerprint, read_json, write_json
+from ..project import REPORT_VERSION, Project, Report
+from ..reference import REFERENCE_VERSION
+from .alerts import Alert, Problem, decide, record, send, sentence, webhook_of
+from .drift import LEAST_ROWS, Finding, compare_column, compare_missing, judge
+from .labels import compare_performance, compare_predictions, compare_target, estimate_shares
+from .settings import MonitorSettings, monitor_settings
+from .window import Window, open_file, open_log, thin
+
+if TYPE_CHECKING:
+    from ..config import Settings
+
+NAME = "drift"
+KINDS = {
+    "feature": "drift",
+    "missing": "drift",
+    "prediction": "prediction",
+    "target": "labels",
+    "performance": "performance",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a check found.
+
+    Attributes:
+        facts: As in `reports/drift.json`.
+        line: The one line that says it all.
+        alert: The alert's text; None where there is none.
+        unsent: Why the webhook did not get it; None where it did or there is none.
+    """
+
+    facts: dict[str, Any]
+    line: str
+    alert: str | None
+    unsent: str | None
+
+
+def monitor(
+    project: Project,
+    settings: Settings,
+    source: Path | None = None,
+    *,
+    model: str | None = None,
+    now: datetime | None = None,
+) -> Check:
+    """Compare rows with the model's reference and write `reports/drift.json` and `drift.html`.
+
+    Args:
+        project: Holds the bundle, and the service's log.
+        settings: `[monitor]`, and how `[data]` reads text.
+        source: A file, with or without a column `prediction`; default: the prediction log.
+        model: A run id; default: the champion.
+        now: The time of the check, in UTC; default: that of the clock.
+
+    Raises:
+        UserError: If no model is there, or the rows have nothing to do with it.
+    """
+    options, now = monitor_settings(settings), now or datetime.now(UTC)
+    url = webhook_of(options)  # an alert that could reach nobody is told before there is one
+    bundle = load_bundle(project, verify_champion(project) if model is None else model)
+    reference = read_reference(bundle)
+    unknown = set(options.ignore) - set(bundle.schema.names)
+    if unknown:
+        raise UserError(f"[monitor] ignore: the model has no column '{min(unknown)}'.")
+    if source is None:
+        window = open_log(
+            project, bundle, days=options.days, label_days=options.label_days, now=now
+        )
+    else:
+        window = open_file(project, bundle, settings, source)
+    findings, facts = inspect(bundle, reference, window, options)
+    problems = find_problems(findings, window, options)
+    alert = decide(project, options, problems, run_id=bundle.run_id, content=window.content)
+    facts |= _alert_facts(options, problems, alert, now)
+    _write(project, settings, bundle, window, facts)
+    text = sentence(options, problems, alert) if alert.firing else None
+    unsent = None
+    if url is not None and text is not None and alert.fresh:
+        unsent = send(url, _message(project, bundle, text, facts))
+    sent = "failed" if unsent else "yes" if url and text else "no webhook" if text else "nothing"
+    told = {"run_id": bundle.run_id, "content": window.content, "where": facts["where"]}
+    record(project, problems, alert, **told, time=now, sent=sent)
+    return Check(facts, facts["summary"], text, unsent)
+
+
+def read_reference(bundle: Bundle) -> dict[str, Any]:
+    """Return the bundle's reference statistics.
+
+    Raises:
+        UserError: If they were written by another version of the pipeline.
+    """
+    reference = read_json(bundle.folder / REFERENCE_FILE)
+    if not isinstance(reference, dict) or reference.get("version") != REFERENCE_VERSION:
+        raise UserError(
+            f"models/{bundle.run_id}/{REFERENCE_FILE} is not of version {REFERENCE_VERSION}; run "
+            "`run` and promote the new model."
+        )
+    return reference
+
+
+def inspect(
+    bundle: Bundle, reference: Mapping[str, Any], window: Window, options: MonitorSettings
+) -> tuple[list[Finding], dict[str, Any]]:
+    """Compare all that can be compared; the p-values are adjusted together.
+
+    Dates are described and not tested: later rows have later dates, which is no finding.
+    """
+    few = thin(window, options.rows)
+    findings = list(_feature_findings(bundle, reference, few, options))
+    shares = None
+    if few.said is not None:
+        findings += compare_predictions(bundle, reference, few.said, options.psi)
+        shares = estimate_shares(bundle, reference, few.said)
+    if few.truth is not None:
+        findings.append(compare_target(bundle, reference, few.truth, options.psi))
+    performance, measured = compare_performance(bundle, reference, few, options.worse)
+    if performance is not None:
+        findings.append(performance)
+    findings = judge(findings, options.false_alarms)
+    tested = sum(each.p is not None for each in findings)
+    facts = {
+        "where": redact(window.where),
+        "rows": window.rows,
+        "compared": len(few.frame),
+        "span": window.span,
+        "label": bundle.document["estimator"]["label"],
+        "task": bundle.task,
+        "target": bundle.document["target"],
+        "tests": tested,
+        "false_alarms": options.false_alarms,
+        "findings": [asdict(each) for each in findings],
+        "shares": shares,
+        "performance": measured,
+        "delay": asdict(window.delay),
+        "faults": [asdict(each) for each in window.faults],
+        "absent": list(window.absent),
+        "notes": list(_notes(few, findings, measured)),
+    }
+    return findings, facts
+
+
+def find_problems(
+    findings: list[Finding], window: Window, options: MonitorSettings
+) -> list[Problem]:
+    """Return what is beyond the policy's bars, what matters most first."""
+    order = ["performance", "target", "prediction", "feature", "missing"]
+    certain = sorted(
+        (each for each in findings if each.found),
+        key=lambda each: (order.index(each.about), -each.size / (each.bar or 1.0)),
+    )
+    problems = [
+        Problem(f"{each.about}:{each.name}", KINDS[each.about], in_words(each)) for each in certain
+    ]
+    problems += [
+        Problem(
+            f"quality:{fault.column}:{fault.rule}",
+            "quality",
+            f"{fault.share:.1%} of the rows break the rule '{fault.rule}' of '{fault.column}'",
+        )
+        for fault in window.faults
+        if fault.share > options.invalid
+    ]
+    delay = window.delay
+    if delay.due and delay.due_labelled / delay.due < options.labelled:
+        share = delay.due_labelled / delay.due
+        late = (
+            f"{share:.0%} of the {delay.due:,} predictions older than {options.label_days:g} days "
+            f"have a label, where {options.labelled:.0%} are asked for"
+        )
+        problems.append(Problem("delay", "delay", late))
+    return problems
+
+
+def in_words(finding: Finding) -> str:
+    """Say what was found, without a full stop."""
+    subject = {
+        "feature": f"'{finding.name}' drifted",
+        "missing": f"missing values of '{finding.name}' changed",
+        "prediction": f"the predicted {finding.name} drifted",
+        "target": f"the labels '{finding.name}' shifted",
+        "performance": "the model got worse",
+    }[finding.about]
+    size = f" ({finding.measure} {finding.size:.2g})" if finding.measure == "PSI" else ""
+    return f"{subject}{size}: {finding.story}"
+
+
+def _feature_findings(
+    bundle: Bundle, reference: Mapping[str, Any], window: Window, options: MonitorSettings
+) -> list[Finding]:
+    """Compare each feature's values, and its share of missing ones."""
+    findings: list[Finding] = []
+    for column in bundle.schema.features:
+        if column.name not in window.frame.columns or column.name in options.ignore:
+            continue
+        values, known = window.frame[column.name], reference["features"][column.name]
+        found = compare_column(column.name, values, known, options.psi)
+        if column.type == "datetime":
+            found = replace(found, p=None, statistic=None, method="not tested: dates go on")
+        findings.append(found)
+        sampled, bar = reference["sampled"], options.missing
+        gone = compare_missing(column.name, values, known, sampled, bar)
+        findings += [gone] if gone is not None else []
+    return findings
+
+
+def _notes(window: Window, findings: list[Finding], measured: Any) -> list[str]:
+    """Return what a reader has to know about the numbers."""
+    notes = list(window.notes)
+    if len(window.frame) < LEAST_ROWS:
+        notes.append(f"fewer than {LEAST_ROWS} rows: no distribution was tested")
+    if window.absent:
+        listed = ", ".join(window.absent[:5]) + (" ..." if len(window.absent) > 5 else "")
+        notes.append(f"not in the rows, so not compared: {listed}")
+    if window.truth is None:
+        notes.append("no labels: whether the model still is right cannot be seen yet")
+    elif measured is None:
+        notes.append("too few labels, or no probabilities: the metric was not compared")
+    large = [each.name for each in findings if each.p is not None and not each.found
+             and (each.adjusted or 0) <= 0.01 and each.about == "feature"]  # fmt: skip
+    if large:
+        notes.append(f"certain, but too small a shift to matter: {', '.join(large[:5])}")
+    return notes
+
+
+def _alert_facts(
+    options: MonitorSettings, problems: list[Problem], alert: Alert, now: datetime
+) -> dict[str, Any]:
+    """Return what the policy made of the problems."""
+    word = "problem" if len(problems) == 1 else "problems"
+    found = f"{len(problems) or 'no'} {word}"
+    state = f"ALERT, {found}" if alert.firing else found
+    if problems and not alert.firing:
+        state += f" (an alert after {options.checks} checks in a row)"
+    return {
+        "time": now.isoformat(timespec="seconds"),
+        "problems": [
+            {**asdict(each), "checks": alert.in_a_row[each.key], "alert": each.key in alert.firing}
+            for each in problems
+        ],
+        "alert": bool(alert.firing),
+        "policy": {"checks": options.checks, "whom": options.whom, "what": options.what},
+        "summary": state,
+    }
+
+
+def _message(
+    project: Project, bundle: Bundle, text: str, facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what the webhook gets; `text` is what chat programs show."""
+    return {
+        "text": f"{project.root.name}, model {bundle.run_id}: {text}",
+        "project": project.root.name,
+        "model": bundle.run_id,
+        "time": facts["time"],
+        "where": facts["where"],
+        "problems": [each for each in facts["problems"] if each["alert"]],
+        "whom": facts["policy"]["whom"],
+        "what": facts["policy"]["what"],
+    }
+
+
+def _write(
+    project: Project, settings: Settings, bundle: Bundle, window: Window, facts: dict[str, Any]
+) -> None:
+    """Write the page, then the report; values of rows stay out of the latter, which git tracks."""
+    from .page import write_page
+
+    facts["summary"] = f"{facts['summary']} in {window.rows:,} rows of {facts['where']}"
+    write_page(project, bundle.run_id, facts)
+    plain = [{k: v for k, v in each.items() if k != "example"} for each in facts["faults"]]
+    model = bundle_sha(project, bundle.run_id)[:16]
+    config = fingerprint(settings.section("monitor"))
+    kept = facts | {"faults": plain}
+    report = Report("monitor", bundle.run_id, window.content, model, config, kept)
+    write_json(project.report_file(NAME), {"version": REPORT_VERSION, **vars(report)})

@@ -1,0 +1,267 @@
+"""The page of a check: what was found, beside what the training data looked like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Any
+
+from ..files import write_text
+from ..metrics import METRICS, in_words, show
+from ..plots import Plot
+from ..project import Project
+from ..report import Section, bullets, cards, figures, html_page, table
+
+PAGE = "drift.html"
+DRAWN = 12
+SHOWN_FAULTS = 100
+# Of a drawing, in its own units: a row of a name and two bars, and the room for names and shares.
+ROW, NAMES, BARS, SHARES = 34, 170, 230, 60
+SHORT = 24
+
+
+def write_page(project: Project, run_id: str, facts: Mapping[str, Any]) -> None:
+    """Write `reports/drift.html`."""
+    parts = {
+        "summary": _summary(facts),
+        "features": _features(facts),
+        "prediction": _prediction(facts),
+        "labels": _labels(facts),
+        "quality": _quality(facts),
+        "method": _method(facts),
+    }
+    sections = {key: part for key, part in parts.items() if part is not None}
+    lead = (
+        f"{facts['rows']:,} rows of <code>{escape(facts['where'])}</code>{_span(facts)}, beside "
+        f"what {escape(facts['label'])} <code>{run_id}</code> was made from; checked at "
+        f"{escape(facts['time'][:16].replace('T', ' '))} UTC."
+    )
+    foot = "Written by <code>monitor</code>; the same facts are in <code>reports/drift.json</code>."
+    title = f"{project.root.name}: monitoring"
+    write_text(project.reports / PAGE, html_page(title, lead, sections, foot))
+
+
+def draw_shares(name: str, finding: Mapping[str, Any]) -> Plot:
+    """Draw the share of each cell in the reference and now, a pair of bars each."""
+    cells, before, now = finding["cells"], finding["reference"], finding["now"]
+    most = max([*before, *now, 1e-9])
+    lines = []
+    for at, (cell, was, share) in enumerate(zip(cells, before, now, strict=True)):
+        top = 26 + at * ROW
+        label = cell if len(cell) <= SHORT else cell[: SHORT - 1] + "…"
+        lines.append(
+            f'<text x="{NAMES - 8}" y="{top + 16}" text-anchor="end" fill="var(--ink)">'
+            f"{escape(label)}</text>"
+            + _bar(top, was / most, "var(--soft)", f"{was:.1%}", 0.55)
+            + _bar(top + 13, share / most, "var(--c1)", f"{share:.1%}", 1.0)
+        )
+    key = (
+        f'<rect x="{NAMES}" y="4" width="11" height="11" fill="var(--soft)" opacity="0.55"/>'
+        f'<text x="{NAMES + 16}" y="14" fill="var(--ink)">reference</text>'
+        f'<rect x="{NAMES + 90}" y="4" width="11" height="11" fill="var(--c1)"/>'
+        f'<text x="{NAMES + 106}" y="14" fill="var(--ink)">now</text>'
+    )
+    width, height = NAMES + BARS + SHARES, 30 + ROW * len(cells)
+    svg = f'<svg viewBox="0 0 {width} {height}" font-size="13">{key}{"".join(lines)}</svg>'
+    mark = "Drift in" if finding["found"] else "No finding in"
+    title = f"{mark} {name}: {finding['measure']} {finding['size']:.2f}"
+    return Plot(
+        title,
+        f"Shares now and in the reference; {finding['story']}.",
+        svg,
+        _sentence(finding["story"]),
+    )
+
+
+def _bar(top: int, share: float, colour: str, text: str, opacity: float) -> str:
+    """Return one bar with its share beside it."""
+    width = max(0.0, share) * BARS
+    return (
+        f'<rect x="{NAMES}" y="{top}" width="{width:.1f}" height="11" rx="1.5" fill="{colour}" '
+        f'opacity="{opacity}"/><text x="{NAMES + width + 5:.1f}" y="{top + 10}" font-size="11" '
+        f'fill="var(--ink)">{text}</text>'
+    )
+
+
+def _summary(facts: Mapping[str, Any]) -> Section:
+    """What was found, in sentences, and what the policy says about it."""
+    problems, policy = facts["problems"], facts["policy"]
+    if facts["alert"]:
+        state, word = " missed", "Alert"
+    else:
+        state, word = (" missed" if problems else ""), ("Watch" if problems else "All quiet")
+    told = f"{_count(len(problems), 'problem')}; {_count(facts['tests'], 'test')} were made"
+    if problems and not facts["alert"]:
+        told += f"; an alert after {policy['checks']} checks in a row"
+    sentences = [
+        each["sentence"] + (f" (check {each['checks']} in a row)" if each["checks"] > 1 else "")
+        for each in problems
+    ]
+    advice = ""
+    if facts["alert"]:
+        pairs = (("Tell", policy["whom"]), ("First", policy["what"]))
+        advice = "".join(
+            f"<p><strong>{name}:</strong> {escape(text)}</p>" for name, text in pairs if text
+        )
+    html = (
+        f'<div class="verdict{state}"><strong>{word}</strong><p>{escape(_sentence(told))}</p></div>'
+        + bullets([_sentence(text) for text in sentences])
+        + advice
+        + cards(list(_cards(facts)))
+        + bullets([_sentence(text) for text in facts["notes"]])
+    )
+    return Section("Summary", html)
+
+
+def _cards(facts: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield the few numbers to see first."""
+    columns = [each for each in facts["findings"] if each["about"] == "feature"]
+    moved = sum(each["found"] for each in columns)
+    yield "Features that drifted", f"{moved} of {len(columns)}", "certain and large"
+    said = [each for each in facts["findings"] if each["about"] == "prediction"]
+    if said:
+        worst = max(said, key=lambda each: float(each["size"]))
+        yield "Prediction", "drifted" if any(e["found"] for e in said) else "steady", (
+            f"PSI {worst['size']:.2f}, beside valid"
+        )
+    measured = facts["performance"]
+    if measured:
+        title, was = METRICS[measured["metric"]].title, measured["reference"]
+        interval = in_words(measured["now"]["low"], measured["now"]["high"])
+        yield f"{title} with labels", show(measured["now"]["value"]), (
+            f"{interval}; {show(was['value'])} on valid"
+        )
+    delay = facts["delay"]
+    share = delay["labelled"] / max(1, delay["labelled"] + delay["unlabelled"])
+    late = "" if delay["median"] is None else f"half within {delay['median']:.3g} days"
+    yield "Rows with a label", f"{share:.0%}", late or f"{delay['labelled']:,} rows"
+    broken = sum(fault["rows"] for fault in facts["faults"])
+    yield "Values that the schema refuses", f"{broken:,}", f"in {facts['rows']:,} rows"
+
+
+def _features(facts: Mapping[str, Any]) -> Section | None:
+    """Every feature, those that drifted drawn first."""
+    columns = [each for each in facts["findings"] if each["about"] == "feature"]
+    if not columns:
+        return None
+    missing = {each["name"]: each for each in facts["findings"] if each["about"] == "missing"}
+    columns = sorted(columns, key=lambda each: (not each["found"], -each["size"]))
+    drawn = [each for each in columns if each["found"]][:DRAWN] or columns[:2]
+    rows = []
+    for each in columns:
+        gone = missing.get(each["name"])
+        share = None if gone is None else f"{gone['now'][0]:.1%} ({gone['reference'][0]:.1%})"
+        mark = "drifted" if each["found"] else "missing" if gone and gone["found"] else "-"
+        rows.append((each["name"], mark, *_numbers(each), share))
+    headings = ("Feature", "Finding", "PSI", "JS", "Test", "p, adjusted", "Missing (reference)")
+    return Section(
+        "Features",
+        figures([draw_shares(each["name"], each) for each in drawn])
+        + table(headings, rows, caption="All features, the largest differences first"),
+    )
+
+
+def _prediction(facts: Mapping[str, Any]) -> Section | None:
+    """What the model says now, beside what it said of valid."""
+    said = [each for each in facts["findings"] if each["about"] == "prediction"]
+    if not said:
+        return None
+    rows = [(each["name"], "drifted" if each["found"] else "-", *_numbers(each)) for each in said]
+    headings = ("Prediction", "Finding", "PSI", "JS", "Test", "p, adjusted")
+    told = (
+        '<p class="soft">Beside the predictions for valid, on which the model was not fitted.</p>'
+    )
+    drawn = [draw_shares(f"the predicted {each['name']}", each) for each in said[:DRAWN]]
+    return Section("Prediction", told + figures(drawn) + table(headings, rows))
+
+
+def _labels(facts: Mapping[str, Any]) -> Section:
+    """Label shift, seen or estimated; the metric with labels; how late labels come."""
+    delay, shares = facts["delay"], facts["shares"]
+    told = [f"{delay['labelled']:,} rows have a label, {delay['unlabelled']:,} have none"]
+    if delay["median"] is not None:
+        told.append(
+            f"half of the labels came within {delay['median']:.3g} days, nine of ten within "
+            f"{delay['slowest']:.3g}"
+        )
+    if delay["due"]:
+        told.append(
+            f"of {delay['due']:,} predictions that are due a label, {delay['due_labelled']:,} have "
+            "one"
+        )
+    about = ("performance", "target")
+    found = [each for each in facts["findings"] if each["about"] in about]
+    told += [each["story"] for each in found]
+    html = bullets([_sentence(text) for text in told])
+    html += figures([draw_shares(f"the label {e['name']}", e) for e in found if e["cells"]])
+    if shares:
+        rows = [
+            (name, f"{each['reference']:.1%}", f"{each['estimate']:.1%}",
+             f"{each['low']:.1%} to {each['high']:.1%}")
+            for name, each in shares.items()
+        ]  # fmt: skip
+        caption = (
+            "Shares of the classes as the predictions suggest them, without labels (black-box "
+            "shift estimation); right if each class still looks as it did"
+        )
+        html += table(("Class", "Valid", "Estimate now", "95% interval"), rows, caption=caption)
+    return Section("Labels", html)
+
+
+def _quality(facts: Mapping[str, Any]) -> Section:
+    """What the schema refuses, by column and rule."""
+    faults = sorted(facts["faults"], key=lambda each: -each["rows"])
+    if not faults:
+        return Section("Data quality", "<p>Every value fits the schema of the bundle.</p>")
+    rows = [
+        (each["column"], each["rule"], each["rows"], f"{each['share']:.2%}", each["example"])
+        for each in faults[:SHOWN_FAULTS]
+    ]
+    headings = ("Column", "Rule", "Rows", "Share", "First rows")
+    return Section("Data quality", table(headings, rows, texts=("First rows",)))
+
+
+def _method(facts: Mapping[str, Any]) -> Section:
+    """How certain the findings are."""
+    told = [
+        f"{_count(facts['tests'], 'test')} were made on {facts['compared']:,} rows. Their p-values "
+        f"are adjusted together (Holm), so that the chance of any false finding of drift in this "
+        f"check is at most {facts['false_alarms']:.1%}.",
+        "A finding is certain (adjusted p) and large (its size is beyond the bar in [monitor]). "
+        "In huge samples trifles are certain; in small ones large differences are luck.",
+        "Numbers are compared by Kolmogorov-Smirnov, categories and few values by chi-square, "
+        "missing shares by Fisher's exact test. PSI: population stability index, 0.1 is worth a "
+        "look, 0.25 is large. JS: Jensen-Shannon distance, from 0 to 1.",
+        "The promise holds for rows that are drawn independently; rows of one customer or one day "
+        "resemble each other, and then findings come more often.",
+    ]
+    return Section("How this is judged", bullets(told))
+
+
+def _numbers(each: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the size and the test of a comparison as cells."""
+    p = "-" if each["adjusted"] is None else _p(each["adjusted"])
+    return f"{each['size']:.3f}", f"{each['distance']:.3f}", each["method"], p
+
+
+def _p(value: float) -> str:
+    """Write a p-value."""
+    return "< 0.0001" if value < 1e-4 else f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
+
+
+def _span(facts: Mapping[str, Any]) -> str:
+    """Say from when to when the rows are."""
+    if not facts["span"]:
+        return ""
+    first, last = (text[:16].replace("T", " ") for text in facts["span"])
+    return f" ({first} to {last} UTC)"
+
+
+def _count(number: int, word: str) -> str:
+    """Write a number with its word."""
+    return f"{number or 'no'} {word}{'' if number == 1 else 's'}"
+
+
+def _sentence(text: str) -> str:
+    """Return a sentence with its first letter and full stop."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

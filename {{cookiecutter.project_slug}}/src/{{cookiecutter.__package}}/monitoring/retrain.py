@@ -1,0 +1,440 @@
+"""Train on the data as it is now, and let the result replace the champion only if it is better."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..bundle import Bundle, load_bundle
+from ..champion import load_champion
+from ..champion import promote as put_into_service
+from ..data.ingest import ingest
+from ..data.keys import row_keys
+from ..data.schema import Schema, load_schema
+from ..data.split import choose_rule, load_manifest, load_split
+from ..errors import GateError, UserError
+from ..evaluate import evaluate
+from ..files import file_sha256, write_atomic, write_json
+from ..metrics import (
+    LEVEL,
+    METRICS,
+    Interval,
+    Outcome,
+    chosen_metric,
+    constant_outcome,
+    in_words,
+    make_outcome,
+    score,
+    show,
+)
+from ..pipeline import require
+from ..postprocess import postprocess
+from ..preprocess import preprocess
+from ..project import REPORT_VERSION, SPLITS, Project, Report
+from ..train import Material, Onwards, train
+from .settings import monitor_settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from sklearn.pipeline import Pipeline
+
+    from ..config import Settings
+
+LEAST_NEW = 30
+GROWTH = 0.25
+BLOCK = 1_000_000
+# What an ensemble grows by when it goes on.
+SIZES = ("n_estimators", "max_iter")
+
+
+@dataclass(frozen=True)
+class Result:
+    """Champion and challenger on the same rows.
+
+    Attributes:
+        champion: The run id of the model that was in service.
+        challenger: That of the new one.
+        metric: What decides.
+        rows: How many rows both were judged on.
+        about: Which rows those are.
+        scores: By metric, the champion's and the challenger's.
+        gain: By how much the challenger is better, with its interval; below 0 it is worse.
+        needed: What the lower bound of the gain has to be above.
+        better: Whether it is.
+        promoted: Whether the challenger was put into service.
+        verdict: The sentence.
+    """
+
+    champion: str
+    challenger: str
+    metric: str
+    rows: int
+    about: str
+    scores: dict[str, tuple[float, float]]
+    gain: Interval
+    needed: float
+    better: bool
+    promoted: bool
+    verdict: str
+
+
+def retrain(
+    project: Project,
+    settings: Settings,
+    *,
+    data: Path | None = None,
+    warm: bool = False,
+    promote: bool = False,
+    say: Callable[[str], None] = print,
+) -> Result:
+    """Train a challenger and compare it with the champion on the newest rows of valid.
+
+    Args:
+        project: The project.
+        settings: Its settings; `[monitor] better` says by how much a challenger has to be ahead.
+        data: A file of new labelled rows, kept in data/original and added to the source.
+        warm: Go on from the champion rather than start anew.
+        promote: Put the challenger into service if it is better.
+        say: What tells of each step.
+
+    Raises:
+        UserError: If there is no champion, no new row, or the champion cannot go on.
+        GateError: If the challenger does not beat the baseline; the champion stays.
+    """
+    champion = load_champion(project)
+    if warm:
+        _require_warm(champion)
+    known = _known_rows(project, champion)
+    if data is not None:
+        settings = _with_file(project, settings, data, say)
+    manifest = _bring_in(project, settings, champion, say)
+    onwards = None
+    if warm:
+        settings, onwards = _onwards(project, settings, champion, known)
+    say(f"train        {train(project, settings, onwards=onwards).facts['summary']}")
+    postprocess(project, settings)
+    challenger = load_bundle(project, str(require(project, "postprocess").run_id))
+    if challenger.run_id == champion.run_id:
+        raise UserError("Training gave the champion again; there is nothing to compare.")
+    missed = _judge_alone(project, settings)
+    result = _compare(project, settings, champion, challenger, known)
+    if missed is not None:
+        _write(project, result, manifest)
+        raise missed
+    if promote and result.better:
+        put_into_service(project, challenger.run_id)
+        result = _with_outcome(result, promoted=True)
+    _write(project, result, manifest)
+    return result
+
+
+def comparison_table(result: Result) -> Table:
+    """Return champion and challenger side by side, for the terminal."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(title=f"{result.rows:,} rows: {result.about}", box=SIMPLE_HEAD)
+    table.add_column("metric")
+    for heading in (f"champion {result.champion}", f"challenger {result.challenger}", "gain"):
+        table.add_column(heading, justify="right")
+    for name, (old, new) in result.scores.items():
+        chosen = name == result.metric
+        gain = new - old if METRICS[name].greater_is_better else old - new
+        told = f"{gain:+.4f}"
+        if chosen:
+            told += f" ({in_words(result.gain.low, result.gain.high)})"
+        style = "bold" if chosen else None
+        table.add_row(METRICS[name].title, show(old), show(new), told, style=style)
+    return table
+
+
+def paired_gain(
+    challenger: Outcome,
+    champion: Outcome,
+    metric: str,
+    *,
+    resamples: int,
+    seed: int,
+    rows: int,
+) -> Interval:
+    """Return by how much the challenger is better on the same rows, with its bootstrap interval.
+
+    Both are scored on the same resamples of the rows (paired bootstrap; Efron and Tibshirani,
+    1993), so that what makes a row hard for both does not blur the difference.
+
+    Args:
+        challenger: Truth and the challenger's predictions.
+        champion: The same truth and the champion's.
+        metric: Its name; the gain is above 0 where the challenger is better.
+        resamples: How many are drawn.
+        seed: Of the draws.
+        rows: Above so many, a seeded draw of them is resampled.
+    """
+    sign = 1.0 if METRICS[metric].greater_is_better else -1.0
+    value = sign * (score(challenger)[metric] - score(champion)[metric])
+    random = np.random.default_rng(seed)
+    if len(challenger.truth) > rows:
+        drawn = np.sort(random.choice(len(challenger.truth), rows, replace=False))
+        challenger, champion = challenger.take(drawn), champion.take(drawn)
+    new, old = METRICS[metric].form(challenger), METRICS[metric].form(champion)
+    size = len(challenger.truth)
+    block, draws = max(1, BLOCK // size), []
+    for start in range(0, resamples, block):
+        counts = _resampled(size, min(block, resamples - start), random)
+        draws.append(sign * (new(counts) - old(counts)))
+    gains = np.concatenate(draws)
+    gains = gains[np.isfinite(gains)]
+    if not len(gains):
+        return Interval(value, np.nan, np.nan)
+    tail = 50 * (1 - LEVEL)
+    low, high = np.percentile(gains, [tail, 100 - tail])
+    return Interval(value, float(low), float(high))
+
+
+def _resampled(size: int, resamples: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """Return how often each row is in each resample, (resamples, rows)."""
+    places = random.integers(0, size, (resamples, size))
+    places += np.arange(0, resamples * size, size)[:, np.newaxis]
+    counts = np.bincount(places.ravel(), minlength=resamples * size)
+    return counts.reshape(resamples, size).astype(np.float64)
+
+
+# ------------------------------------------------------------------------------------ the new rows
+
+
+def _with_file(
+    project: Project, settings: Settings, path: Path, say: Callable[[str], None]
+) -> Settings:
+    """Keep a file of new rows beside the original, and return settings that append it."""
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; name a file of new labelled rows.")
+    kept = path.resolve()
+    if kept.parent != project.original.resolve():
+        kept = project.original / f"{path.stem}-{file_sha256(path)[:8]}{path.suffix}"
+        if not kept.exists():
+            with write_atomic(kept) as temporary:
+                shutil.copyfile(path, temporary)
+    place = f"data/original/{kept.name}"
+    already = [Path(each).name for each in settings.data.append]
+    append = settings.data.append if kept.name in already else (*settings.data.append, place)
+    if kept.name not in already:
+        say(f"append       {place}; to keep its rows: [data] append = {', '.join(append)}")
+    data = settings.data.model_copy(update={"append": append})
+    return settings.model_copy(update={"data": data})
+
+
+def _bring_in(
+    project: Project, settings: Settings, champion: Bundle, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Ingest and split the source as it is now, and return the manifest.
+
+    Raises:
+        UserError: If it holds what the champion was made from, and nothing else.
+    """
+    if settings.data.target != champion.document["target"]:
+        raise UserError(
+            f"[data] target is {settings.data.target}, but the champion predicts "
+            f"{champion.document['target']}; run `run` for another target."
+        )
+    say(f"ingest       {ingest(project, settings).facts['summary']}")
+    # Under the time rule, thresholds that are kept would make all new rows test.
+    anew = choose_rule(load_schema(project), settings).name == "time"
+    say(f"preprocess   {preprocess(project, settings, anew=anew).facts['summary']}")
+    manifest = load_manifest(project)
+    if manifest["fingerprint"] == champion.document["data"]:
+        raise UserError(
+            f"There is no new row: the source holds what the champion {champion.run_id} was made "
+            "from; let it grow, or name new rows with --data."
+        )
+    return manifest
+
+
+def _known_rows(project: Project, champion: Bundle) -> NDArray[np.int64] | None:
+    """Return the keys of the rows that the champion was made from; None if they are not here."""
+    if not project.manifest_file.exists():
+        return None
+    if load_manifest(project)["fingerprint"] != champion.document["data"]:
+        return None
+    schema = load_schema(project)
+    return np.concatenate([row_keys(load_split(project, name), schema) for name in SPLITS])
+
+
+def _is_new(
+    frame: pd.DataFrame, schema: Schema, known: NDArray[np.int64] | None
+) -> NDArray[np.bool_]:
+    """Tell which rows the champion was not made from; all where that is not known."""
+    if known is None:
+        return np.ones(len(frame), dtype=bool)
+    new: NDArray[np.bool_] = ~np.isin(row_keys(frame, schema), known)
+    return new
+
+
+# --------------------------------------------------------------------------------------- going on
+
+
+def _require_warm(champion: Bundle) -> None:
+    """Refuse to go on from a model that can only start anew.
+
+    Raises:
+        UserError: With what to do instead.
+    """
+    estimator = champion.model[-1]
+    can = hasattr(estimator, "partial_fit") or "warm_start" in estimator.get_params(deep=False)
+    if not can:
+        label = champion.document["estimator"]["label"]
+        raise UserError(
+            f"{label} cannot go on from where it is: it has neither partial_fit nor warm_start; "
+            "run `retrain` without --warm."
+        )
+
+
+def _onwards(
+    project: Project, settings: Settings, champion: Bundle, known: NDArray[np.int64] | None
+) -> tuple[Settings, Onwards]:
+    """Return settings with the champion's kind as the only candidate, and how it goes on."""
+    name = champion.document["estimator"]["name"]
+    model = settings.model.model_copy(update={"candidates": (name,), "folds": 0})
+
+    def fit(material: Material) -> Pipeline:
+        train_rows = load_split(project, "train")
+        return go_on(champion.model, material, _is_new(train_rows, material.schema, known))
+
+    return settings.model_copy(update={"model": model}), Onwards(champion.run_id, fit)
+
+
+def go_on(pipeline: Pipeline, material: Material, new: NDArray[np.bool_]) -> Pipeline:
+    """Return a copy of a fitted pipeline, fitted further; its features stay as they were fitted.
+
+    An estimator with `partial_fit` sees the new rows only. One with `warm_start` starts from what
+    it is and sees all of train; an ensemble grows by a quarter.
+
+    Args:
+        pipeline: The champion's.
+        material: Train as it is now.
+        new: Which rows of train the champion has not seen.
+
+    Raises:
+        UserError: If the new data has other inputs or classes.
+    """
+    went_on = copy.deepcopy(pipeline)
+    features, estimator = went_on[:-1], went_on[-1]
+    names = [str(name) for name in features[0].feature_names_in_]
+    if names != [str(name) for name in material.inputs.columns]:
+        raise UserError("The inputs changed since the champion; run `retrain` without --warm.")
+    classes = getattr(estimator, "classes_", None)
+    if classes is not None and set(material.classes) - set(np.asarray(classes).tolist()):
+        raise UserError("There is a class that the champion lacks; run `retrain` without --warm.")
+    inputs = features.transform(material.inputs)
+    if hasattr(estimator, "partial_fit"):
+        if not new.any():
+            raise UserError("Train has no new row to go on with; run `retrain` without --warm.")
+        estimator.partial_fit(inputs[new], material.target[new])
+        return went_on
+    given = estimator.get_params(deep=False)
+    # Of a linear model max_iter is a limit, not a size.
+    size = next((name for name in SIZES if name in given and not hasattr(estimator, "coef_")), None)
+    if size is not None:
+        estimator.set_params(**{size: given[size] + max(1, int(given[size] * GROWTH))})
+    estimator.set_params(warm_start=True).fit(inputs, material.target)
+    return went_on
+
+
+# ------------------------------------------------------------------------------------- comparing
+
+
+def _judge_alone(project: Project, settings: Settings) -> GateError | None:
+    """Measure the challenger as every model is, on valid; return the bar that it misses."""
+    try:
+        evaluate(project, settings)
+    except GateError as error:
+        return error
+    return None
+
+
+def _compare(
+    project: Project,
+    settings: Settings,
+    champion: Bundle,
+    challenger: Bundle,
+    known: NDArray[np.int64] | None,
+) -> Result:
+    """Judge both on the rows of valid that the champion was not made from."""
+    frame, schema = load_split(project, "valid"), load_schema(project)
+    new, about = _is_new(frame, schema, known), "all of valid"
+    if known is not None and new.sum() >= LEAST_NEW:
+        frame, about = frame[new], "the rows of valid that are new since the champion"
+    elif known is not None:
+        about = f"all of valid, since only {int(new.sum())} of its rows are new"
+    metric = chosen_metric(settings.model.metric, challenger.task)
+    old, fresh = (_outcome(bundle, frame, settings) for bundle in (champion, challenger))
+    options = settings.evaluate
+    gain = paired_gain(
+        fresh,
+        old,
+        metric,
+        resamples=options.bootstrap,
+        seed=settings.split.seed,
+        rows=options.rows,
+    )
+    floor = constant_outcome(fresh, challenger.document["baseline"]["constant"], challenger.classes)
+    reach = abs(METRICS[metric].perfect - score(floor)[metric])
+    needed = monitor_settings(settings).better * reach
+    before, after = score(old), score(fresh)
+    result = Result(
+        champion=champion.run_id,
+        challenger=challenger.run_id,
+        metric=metric,
+        rows=len(frame),
+        about=about,
+        scores={name: (before[name], after[name]) for name in after if name in before},
+        gain=gain,
+        needed=needed,
+        better=bool(gain.low > needed),
+        promoted=False,
+        verdict="",
+    )
+    return _with_outcome(result, promoted=False)
+
+
+def _outcome(bundle: Bundle, frame: pd.DataFrame, settings: Settings) -> Outcome:
+    """Return truth and predictions of a model."""
+    said = bundle.predict_arrays(frame)
+    return make_outcome(
+        bundle.task,
+        frame[bundle.document["target"]].to_numpy(),
+        labels=said.labels,
+        probabilities=said.probabilities,
+        values=said.values,
+        classes=bundle.classes or None,
+        positive=settings.decision.positive,
+    )
+
+
+def _with_outcome(result: Result, *, promoted: bool) -> Result:
+    """Return the result with its verdict."""
+    title, spread = METRICS[result.metric].title, in_words(result.gain.low, result.gain.high)
+    gain = f"by {show(result.gain.value)} {title} ({spread})"
+    bar = f"for sure by {show(result.needed)} or more" if result.needed else "for sure"
+    if promoted:
+        verdict = f"{result.challenger} is in service: better {gain}."
+    elif result.better:
+        choice = f"`champion promote {result.challenger}` puts it into service"
+        verdict = f"{result.challenger} is better {gain}; {choice}."
+    else:
+        verdict = f"{result.champion} stays: {result.challenger} is not better {bar}, {gain}."
+    return Result(**{**vars(result), "promoted": promoted, "verdict": verdict})
+
+
+def _write(project: Project, result: Result, manifest: dict[str, Any]) -> None:
+    """Write `reports/retrain.json`."""
+    report = Report("retrain", result.challenger, manifest["fingerprint"], facts=asdict(result))
+    document = {"version": REPORT_VERSION, **vars(report)}
+    write_json(project.report_file("retrain"), document)

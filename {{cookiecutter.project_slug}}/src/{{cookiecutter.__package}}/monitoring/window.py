@@ -1,0 +1,429 @@
+"""The rows to monitor: a file, scored or not, or what the service logged and was told later.
+
+Whatever they hold is looked at: a value that the schema refuses is counted and then left out, so
+that one bad row hides nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..bundle import Bundle, Predictions, finish
+from ..data.formats import arrow_to_pandas, read_table
+from ..data.schema import Column, Violation, cast_column, check_table
+from ..errors import UserError
+from ..files import fingerprint
+from ..project import Project
+
+if TYPE_CHECKING:
+    from ..config import Settings
+
+DAY = 86_400
+LOG = "predictions"
+FEEDBACK = "feedback.jsonl"
+# The log's own columns; a feature of such a name stands there as `feature_<name>`.
+OWN = ("time", "request_id", "row", "run_id", "role", "prediction")
+RULES = {"is below": "minimum", "is above": "maximum", "is none": "categories"}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A rule of the schema that some rows break.
+
+    Attributes:
+        column: The column.
+        rule: "there", "type", "nullable", "minimum", "maximum" or "categories".
+        rows: How many rows break it.
+        share: As a share of all rows.
+        example: In words, with the first rows.
+    """
+
+    column: str
+    rule: str
+    rows: int
+    share: float
+    example: str
+
+
+@dataclass(frozen=True)
+class Delay:
+    """How late labels come.
+
+    Attributes:
+        labelled: Predictions with a label.
+        unlabelled: Those without.
+        median: Days from prediction to label, of those labelled; None where that is not known.
+        slowest: Days within which nine of ten came.
+        due: Predictions that are old enough to need a label.
+        due_labelled: How many of those have one.
+    """
+
+    labelled: int
+    unlabelled: int
+    median: float | None = None
+    slowest: float | None = None
+    due: int = 0
+    due_labelled: int = 0
+
+
+@dataclass(frozen=True)
+class Window:
+    """Rows to compare with the reference.
+
+    Attributes:
+        where: What they are called in a sentence.
+        rows: How many there are.
+        frame: The features that are there, typed; values that the schema refuses are missing.
+        said: What the model said of the rows; None where they could not be scored.
+        truth: The target, typed, missing where no label is there; None without any label.
+        faults: What the schema refuses.
+        absent: Features that are not there, and need not be.
+        delay: How late labels come.
+        span: The first and the last time; None for a file.
+        content: Fingerprint of what was looked at.
+        notes: What a reader has to know.
+    """
+
+    where: str
+    rows: int
+    frame: pd.DataFrame
+    said: Predictions | None
+    truth: pd.Series[Any] | None
+    faults: tuple[Fault, ...]
+    absent: tuple[str, ...]
+    delay: Delay
+    span: tuple[str, str] | None
+    content: str
+    notes: tuple[str, ...] = field(default=())
+
+
+def open_file(project: Project, bundle: Bundle, settings: Settings, source: Path) -> Window:
+    """Return the rows of a file; one without a column `prediction` is scored.
+
+    Raises:
+        UserError: If it cannot be read, or has no feature of the model.
+    """
+    frame = read_table(source, settings.data, bundle.schema)
+    return window_of(bundle, frame, _place(project, source))
+
+
+def window_of(bundle: Bundle, frame: pd.DataFrame, where: str) -> Window:
+    """Return rows as they came, typed, scored where they are not, with their labels if any.
+
+    Raises:
+        UserError: If they have no feature of the model.
+    """
+    _require_some(bundle, list(frame.columns), where)
+    scored = "prediction" in frame.columns
+    typed, faults, absent = conform(bundle, frame, required=not scored)
+    notes: list[str] = []
+    said = _logged(bundle, frame) if scored else None
+    if not scored and any(fault.rule == "there" for fault in faults):
+        notes.append("a feature is missing, so the rows were not scored")
+    elif not scored:
+        said = finish(bundle.document, bundle.score(typed))
+    target = bundle.document["target"]
+    truth = _labels(bundle, frame[target]) if target in frame.columns else None
+    known = 0 if truth is None else int(truth.notna().sum())
+    return Window(
+        where=where,
+        rows=len(frame),
+        frame=typed,
+        said=said,
+        truth=truth if known else None,
+        faults=faults,
+        absent=absent,
+        delay=Delay(known, len(frame) - known),
+        span=None,
+        content=_content(frame),
+        notes=tuple(notes),
+    )
+
+
+def open_log(
+    project: Project, bundle: Bundle, *, days: float, label_days: float, now: datetime
+) -> Window:
+    """Return what the service logged for this model in the last days, with labels that came.
+
+    Raises:
+        UserError: If there is no such log, or nothing of this model in it.
+    """
+    begins = now - timedelta(days=days)
+    frame, unread = _read_log(project, bundle.run_id, begins, now)
+    typed, faults, absent = conform(bundle, _features_of(bundle, frame), required=False)
+    labels = _match_feedback(project, frame)
+    truth = _labels(bundle, labels["label"])
+    times = frame["time"]
+    notes = [f"{unread} files of the log could not be read"] if unread else []
+    return Window(
+        where=f"the prediction log of the last {days:g} days",
+        rows=len(frame),
+        frame=typed,
+        said=_logged(bundle, frame),
+        truth=truth if truth.notna().any() else None,
+        faults=faults,
+        absent=absent,
+        delay=_delay(times, truth.notna(), labels["time"], now, label_days),
+        span=(times.min().isoformat(), times.max().isoformat()),
+        content=_content(frame),
+        notes=tuple(notes),
+    )
+
+
+def thin(window: Window, most: int) -> Window:
+    """Return at most so many rows, evenly spread; what was counted of all stays."""
+    step = -(-window.rows // most)
+    if step <= 1:
+        return window
+    said, truth = window.said, window.truth
+    if said is not None:
+        parts = (said.labels, said.probabilities, said.values)
+        said = Predictions(*(None if part is None else part[::step] for part in parts))
+    note = f"tests took one row in {step} of {window.rows:,}"
+    return replace(
+        window,
+        frame=window.frame.iloc[::step],
+        said=said,
+        truth=None if truth is None else truth.iloc[::step],
+        notes=(*window.notes, note),
+    )
+
+
+# ------------------------------------------------------------------------------------ the features
+
+
+def conform(
+    bundle: Bundle, frame: pd.DataFrame, *, required: bool
+) -> tuple[pd.DataFrame, tuple[Fault, ...], tuple[str, ...]]:
+    """Type the features and count what the schema refuses.
+
+    Args:
+        bundle: Has the schema.
+        frame: Rows as they came.
+        required: Whether a feature that is not there is a fault.
+
+    Returns:
+        The features that are there, without refused values; the faults; the features not there.
+    """
+    rows = len(frame)
+    typed: dict[str, pd.Series[Any]] = {}
+    faults: list[Fault] = []
+    relaxed: list[Column] = []
+    absent = [each.name for each in bundle.schema.features if each.name not in frame.columns]
+    if required:
+        faults += [Fault(name, "there", rows, 1.0, "the column is missing") for name in absent]
+    for column in bundle.schema.features:
+        if column.name in absent:
+            continue
+        series, violation = cast_column(frame[column.name], column)
+        if violation is not None:
+            faults.append(_fault(violation, "type", rows))
+            series = _without_refused(series, column)
+            column = replace(column, nullable=True)  # what was refused is not missing as well
+        typed[column.name] = series
+        relaxed.append(column)
+    table = pd.DataFrame(typed, index=frame.index, copy=False)
+    found = check_table(table, replace(bundle.schema, columns=tuple(relaxed)))
+    faults += [_fault(each, _rule(each), rows) for each in found]
+    return table, tuple(faults), tuple(absent)
+
+
+def _without_refused(series: pd.Series[Any], column: Column) -> pd.Series[Any]:
+    """Return a column that was cast as far as it goes, with its refused values missing."""
+    if column.type == "datetime":
+        if pd.api.types.is_datetime64_dtype(series.dtype):
+            return series
+        return pd.Series(pd.NaT, index=series.index, name=series.name, dtype="datetime64[us]")
+    if column.type == "boolean":
+        return series
+    numbers = pd.to_numeric(series, errors="coerce").astype("float64")
+    good = np.isfinite(numbers)
+    if column.type == "integer":
+        return numbers.where(good & (numbers % 1 == 0)).astype("Int64")
+    return numbers.where(good)
+
+
+def _fault(violation: Violation, rule: str, rows: int) -> Fault:
+    """Return what the report says of a violation."""
+    return Fault(violation.column, rule, violation.count, violation.count / rows,
+                 violation.sentence())  # fmt: skip
+
+
+def _rule(violation: Violation) -> str:
+    """Return the rule of the schema that a violation is of."""
+    for begins, rule in RULES.items():
+        if violation.problem.startswith(begins):
+            return rule
+    return "nullable"
+
+
+def _require_some(bundle: Bundle, names: Sequence[str], where: str) -> None:
+    """Refuse a table that has nothing to do with the model."""
+    features = [column.name for column in bundle.schema.features]
+    if not set(features) & set(names):
+        raise UserError(
+            f"{where} has no feature of the model {bundle.run_id}, such as '{features[0]}'; name "
+            "the rows that went into it (a file that `predict` wrote holds only what came out)."
+        )
+
+
+# ------------------------------------------------------------------------- predictions and labels
+
+
+def _features_of(bundle: Bundle, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return logged features by their own names: some clash with a column of the log."""
+    names = [column.name for column in bundle.schema.features]
+    logged = {name: f"feature_{name}" if name in OWN else name for name in names}
+    there = {name: frame[column] for name, column in logged.items() if column in frame.columns}
+    return pd.DataFrame(there, index=frame.index, copy=False)
+
+
+def _logged(bundle: Bundle, frame: pd.DataFrame) -> Predictions | None:
+    """Return predictions that stand in the table already."""
+    if bundle.task == "regression":
+        return Predictions(values=pd.to_numeric(frame["prediction"]).to_numpy(dtype=np.float64))
+    names = [str(name) for name in bundle.classes]
+    codes = pd.Index(names).get_indexer(pd.Index(frame["prediction"].astype(str)))
+    if (codes < 0).any():
+        odd = frame["prediction"].iloc[int((codes < 0).argmax())]
+        raise UserError(
+            f"The prediction '{odd}' is no class of the model {bundle.run_id}, which knows "
+            f"{', '.join(names[:10])}; was the file scored by another model?"
+        )
+    labels = np.array(bundle.classes, dtype=object)[codes]
+    columns = [f"probability_{name}" for name in names]
+    if not set(columns) <= set(frame.columns):
+        return Predictions(labels=labels)
+    return Predictions(labels=labels, probabilities=frame[columns].to_numpy(dtype=np.float64))
+
+
+def _labels(bundle: Bundle, given: pd.Series[Any]) -> pd.Series[Any]:
+    """Return labels as the target's type, missing where they are none or not of that type."""
+    column = bundle.schema.column(bundle.document["target"])
+    series, violation = cast_column(given, column)
+    if violation is not None:
+        series = _without_refused(series, column)
+    return series
+
+
+def _match_feedback(project: Project, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the label and its time for each logged row; the last one told counts."""
+    known = {
+        (str(line["request_id"]), int(line.get("row", 0))): (line["label"], line.get("time"))
+        for line in _feedback(project)
+    }
+    if "row" in frame.columns:
+        places = frame["row"].astype(int).tolist()
+    else:
+        places = frame.groupby("request_id", sort=False).cumcount().tolist()
+    keys = zip(frame["request_id"].astype(str), places, strict=True)
+    found = [known.get(key, (None, None)) for key in keys]
+    labels = pd.DataFrame(found, columns=["label", "time"], index=frame.index, dtype=object)
+    labels["time"] = _as_times(labels["time"])
+    return labels
+
+
+def _feedback(project: Project) -> Iterator[dict[str, Any]]:
+    """Yield the labels that came, oldest first; lines that are none are passed over."""
+    path = project.logs / FEEDBACK
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as file:
+        for text in file:
+            try:
+                line = json.loads(text)
+            except ValueError:
+                continue
+            if isinstance(line, dict) and {"request_id", "label"} <= line.keys():
+                yield line
+
+
+def _delay(
+    times: pd.Series[Any],
+    labelled: pd.Series[Any],
+    told: pd.Series[Any],
+    now: datetime,
+    label_days: float,
+) -> Delay:
+    """Return how late labels come, by the times of predictions and labels."""
+    waited = (told - times).dt.total_seconds() / DAY
+    days = waited[labelled & told.notna()].to_numpy(np.float64)
+    due = (pd.Timestamp(now) - times).dt.total_seconds() / DAY >= label_days
+    due &= label_days > 0
+    return Delay(
+        labelled=int(labelled.sum()),
+        unlabelled=int((~labelled).sum()),
+        median=float(np.median(days)) if len(days) else None,
+        slowest=float(np.quantile(days, 0.9)) if len(days) else None,
+        due=int(due.sum()),
+        due_labelled=int((due & labelled).sum()),
+    )
+
+
+# ---------------------------------------------------------------------------------------- the log
+
+
+def _read_log(
+    project: Project, run_id: str, begins: datetime, ends: datetime
+) -> tuple[pd.DataFrame, int]:
+    """Return the rows that a model answered in a time, and how many files could not be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = project.logs / LOG
+    files = sorted(folder.rglob("*.parquet")) if folder.is_dir() else []
+    files = [path for path in files if not path.name.startswith(".")]
+    if not files:
+        raise UserError(
+            f"There is no prediction log in logs/{LOG}; name a file: `monitor new.csv`."
+        )
+    frames, unread = [], 0
+    for path in files:
+        try:
+            table = pq.ParquetFile(path).read()
+        except (pa.ArrowInvalid, OSError):  # cut off, or not yet whole
+            unread += 1
+            continue
+        frame = arrow_to_pandas(table, str(path))
+        frame["time"] = _as_times(frame["time"])
+        since = (frame["time"] >= pd.Timestamp(begins)) & (frame["time"] <= pd.Timestamp(ends))
+        frames.append(frame[since & (frame["run_id"].astype(str) == run_id)])
+    kept = [frame for frame in frames if len(frame)]
+    if not kept:
+        raise UserError(
+            f"logs/{LOG} holds no prediction of the model {run_id} since "
+            f"{begins.isoformat(timespec='minutes')}; raise [monitor] days, or name a --model."
+        )
+    return pd.concat(kept, ignore_index=True), unread
+
+
+def _as_times(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Return times in UTC, from text, times with a zone, or seconds since 1970."""
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        return pd.to_datetime(values, utc=True)
+    seconds = pd.to_numeric(values, errors="coerce").astype("float64")
+    if seconds.notna().any():
+        return pd.to_datetime(seconds, utc=True, unit="s")
+    return pd.to_datetime(values.astype(object), utc=True, errors="coerce", format="ISO8601")
+
+
+def _place(project: Project, source: Path) -> str:
+    """Return how reports call a file: by its place in the project, else by its name."""
+    path = source.resolve()
+    root = project.root.resolve()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
+def _content(frame: pd.DataFrame) -> str:
+    """Return the fingerprint of a table's rows, 16 hexadecimal digits."""
+    from ..data.keys import content_keys, table_fingerprint
+
+    return fingerprint(table_fingerprint(content_keys(frame, [str(n) for n in frame.columns])))
