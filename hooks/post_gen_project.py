@@ -19,6 +19,7 @@ MODULES = {
     "ci=gitlab": [".gitlab-ci.yml"],
     "ci=jenkins": ["Jenkinsfile"],
     "platform=docker": [".dockerignore", "Dockerfile"],
+    "monitoring=yes": ["docs/alerts.md", "src/{package}/monitoring", "tests/test_monitoring.py"],
     "stage=mvp|production": ["docs/deployment.md", "docs/modelling.md"],
     "stage=production": ["docs/business.md", "docs/infrastructure.md", "docs/monitoring.md"],
 }

@@ -22,6 +22,7 @@ CHOICES = {
     "stage": ["poc", "mvp", "production"],
     "ci": ["github", "gitlab", "jenkins", "none"],
     "platform": ["docker", "local"],
+    "monitoring": ["no", "yes"],
 }
 
 # Answers that cannot go together, each with what to choose instead, as in:

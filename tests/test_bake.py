@@ -56,6 +56,11 @@ WRITTEN_LATER = [
     "champion.json",
     "data/manifest.json",
     "data/schema.yaml",
+    "logs/alerts.jsonl",
+    "logs/feedback.jsonl",
+    "logs/predictions",
+    "reports/drift.html",
+    "reports/drift.json",
     "reports/ingest.json",
     "reports/split.json",
     "reports/test_ledger.jsonl",
@@ -140,6 +145,10 @@ def test_the_default_project_is_the_one_that_is_written_down(bake: Bake) -> None
 # What one other answer adds to the default project, and what it takes away.
 GITHUB = [".github/workflows/ci.yml"]
 LATER = ["docs/deployment.md", "docs/modelling.md"]
+MONITORING = """
+__init__.py alerts.py commands.py drift.py labels.py monitor.py page.py retrain.py settings.py
+window.py
+""".split()
 DIFFERENCES: dict[tuple[str, str], tuple[list[str], list[str]]] = {
     ("license", "BSD-3-Clause"): ([], []),
     ("license", "Apache-2.0"): ([], []),
@@ -154,6 +163,14 @@ DIFFERENCES: dict[tuple[str, str], tuple[list[str], list[str]]] = {
     ("ci", "jenkins"): (["Jenkinsfile"], GITHUB),
     ("ci", "none"): ([], GITHUB),
     ("platform", "local"): ([], [".dockerignore", "Dockerfile"]),
+    ("monitoring", "yes"): (
+        [
+            "docs/alerts.md",
+            *(f"src/ml_project/monitoring/{name}" for name in MONITORING),
+            "tests/test_monitoring.py",
+        ],
+        [],
+    ),
 }
 
 
@@ -236,6 +253,7 @@ NAMES_OF_MODULES = {
     "ci=gitlab": ["GitLab"],
     "ci=jenkins": ["Jenkins"],
     "platform=docker": ["Docker", "container image"],
+    "monitoring=yes": ["retrain", "drift.json", "[monitor]"],
 }
 
 
