@@ -49,7 +49,7 @@ bench: $(READY) ## measure, each beside its floor
 	for file in bake help run predict; do $(BIN)/python benchmarks/$$file.py || exit 1; done
 
 constraints: $(READY) ## resolve both constraints.txt anew, to the newest versions
-	rm -rf .venv/newest && $(BAKE) --output-dir .venv/newest
+	rm -rf .venv/newest && $(BAKE) --output-dir .venv/newest serving=rest
 	cd .venv/newest/* && ../../bin/uv pip compile --quiet --all-extras --upgrade --no-header --no-annotate \
 		--no-emit-index-url --python-version 3.11 --output-file constraints.txt pyproject.toml
 	cp .venv/newest/*/constraints.txt "$(SKELETON)/constraints.txt"

@@ -20,6 +20,7 @@ MODULES = {
     "ci=jenkins": ["Jenkinsfile"],
     "platform=docker": [".dockerignore", "Dockerfile"],
     "monitoring=yes": ["docs/alerts.md", "src/{package}/monitoring", "tests/test_monitoring.py"],
+    "serving=rest": ["docs/serving.md", "src/{package}/serving", "tests/test_serving.py"],
     "stage=mvp|production": ["docs/deployment.md", "docs/modelling.md"],
     "stage=production": ["docs/business.md", "docs/infrastructure.md", "docs/monitoring.md"],
 }

@@ -22,6 +22,7 @@ CHOICES = {
     "stage": ["poc", "mvp", "production"],
     "ci": ["github", "gitlab", "jenkins", "none"],
     "platform": ["docker", "local"],
+    "serving": ["batch", "rest"],
     "monitoring": ["no", "yes"],
 }
 
@@ -33,13 +34,16 @@ IMPOSSIBLE: list[tuple[dict[str, str], str]] = []
 DEPENDENCIES = {
     "black": "black",
     "catboost": "catboost",
+    "fastapi": "fastapi",
     "fsspec": "fsspec",
     "gcsfs": "gcsfs",
+    "httptools": "httptools",
     "ipykernel": "ipykernel",
     "jupyter-client": "jupyter_client",
     "lightgbm": "lightgbm",
     "markdown-it-py": "markdown_it",
     "matplotlib": "matplotlib",
+    "msgspec": "msgspec",
     "mypy": "mypy",
     "narwhals": "narwhals",
     "nbclient": "nbclient",
@@ -53,6 +57,7 @@ DEPENDENCIES = {
     "pandas-stubs": "pandas",
     "pandera": "pandera",
     "pre-commit": "pre_commit",
+    "prometheus-client": "prometheus_client",
     "pyarrow": "pyarrow",
     "pydantic": "pydantic",
     "pytest": "pytest",
@@ -66,9 +71,12 @@ DEPENDENCIES = {
     "skops": "skops",
     "skrub": "skrub",
     "sqlalchemy": "sqlalchemy",
+    "starlette": "starlette",
     "threadpoolctl": "threadpoolctl",
     "typer": "typer",
     "types-pyyaml": "yaml",
+    "uvicorn": "uvicorn",
+    "uvloop": "uvloop",
     "xgboost": "xgboost",
 }
 
@@ -77,12 +85,12 @@ INDIRECT = re.findall(
     r"\w+",
     """
     aiobotocore aiohappyeyeballs aiohttp aioitertools aiosignal annotated_doc annotated_types
-    ast_serialize asttokens attr attrs blackd blib2to3 botocore certifi cffi cfgv
+    anyio    ast_serialize asttokens attr attrs blackd blib2to3 botocore certifi cffi cfgv
     charset_normalizer click cloudpickle comm contourpy cryptography cycler dateutil debugpy
     decorator distlib et_xmlfile executing fastjsonschema filelock flatbuffers fonttools frozenlist
     google google_api_core google_auth google_auth_oauthlib google_cloud_core google_cloud_storage
     google_cloud_storage_control google_crc32c google_resumable_media googleapis_common_protos
-    graphviz grpc grpc_google_iam_v1 grpc_status grpcio grpcio_status identify idna iniconfig
+    graphviz grpc grpc_google_iam_v1 grpc_status grpcio grpcio_status h11 identify idna iniconfig
     ipykernel_launcher ipython ipython_pygments_lexers jedi jinja2 jmespath joblib jsonschema
     jsonschema_specifications jupyter_core kiwisolver librt
     markupsafe matplotlib_inline mdurl ml_dtypes mpl_toolkits multidict

@@ -37,6 +37,7 @@ USED_OTHERWISE = {
     "black": "Makefile",
     "catboost": "models/boosters.py imports it by the candidate's name",
     "gcsfs": "fsspec opens gs:// with it",
+    "httptools": "uvicorn reads requests with it",
     "ipykernel": "runs the notebooks of tests/test_notebooks.py",
     "lightgbm": "models/boosters.py imports it by the candidate's name",
     "mypy": "Makefile",
@@ -47,6 +48,7 @@ USED_OTHERWISE = {
     "ruff": "Makefile",
     "s3fs": "fsspec opens s3:// with it",
     "types-pyyaml": "types for mypy",
+    "uvloop": "uvicorn runs on it",
     "xgboost": "models/boosters.py imports it by the candidate's name",
 }
 
@@ -56,9 +58,9 @@ WRITTEN_LATER = [
     "champion.json",
     "data/manifest.json",
     "data/schema.yaml",
+    "logs/predictions",
     "logs/alerts.jsonl",
     "logs/feedback.jsonl",
-    "logs/predictions",
     "reports/drift.html",
     "reports/drift.json",
     "reports/ingest.json",
@@ -124,7 +126,8 @@ src/ml_project/data/infer.py src/ml_project/data/ingest.py src/ml_project/data/k
 src/ml_project/data/sample.py src/ml_project/data/schema.py src/ml_project/data/sources.py
 src/ml_project/data/split.py
 src/ml_project/diagnostics.py src/ml_project/errors.py src/ml_project/evaluate.py
-src/ml_project/features.py src/ml_project/files.py src/ml_project/ledger.py src/ml_project/logs.py
+src/ml_project/features.py src/ml_project/files.py src/ml_project/inputs.py
+src/ml_project/ledger.py src/ml_project/logs.py
 src/ml_project/metrics.py
 src/ml_project/models/__init__.py src/ml_project/models/baseline.py
 src/ml_project/models/boosters.py src/ml_project/models/classic.py src/ml_project/models/persist.py
@@ -149,6 +152,10 @@ MONITORING = """
 __init__.py alerts.py commands.py drift.py labels.py monitor.py page.py retrain.py settings.py
 window.py
 """.split()
+SERVING = """
+__init__.py app.py command.py example.py explain.py fleet.py front.py lines.py log.py metrics.py
+openapi.py page.css page.js page.py protect.py rows.py scoring.py service.py settings.py
+""".split()
 DIFFERENCES: dict[tuple[str, str], tuple[list[str], list[str]]] = {
     ("license", "BSD-3-Clause"): ([], []),
     ("license", "Apache-2.0"): ([], []),
@@ -163,6 +170,14 @@ DIFFERENCES: dict[tuple[str, str], tuple[list[str], list[str]]] = {
     ("ci", "jenkins"): (["Jenkinsfile"], GITHUB),
     ("ci", "none"): ([], GITHUB),
     ("platform", "local"): ([], [".dockerignore", "Dockerfile"]),
+    ("serving", "rest"): (
+        [
+            "docs/serving.md",
+            *(f"src/ml_project/serving/{name}" for name in SERVING),
+            "tests/test_serving.py",
+        ],
+        [],
+    ),
     ("monitoring", "yes"): (
         [
             "docs/alerts.md",
@@ -253,6 +268,7 @@ NAMES_OF_MODULES = {
     "ci=gitlab": ["GitLab"],
     "ci=jenkins": ["Jenkins"],
     "platform=docker": ["Docker", "container image"],
+    "serving=rest": ["REST service"],
     "monitoring=yes": ["retrain", "drift.json", "[monitor]"],
 }
 
@@ -320,7 +336,7 @@ def test_every_declared_dependency_is_imported(bake: Bake, answers: Answers) -> 
 
 
 def test_what_is_used_otherwise_is_declared_and_named_where_it_is_used(bake: Bake) -> None:
-    project = bake()
+    project = bake(serving="rest")
     needed, optional = declared_dependencies(project)
     assert set(USED_OTHERWISE) - needed - optional == set()
     by_file = {name: user for name, user in USED_OTHERWISE.items() if project.has_file(user)}

@@ -160,7 +160,7 @@ def test_the_hook_knows_the_choices_of_the_prompts() -> None:
 
 
 def test_the_hook_knows_every_dependency(bake: Bake) -> None:
-    project = tomllib.loads(bake().text("pyproject.toml"))["project"]
+    project = tomllib.loads(bake(serving="rest").text("pyproject.toml"))["project"]
     extras = project["optional-dependencies"].values()
     requirements = [*project["dependencies"], *(text for extra in extras for text in extra)]
     names = {re.split(r"[\[<>=!~; ]", text, maxsplit=1)[0] for text in requirements}

@@ -108,6 +108,64 @@ def rollback(project: Project) -> str:
     return run_id
 
 
+def challenge(project: Project, run_id: str, weight: float) -> None:
+    """Let a bundle answer a share of the service's requests, or (0) only be scored beside.
+
+    A challenger is not asked to beat the baseline by the margin: finding out is what it is for.
+
+    Args:
+        project: Holds the bundle.
+        run_id: The bundle; one that challenges already gets the new weight.
+        weight: The share, from 0 to 1; the champion answers what all challengers leave.
+
+    Raises:
+        UserError: If there is no such bundle, it predicts something else, or no share is left.
+    """
+    champion = read_champion(project)
+    if champion is None:
+        raise UserError("No model is in service to be challenged; `champion promote` one first.")
+    if champion["run_id"] == run_id:
+        raise UserError(f"{run_id} is the champion itself; name another one of `runs list`.")
+    document = read_bundle(project, run_id)
+    serving = read_bundle(project, str(champion["run_id"]))
+    if (document["target"], document["task"]) != (serving["target"], serving["task"]):
+        raise UserError(f"{run_id} predicts {document['target']}, not {serving['target']}.")
+    others = [each for each in champion.get("challengers", []) if each.get("run_id") != run_id]
+    left = 1 - sum(float(each["weight"]) for each in others)
+    if not 0 <= weight <= left + 1e-9:
+        raise UserError(f"The weight is {weight:g}, but has to be from 0 to {left:g}.")
+    entry = {"run_id": run_id, "weight": weight, "sha256": bundle_sha(project, run_id)}
+    _set_challengers(project, champion, [*others, entry], "challenge", entry)
+
+
+def dismiss(project: Project, run_id: str) -> None:
+    """Take a challenger out of service.
+
+    Raises:
+        UserError: If it is none.
+    """
+    champion = read_champion(project) or {}
+    challengers = champion.get("challengers", [])
+    kept = [each for each in challengers if each.get("run_id") != run_id]
+    if kept == challengers:
+        named = ", ".join(str(each.get("run_id")) for each in challengers) or "none"
+        raise UserError(f"{run_id} is no challenger; there are: {named}.")
+    _set_challengers(project, champion, kept, "dismiss", {"run_id": run_id})
+
+
+def _set_challengers(
+    project: Project,
+    champion: dict[str, Any],
+    challengers: list[dict[str, Any]],
+    action: str,
+    entry: dict[str, Any],
+) -> None:
+    """Name the challengers beside the same champion, then note the change in the history."""
+    write_json(project.champion_file, {**champion, "challengers": challengers})
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    append_json_line(_history_file(project), {"time": now, "action": action, **entry})
+
+
 def offer(project: Project, run_id: str) -> str:
     """Promote a model if none is in service for this source and target; return what to tell.
 
@@ -158,9 +216,7 @@ def describe(project: Project) -> dict[str, str]:
         return {"In service": "no model; `champion promote RUN_ID` changes that"}
     run_id = str(champion["run_id"])
     lines = {"In service": run_id}
-    since = [
-        entry for entry in read_json_lines(_history_file(project)) if _is_same(entry, champion)
-    ]
+    since = [entry for entry in _changes(project) if _is_same(entry, champion)]
     if since:
         lines["Since"] = str(since[-1].get("time", ""))
     try:
@@ -180,6 +236,10 @@ def describe(project: Project) -> dict[str, str]:
         lines["Threshold"] = f"{document['threshold']:.3g} for {document['positive']}"
     reason = document["onnx"]["reason"]
     lines["ONNX"] = "equal to scikit-learn" if reason is None else f"none: {reason}"
+    for other in champion.get("challengers", []):
+        share = float(other.get("weight", 0))
+        told = f"answers {share:.0%} of the requests" if share else "scored beside (shadow)"
+        lines[f"Challenger {other.get('run_id')}"] = told
     earlier = [str(entry["run_id"]) for entry in reversed(_earlier(project))]
     if earlier:
         lines["Before it"] = ", ".join(earlier[:5])
@@ -228,15 +288,22 @@ def _earlier(project: Project) -> list[dict[str, Any]]:
 def _in_turn(project: Project) -> list[dict[str, Any]]:
     """Return the champions as a stack: a promotion puts one on top, a rollback takes one off."""
     stack: list[dict[str, Any]] = []
-    for entry in read_json_lines(_history_file(project)):
-        if not {"run_id", "sha256", "action"} <= entry.keys():
-            continue
+    for entry in _changes(project):
         if entry["action"] == "rollback":
             while stack and not _is_same(stack[-1], entry):
                 stack.pop()
         if not stack or not _is_same(stack[-1], entry):
             stack.append(entry)
     return stack
+
+
+def _changes(project: Project) -> list[dict[str, Any]]:
+    """Return the changes of champion, oldest first; those of challengers left out."""
+    return [
+        entry
+        for entry in read_json_lines(_history_file(project))
+        if {"run_id", "sha256"} <= entry.keys() and entry.get("action") in ("promote", "rollback")
+    ]
 
 
 def _is_same(first: dict[str, Any], second: dict[str, Any]) -> bool:

@@ -153,6 +153,28 @@ def rollback() -> None:
 
 
 @champion_app.command()
+def challenge(
+    run_id: Annotated[str, typer.Argument(help="As in `runs list`.")],
+    weight: Annotated[float, typer.Option(help="Share of the requests; 0: a shadow.")] = 0.0,
+) -> None:
+    """Let a bundle answer some requests, or none and be scored beside."""
+    from . import champion
+
+    champion.challenge(_project(), run_id, weight)
+    share = f"answers {weight:.0%} of the requests" if weight else "is scored beside"
+    typer.echo(f"{run_id} {share}.")
+
+
+@champion_app.command()
+def dismiss(run_id: Annotated[str, typer.Argument(help="A challenger.")]) -> None:
+    """Take a challenger out of service."""
+    from . import champion
+
+    champion.dismiss(_project(), run_id)
+    typer.echo(f"{run_id} is no challenger any more.")
+
+
+@champion_app.command()
 def status() -> None:
     """Tell which bundle is in service, and how good it is."""
     from . import champion

@@ -6,7 +6,6 @@ word (missing numbers in forests, encoders fed with None, `min_frequency`) is av
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,14 +24,13 @@ from sklearn.preprocessing import (
 )
 
 from .errors import UserError
+from .inputs import DATE_PARTS, words
 
 if TYPE_CHECKING:
     from .config import FeatureSettings
     from .data.schema import Schema
 
 NUMBERS = ("integer", "number", "boolean")
-DATE_PARTS = ("year", "month", "day", "weekday", "hour", "days")
-WORD = re.compile(r"\w\w+")
 # Stands for a missing number where an estimator cannot take one: below all that data holds, so
 # that a tree can split it off, and within float32, in which ONNX computes.
 MISSING = -1e30
@@ -162,7 +160,7 @@ def _prepare_column(values: pd.Series[Any], name: str, kind: str) -> dict[str, A
     if kind == "datetime":
         return _date_parts(values, name)
     if kind == "text":
-        return {name: _strings(values).map(_words).astype(object)}
+        return {name: _strings(values).map(words).astype(object)}
     return {name: _strings(values)}
 
 
@@ -181,14 +179,6 @@ def _strings(values: pd.Series[Any]) -> pd.Series[Any]:
     values = values.astype(object)
     missing = values.isna()
     return values.where(~missing, "") if missing.any() else values
-
-
-def _words(text: str) -> str:
-    """Return the words of a text, in lower case, with one blank between them.
-
-    ONNX splits and lowers text by its platform's rules, which differ; these are Python's.
-    """
-    return " ".join(WORD.findall(text.lower()))
 
 
 def _date_parts(values: pd.Series[Any], name: str) -> dict[str, Any]:

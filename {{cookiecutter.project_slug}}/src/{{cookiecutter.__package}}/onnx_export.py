@@ -121,7 +121,31 @@ def _convert(model: Any, inputs: pd.DataFrame) -> tuple[bytes, list[str]]:
     )
     if _is_histogram(model[-1]):
         _put_splits(converted, model[-1])
+    _keep_small_shares(converted)
     return converted.SerializeToString(), [entry.name for entry in converted.graph.input]
+
+
+def _keep_small_shares(converted: Any) -> None:
+    """Let a binary classifier compute both probabilities from its score.
+
+    onnxruntime gives one of them as 1 minus the other, in float32, which leaves nothing of those
+    below 1e-7, and little of those above; after calibration by a temperature that shows.
+    """
+    from onnx.helper import make_node, make_tensor
+
+    graph = converted.graph
+    for at, node in enumerate(graph.node):
+        ends = {each.name: each for each in node.attribute}
+        kind, name = ends.get("post_transform"), graph.output[-1].name
+        if kind is None or kind.s != b"LOGISTIC" or name not in node.output:
+            continue
+        kind.s = b"NONE"
+        node.output[list(node.output).index(name)] = "score"
+        # exp(s/2) and exp(-s/2), divided by their sum, are the logistic function of s and of -s.
+        graph.initializer.append(make_tensor("half", 1, [1], [0.5]))
+        graph.node.insert(at + 1, make_node("Mul", ["score", "half"], ["half_score"]))
+        graph.node.insert(at + 2, make_node("Softmax", ["half_score"], [name], axis=1))
+        return
 
 
 def _put_splits(converted: Any, estimator: Any) -> None:

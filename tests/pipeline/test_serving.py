@@ -1,0 +1,598 @@
+"""The service in this process: what it predicts, refuses, logs and shows, and who may ask."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from asking import JSON_TYPE, Asked, as_rows, promote_copy
+from mlproj import bundle as bundles
+from mlproj import champion, config, pipeline
+from mlproj.data.split import load_split
+from mlproj.errors import UserError
+
+SAMPLE = {"source": "sample:1200", "id": "customer_id", "sensitive": "gender"}
+PROJECTS: dict[str, dict[str, Any]] = {
+    "binary": {"data": {**SAMPLE, "target": "churned"}, "model": {"candidates": "linear"}},
+    "multiclass": {
+        "data": {"source": "sklearn:wine", "target": "target"},
+        "model": {"candidates": "forest"},
+    },
+    # Its encoder of many strings has no ONNX form for several classes.
+    "multiclass without ONNX": {
+        "data": {**SAMPLE, "target": "plan"},
+        "model": {"candidates": "forest"},
+    },
+    "regression": {
+        "data": {**SAMPLE, "target": "spend"},
+        "model": {"candidates": "linear", "task": "regression"},
+    },
+    "numbers": {
+        "data": {"source": "sklearn:breast_cancer", "target": "diagnosis"},
+        "model": {"candidates": "linear"},
+    },
+}
+
+
+def package(make_project: Any, folder: Path, kind: str) -> Any:
+    """Return a project with a packaged model in service."""
+    sections = {name: dict(values) for name, values in PROJECTS[kind].items()}
+    sections["model"] |= {"folds": 0}
+    project = make_project(folder, **sections, params={"forest.n_estimators": 20})
+    pipeline.run(project, config.load_settings(project), until="postprocess", say=lambda _: None)
+    run_id = str(pipeline.require(project, "postprocess").run_id)
+    champion._put_in_service(project, run_id, "promote")
+    return project
+
+
+@pytest.fixture(scope="module")
+def made(make_project: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Projects, made once each when they are asked for."""
+
+    class Made(dict[str, Any]):
+        def __missing__(self, kind: str) -> Any:
+            self[kind] = package(make_project, tmp_path_factory.mktemp(kind), kind)
+            return self[kind]
+
+    return Made()
+
+
+def copy_of(project: Any, folder: Path) -> Any:
+    """Return a copy of a project without its logs."""
+    shutil.copytree(project.root, folder, ignore=shutil.ignore_patterns("predictions"))
+    return type(project)(folder)
+
+
+@pytest.fixture
+def project(made: dict[str, Any], tmp_path: Path) -> Any:
+    """A copy of the binary project."""
+    return copy_of(made["binary"], tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def asked(made: dict[str, Any]) -> Iterator[Asked]:
+    """The binary project's service."""
+    with Asked(made["binary"]).running() as asked:
+        yield asked
+
+
+@pytest.fixture(scope="module")
+def rows(made: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows that the binary model was not fitted on."""
+    bundle = champion.load_champion(made["binary"])
+    return as_rows(bundle, load_split(made["binary"], "test").head(20))
+
+
+def compare(project: Any, *overrides: str) -> Asked:
+    """Compare answers with the bundle's own predictions, to 1e-6, on all of test."""
+    bundle, table = champion.load_champion(project), load_split(project, "test")
+    # As the rows arrive: JSON has its own rounding.
+    sent = as_rows(bundle, table)
+    expected = bundle.predict(table)
+    with Asked(project, *overrides).running() as asked:
+        for size in (1, 3, len(sent)):
+            answer = asked.predict(sent[:size])
+            assert answer.status == 200, answer.body
+            found = pd.DataFrame(answer.json["predictions"])
+            wanted = expected.head(size)
+            if bundle.task == "regression":
+                for name in ("prediction", "lower", "upper"):
+                    scale = np.abs(wanted[name]).max()
+                    assert np.abs(found[name] - wanted[name].to_numpy()).max() <= 1e-6 * scale
+                continue
+            shares = pd.DataFrame(list(found["probability"]))
+            assert [f"probability_{name}" for name in shares] == list(wanted)[-shares.shape[1] :]
+            gap = np.abs(shares.to_numpy() - wanted.iloc[:, -shares.shape[1] :].to_numpy())
+            assert gap.max() <= 1e-6
+            assert list(found["prediction"]) == list(wanted["prediction"])
+    return asked
+
+
+@pytest.mark.parametrize("kind", PROJECTS)
+def test_predictions_are_the_bundles_own(made: dict[str, Any], kind: str) -> None:
+    asked = compare(made[kind])
+    fleet = asked.service.keeper.fleet
+    assert fleet is not None and fleet.champion.onnx == ("without" not in kind)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in PROJECTS if "without" not in kind])
+def test_predictions_without_onnx_are_the_same(
+    made: dict[str, Any], kind: str, tmp_path: Path
+) -> None:
+    project = copy_of(made[kind], tmp_path / "project")
+    run_id = champion.read_champion(project)["run_id"]
+    onnx = {**bundles.read_bundle(project, run_id)["onnx"], "equal": False}
+    champion._put_in_service(
+        project, promote_copy(project, run_id, "0badbeef", onnx=onnx), "promote"
+    )
+    asked = compare(project)
+    fleet = asked.service.keeper.fleet
+    assert fleet is not None and not fleet.champion.onnx
+
+
+def test_own_features_are_computed(
+    made: dict[str, Any], monkeypatch: pytest.MonkeyPatch, rows: list[Any]
+) -> None:
+    """Where custom.py touches rows, the ONNX form alone would not know."""
+    from mlproj import custom
+
+    monkeypatch.setattr(custom, "add_features", lambda frame: frame.assign(age=40))
+    expected = champion.load_champion(made["binary"]).predict(
+        load_split(made["binary"], "test").head(5)
+    )
+    with Asked(made["binary"]).running() as asked:
+        assert asked.service.fleet.champion.onnx is False
+        found = [each["prediction"] for each in asked.predict(rows[:5]).json["predictions"]]
+    assert found == list(expected["prediction"])
+
+
+def test_missing_and_unknown_follow_the_bundles_policy(project: Any, rows: list[Any]) -> None:
+    """Missing is fine everywhere; a new category is refused, or counts as unknown."""
+    bundle = champion.load_champion(project)
+    empty = dict.fromkeys(rows[0])
+    strange = {**rows[0], "plan": "platinum"}
+    frame = load_split(project, "test").head(1)
+    unknown = bundle.predict(frame.assign(plan="platinum"), strict=False)["probability_yes"].iloc[0]
+    with Asked(project).running() as asked:
+        assert asked.predict([empty]).status == 200
+        refused = asked.predict([rows[0], strange])
+        assert refused.status == 422
+        rule = "has to be one of basic, business, family, plus"
+        fault = {"row": 1, "field": "plan", "value": "platinum", "rule": rule}
+        assert refused.json["detail"] == [fault]
+    with Asked(project, "predict.strict=no").running() as asked:
+        answer = asked.predict([{**strange, "colour": "red"}])
+        assert answer.json["predictions"][0]["probability"]["yes"] == pytest.approx(
+            unknown, abs=1e-6
+        )
+
+
+WRONG = {
+    "a word for a number": ({"income": "much"}, "income", "has to be a number"),
+    "a flag for a number": ({"income": True}, "income", "has to be a number"),
+    "a fraction": ({"visits": 1.5}, "visits", "has to be a whole number"),
+    "too small": ({"age": -1}, "age", "has to be at least 0"),
+    "too large": ({"age": 1e9}, "age", "has to be at most 1"),
+    "a number for a flag": ({"newsletter": 1}, "newsletter", "has to be true or false"),
+    "a number for a word": ({"city": 3}, "city", "has to be text"),
+    "no date": ({"signup": "soon"}, "signup", "has to be a date as ISO 8601"),
+    "no such day": ({"signup": "2024-02-30"}, "signup", "has to be a date as ISO 8601"),
+    "NUL": ({"city": "a\0b"}, "city", "without the character NUL"),
+    "a list": ({"city": ["a"]}, "city", "has to be text"),
+    "a new column": ({"colour": "red"}, "colour", "was not there in training"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_value_is_named_with_row_field_value_and_rule(
+    asked: Asked, rows: list[Any], case: str
+) -> None:
+    change, name, rule = WRONG[case]
+    answer = asked.predict([rows[0], {**rows[1], **change}, rows[2]])
+    assert answer.status == 422
+    (fault,) = answer.json["detail"]
+    assert (fault["row"], fault["field"]) == (1, name)
+    assert rule in fault["rule"]
+    shown = fault["value"]
+    assert shown == change[name] or shown == "a list"
+
+
+def test_all_faults_are_listed_at_once(asked: Asked, rows: list[Any]) -> None:
+    lacking = {name: value for name, value in rows[0].items() if name != "age"}
+    answer = asked.predict([lacking, {**rows[1], "income": "x", "visits": "y"}, 7])
+    places = [(fault["row"], fault["field"]) for fault in answer.json["detail"]]
+    assert places == [(0, "age"), (1, "income"), (1, "visits"), (2, None)]
+    assert len(asked.predict([{}] * 500).json["detail"]) == 100
+
+
+BODIES = {
+    b"": 400,
+    b"{": 400,
+    b"null": 422,
+    b"[]": 422,
+    b"{}": 422,
+    b'{"rows": []}': 422,
+    b'{"rows": {}}': 422,
+    b'{"rows": [1], "more": 1}': 422,
+    b'{"rows": [NaN]}': 400,
+    b'{"rows": [{"age": 1e400}]}': 422,
+    b'{"rows": [{"age": \xff}]}': 400,
+    b'\xef\xbb\xbf{"rows": []}': 400,
+    b'{"rows": [{"city": "\\ud800"}]}': 400,
+    b'{"rows": ' + b"[" * 100_000: 400,
+    b'{"rows": [{"city": ' + b'{"a":' * 100_000: 400,
+    '{"rows": []}'.encode("utf-16"): 400,
+}
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: repr(body[:30]))
+def test_a_broken_body_is_refused(asked: Asked, body: bytes) -> None:
+    answer = asked.ask("POST", "/predict", body)
+    assert answer.status == BODIES[body]
+    assert "Traceback" not in answer.body.decode()
+
+
+def test_limits(project: Any, rows: list[Any]) -> None:
+    with Asked(project, "serving.rows=5", "serving.body_kilobytes=10").running() as asked:
+        assert asked.predict(rows[:5]).status == 200
+        assert asked.predict(rows[:6]).status == 413
+        assert asked.predict(rows * 20).status == 413
+        assert asked.ask("GET", "/predict").status == 405
+        assert asked.ask("PUT", "/predict").headers["allow"] == "POST"
+        assert asked.ask("POST", "/predict", b"{}", {"content-type": "text/plain"}).status == 415
+        zipped = {**JSON_TYPE, "content-encoding": "gzip"}
+        assert asked.ask("POST", "/predict", b"{}", zipped).status == 415
+        asked.service._at_work = 64
+        fleet = asked.service.fleet
+        fleet.champion.pace = 1.0  # slow enough for a thread
+        full = asked.predict(rows[:1])
+        assert (full.status, full.headers["retry-after"]) == (503, "1")
+        asked.service._at_work = 0
+        assert asked.predict(rows[:1]).status == 200
+        metrics = asked.ask("GET", "/metrics").body.decode()
+    for reason in ("rows", "body", "method", "type", "full"):
+        assert f'serving_refused_total{{reason="{reason}"}}' in metrics
+
+
+def test_every_answer_has_the_headers_and_a_request_id(asked: Asked, rows: list[Any]) -> None:
+    own = {**JSON_TYPE, "X-Request-ID": "abc-1"}
+    answers = [
+        asked.ask("POST", "/predict", {"rows": rows[:1]}, own),
+        asked.ask("GET", "/healthz", headers=own),
+        asked.ask("GET", "/nowhere", headers=own),
+        asked.ask("POST", "/predict", b"{", own),
+    ]
+    assert [answer.status for answer in answers] == [200, 200, 404, 400]
+    for answer in answers:
+        assert answer.headers["x-request-id"] == "abc-1"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+    evil = asked.ask("GET", "/healthz", headers={"X-Request-ID": "a b"})
+    assert re.fullmatch("[0-9a-f]{16}", evil.headers["x-request-id"])
+
+
+def test_keys(project: Any, rows: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two, three = ("0123456789abcdef" + each for each in "123")
+    monkeypatch.setenv("KEYS", f"{one},{two}")
+    with Asked(project, "serving.keys=env:KEYS").running() as asked:
+        assert asked.predict(rows[:1]).status == 401
+        assert asked.predict(rows[:1], x_api_key=three).status == 401
+        assert asked.predict(rows[:1], x_api_key=one).status == 200
+        assert asked.predict(rows[:1], authorization=f"Bearer {two}").status == 200
+        assert asked.ask("GET", "/model").status == 401
+        assert asked.ask("GET", "/healthz").status == 200
+    file = project.root / "keys.txt"
+    file.write_text(f"{one}\n", encoding="utf-8")
+    with Asked(project, "serving.keys=file:keys.txt").running() as asked:
+        assert asked.predict(rows[:1], x_api_key=one).status == 200
+        file.write_text(f"{two}\n{three}\n", encoding="utf-8")
+        assert asked.service.keys.refresh()
+        assert asked.predict(rows[:1], x_api_key=one).status == 401
+        assert asked.predict(rows[:1], x_api_key=three).status == 200
+        file.write_text("short\n", encoding="utf-8")
+        assert not asked.service.keys.refresh()
+        assert asked.predict(rows[:1], x_api_key=three).status == 200
+    file.write_text("short\n", encoding="utf-8")
+    with pytest.raises(UserError, match="fewer than 16 characters"):
+        Asked(project, "serving.keys=file:keys.txt")
+    with pytest.raises(UserError, match="a key is not written here"):
+        Asked(project, f"serving.keys={one}")
+
+
+# ------------------------------------------------------------------------------------- releases
+
+
+def second(project: Any, name: str = "0badbeef") -> str:
+    """Make another model, which gives other probabilities."""
+    run_id = champion.read_champion(project)["run_id"]
+    return promote_copy(project, run_id, name, calibration={"temperature": 3.0})
+
+
+def test_weights_hold_within_their_binomial_interval(project: Any, rows: list[Any]) -> None:
+    other = second(project)
+    champion.challenge(project, other, 0.3)
+    asks = 2000
+    with Asked(project, "serving.log_share=0").running() as asked:
+        random.seed(1)
+        named = [asked.predict(rows[:1]).json["model"] for _ in range(asks)]
+    spread = 4 * math.sqrt(asks * 0.3 * 0.7)
+    assert abs(named.count(other) - 0.3 * asks) < spread
+    assert set(named) == {other, champion.read_champion(project)["run_id"]}
+
+
+def test_a_sticky_key_keeps_its_model(project: Any, rows: list[Any]) -> None:
+    other = second(project)
+    champion.challenge(project, other, 0.5)
+    with Asked(project, "serving.log_share=0").running() as asked:
+        first = {key: asked.predict(rows[:1], x_sticky_key=str(key)).json for key in range(200)}
+        again = {key: asked.predict(rows[:1], x_sticky_key=str(key)).json for key in range(200)}
+    models = {key: answer["model"] for key, answer in first.items()}
+    assert models == {key: answer["model"] for key, answer in again.items()}
+    assert 60 < list(models.values()).count(other) < 140
+
+
+def test_a_shadow_is_logged_and_never_answers(project: Any, rows: list[Any]) -> None:
+    other = second(project)
+    before = champion.read_champion(project)["run_id"]
+    champion.challenge(project, other, 0)
+    with Asked(project).running() as asked:
+        answers = [asked.predict(rows) for _ in range(5)]
+        assert {answer.json["model"] for answer in answers} == {before}
+        asked.service._shadow.close()
+    table = read_log(project)
+    assert table.groupby("role").size().to_dict() == {"champion": 100, "shadow": 100}
+    assert set(table[table["role"] == "shadow"]["run_id"]) == {other}
+    wide = table.pivot(index=["request_id", "row"], columns="role", values="probability_yes")
+    assert (wide["champion"] - wide["shadow"]).abs().max() > 0.01
+
+
+def test_a_broken_shadow_changes_nothing(project: Any, rows: list[Any]) -> None:
+    other = second(project)
+    champion.challenge(project, other, 0)
+    with Asked(project).running() as asked:
+
+        def fail(table: Any) -> Any:
+            raise RuntimeError("broken")
+
+        asked.service.fleet.shadows[0].score = fail
+        assert asked.predict(rows[:1]).status == 200
+        asked.service._shadow.close()
+        assert "serving_shadow_failed_total 1.0" in asked.ask("GET", "/metrics").body.decode()
+
+
+def test_a_new_champion_is_taken_up_and_a_damaged_one_refused(
+    project: Any, rows: list[Any]
+) -> None:
+    first = champion.read_champion(project)["run_id"]
+    other = second(project)
+    with Asked(project).running() as asked:
+        keeper = asked.service.keeper
+        champion.promote(project, other)
+        assert keeper.has_news()
+        keeper.refresh()
+        assert asked.predict(rows[:1]).json["model"] == other
+        assert champion.rollback(project) == first
+        keeper.refresh()
+        assert asked.predict(rows[:1]).json["model"] == first
+        for at, (name, damage) in enumerate(DAMAGES.items()):
+            bad = promote_copy(project, first, f"{at:08x}", calibration={"temperature": 3.0})
+            champion._put_in_service(project, bad, "promote")
+            damage(project.models / bad)
+            keeper.refresh()
+            assert asked.predict(rows[:1]).json["model"] == first, name
+        metrics = asked.ask("GET", "/metrics").body.decode()
+    assert f"serving_model_load_failures_total {len(DAMAGES):.1f}" in metrics
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+DAMAGES: dict[str, Any] = {
+    "cut": lambda folder: cut(folder / "model.onnx"),
+    "flipped": lambda folder: flip(folder / "model.onnx"),
+    "tampered": lambda folder: flip(folder / "bundle.json"),
+    "no marker": lambda folder: (folder / "bundle.json").unlink(),
+    "no such thing": shutil.rmtree,
+}
+
+
+def test_without_a_model_it_says_so(project: Any, rows: list[Any]) -> None:
+    project.champion_file.unlink()
+    with Asked(project).running() as asked:
+        for answer in (asked.ask("GET", "/readyz"), asked.predict(rows[:1])):
+            assert answer.status == 503
+        assert asked.ask("GET", "/healthz").status == 200
+        assert "No model" in asked.ask("GET", "/").body.decode()
+
+
+def test_challengers_are_refused_where_they_cannot_be(project: Any) -> None:
+    first = champion.read_champion(project)["run_id"]
+    other = second(project)
+    with pytest.raises(UserError, match="is the champion itself"):
+        champion.challenge(project, first, 0.1)
+    with pytest.raises(UserError, match="from 0 to 1"):
+        champion.challenge(project, other, 1.5)
+    champion.challenge(project, other, 0.7)
+    third = second(project, "0badcafe")
+    with pytest.raises(UserError, match="from 0 to 0.3"):
+        champion.challenge(project, third, 0.4)
+    assert champion.describe(project)[f"Challenger {other}"] == "answers 70% of the requests"
+    champion.dismiss(project, other)
+    with pytest.raises(UserError, match="is no challenger"):
+        champion.dismiss(project, other)
+    with pytest.raises(UserError, match="no earlier champion"):
+        champion.rollback(project)
+
+
+# ----------------------------------------------------------------------------- logs and feedback
+
+
+def read_log(project: Any) -> Any:
+    """Return the prediction log."""
+    files = sorted((project.logs / "predictions").glob("*.parquet"))
+    return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+
+
+@pytest.mark.parametrize("kind", PROJECTS)
+def test_predictions_are_logged_without_sensitive_columns(
+    made: dict[str, Any], kind: str, tmp_path: Path
+) -> None:
+    project = copy_of(made[kind], tmp_path / "project")
+    bundle, table = champion.load_champion(project), load_split(project, "test").head(30)
+    with Asked(project).running() as asked:
+        answer = asked.predict(as_rows(bundle, table)).json
+    logged = read_log(project)
+    assert list(logged["row"]) == list(range(len(table)))
+    assert set(logged["request_id"]) == {answer["request_id"]}
+    assert set(logged["run_id"]) == {bundle.run_id} and set(logged["role"]) == {"champion"}
+    features = [c.name for c in bundle.schema.features if "sensitive" not in c.roles]
+    own = ["time", "request_id", "row", "run_id", "role"]
+    shares = [f"probability_{name}" for name in bundle.classes]
+    assert list(logged) == [*own, *features, "prediction", *shares]
+    again = bundle.conform(logged[features].assign(gender=None), strict=False)
+    wanted = bundle.conform(table, strict=False)
+    for name in features:
+        pd.testing.assert_series_equal(
+            again[name], wanted[name].reset_index(drop=True), check_dtype=False
+        )
+    assert list(logged["prediction"]) == [each["prediction"] for each in answer["predictions"]]
+
+
+def test_a_full_disk_costs_log_rows_and_no_answer(project: Any, rows: list[Any]) -> None:
+    """A file where the folder has to be stands for a disk that takes nothing."""
+    project.logs.mkdir(exist_ok=True)
+    (project.logs / "predictions").write_text("in the way", encoding="utf-8")
+    with Asked(project, "serving.log_seconds=0.1").running() as asked:
+        assert asked.predict(rows).status == 200
+        for _ in range(100):
+            metrics = asked.ask("GET", "/metrics").body.decode()
+            if "serving_log_lost_rows_total 20.0" in metrics:
+                break
+            time.sleep(0.1)
+        assert "serving_log_lost_rows_total 20.0" in metrics
+        assert asked.predict(rows).status == 200
+
+
+def test_the_log_is_sampled_and_kept_small(project: Any, rows: list[Any]) -> None:
+    with Asked(project, "serving.log_share=0.5").running() as asked:
+        random.seed(3)
+        for _ in range(400):
+            asked.predict(rows[:1])
+    assert 150 < len(read_log(project)) < 250
+    old = project.logs / "predictions" / "20200101T000000-1-0a0b0c0d-0badbeef.parquet"
+    old.write_bytes(os.urandom(2_000_000))
+    with Asked(project, "serving.log_megabytes=1").running() as asked:
+        asked.predict(rows[:1])
+    assert not old.exists()
+    assert len(list(old.parent.glob("*.parquet"))) == 2
+
+
+def test_feedback_is_written_down(project: Any, rows: list[Any]) -> None:
+    with Asked(project).running() as asked:
+        known = asked.predict(rows[:1]).json["request_id"]
+        labels = [{"request_id": known, "row": 0, "label": "yes"}]
+        answer = asked.ask("POST", "/feedback", {"labels": labels})
+        assert (answer.status, answer.json) == (200, {"taken": 1})
+        for wrong in ([], [{"request_id": known, "label": "maybe"}], [{"label": "yes"}]):
+            assert asked.ask("POST", "/feedback", {"labels": wrong}).status == 422
+    (line,) = (project.logs / "feedback.jsonl").read_text(encoding="utf-8").splitlines()
+    found = json.loads(line)
+    assert {"request_id": known, "row": 0, "label": "yes"}.items() <= found.items()
+    assert found["time"].endswith("Z")
+
+
+# ---------------------------------------------------------------------------- what it says of itself
+
+
+def test_openapi_comes_from_the_schema(asked: Asked) -> None:
+    document = asked.ask("GET", "/openapi.json").json
+    body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+    row = body["schema"]["properties"]["rows"]["items"]
+    most = asked.service.fleet.champion.schema.column("age").maximum
+    assert row["properties"]["age"] == {"type": ["integer", "null"], "minimum": 0, "maximum": most}
+    assert "plus" in row["properties"]["plan"]["enum"]
+    assert row["additionalProperties"] is False
+    assert asked.ask("POST", "/predict", body["example"]).status == 200
+
+
+def test_the_card_and_the_models(asked: Asked, made: dict[str, Any]) -> None:
+    facts = asked.ask("GET", "/model").json
+    assert facts["model"] == champion.read_champion(made["binary"])["run_id"]
+    assert facts["card"].startswith(f"# Model {facts['model']}")
+    assert facts["models"][0]["role"] == "champion"
+    page = asked.ask("GET", "/model", headers={"accept": "text/html"}).body.decode()
+    assert "<h2>Model" in page and "<!--" not in page
+
+
+def test_an_explanation_adds_up_for_one_column(asked: Asked, rows: list[Any]) -> None:
+    """With all columns but one as usual, that column's share is the whole difference."""
+    usual = asked.service.fleet.champion.example
+    row = {**usual, "visits": rows[0]["visits"]}
+    found = asked.ask("POST", "/explain", {"row": row}).json
+    base = asked.predict([usual]).json["predictions"][0]["probability"]["yes"]
+    shares = {column["field"]: column["change"] for column in found["columns"]}
+    assert shares.pop("visits") == pytest.approx(found["score"]["value"] - base, abs=1e-12)
+    assert set(shares.values()) == {0.0}
+    assert asked.ask("POST", "/explain", {"row": {}}).status == 422
+
+
+def test_the_page_has_a_labelled_field_per_column_and_no_outside_assets(asked: Asked) -> None:
+    page = asked.ask("GET", "/").body.decode()
+    for column in asked.service.fleet.champion.reader.columns:
+        label = rf'<label for="(f\d+)">{column.name}</label><(input|select)[^>]* id="\1"'
+        assert re.search(label, page)
+    assert re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", page) == []
+    for name in ("page.css", "page.js"):
+        assert asked.ask("GET", f"/page/{name}").status == 200
+    assert asked.ask("GET", "/page/app.py").status == 404
+    assert "visits" in asked.ask("GET", "/docs").body.decode()
+
+
+def test_pages_can_be_switched_off(project: Any) -> None:
+    with Asked(project, "serving.docs=no").running() as asked:
+        for path in ("/", "/docs", "/openapi.json", "/page/page.js"):
+            assert asked.ask("GET", path).status == 404
+
+
+def test_log_lines_hold_no_feature(
+    made: dict[str, Any], rows: list[Any], capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    with Asked(made["binary"]).running() as asked:
+        asked.predict([{**rows[0], "city": "Zyxville", "comment": "zyxword"}])
+        asked.predict([{**rows[0], "plan": "zyxplan"}])
+    text = capfdbinary.readouterr().out.decode()
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    asked_for = [line for line in lines if line["event"] == "request"]
+    assert [line["status"] for line in asked_for] == [200, 422]
+    assert asked_for[0]["rows"] == 1 and asked_for[0]["run_id"]
+    assert "zyx" not in text.lower()
+
+
+def test_an_error_inside_shows_nothing_outside(project: Any, rows: list[Any]) -> None:
+    with Asked(project).running() as asked:
+
+        def fail(table: Any) -> Any:
+            raise RuntimeError("secret detail")
+
+        asked.service.fleet.champion.score = fail
+        answer = asked.predict(rows[:1])
+    assert answer.status == 500
+    assert "secret" not in answer.body.decode() and "request_id" in answer.json

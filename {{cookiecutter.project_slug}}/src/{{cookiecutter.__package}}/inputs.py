@@ -1,0 +1,43 @@
+"""What a date and a text become as a model's inputs, in plain Python."""
+
+import re
+from datetime import UTC, datetime
+
+DATE_PARTS = ("year", "month", "day", "weekday", "hour", "days")
+EPOCH = datetime(1970, 1, 1)
+WORD = re.compile(r"\w\w+")
+
+
+def words(text: str) -> str:
+    """Return the words of a text, in lower case, with one blank between them.
+
+    ONNX splits and lowers text by its platform's rules, which differ; these are Python's.
+    """
+    return " ".join(WORD.findall(text.lower()))
+
+
+def date_parts(date: datetime) -> tuple[float, ...]:
+    """Return the numbers that stand for a date, in the order of `DATE_PARTS`.
+
+    Args:
+        date: In UTC, without a zone.
+    """
+    days = (date - EPOCH).total_seconds() / 86_400
+    return (date.year, date.month, date.day, date.weekday(), date.hour, days)
+
+
+def read_date(text: str, form: str | None = None) -> datetime:
+    """Read a date as UTC without a zone.
+
+    Args:
+        text: The date.
+        form: How it is written (`%d.%m.%Y`); None stands for ISO 8601.
+
+    Raises:
+        ValueError: If it is no such date.
+    """
+    date = datetime.strptime(text, form) if form else datetime.fromisoformat(text)
+    try:
+        return date.astimezone(UTC).replace(tzinfo=None) if date.tzinfo else date
+    except OverflowError:
+        raise ValueError("beyond the years 1 to 9999 in UTC") from None

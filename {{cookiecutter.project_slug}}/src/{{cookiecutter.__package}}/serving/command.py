@@ -1,0 +1,97 @@
+"""The command `serve`."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..cli import Overrides
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def serve(
+    overrides: Overrides,
+    host: Annotated[str | None, typer.Option(help="As [serving] host.")] = None,
+    port: Annotated[int | None, typer.Option(help="As [serving] port.")] = None,
+    workers: Annotated[int | None, typer.Option(help="As [serving] workers.")] = None,
+) -> None:
+    """Answer requests over HTTP, until it is stopped."""
+    from ..champion import verify_champion
+    from ..config import load_settings
+    from ..project import find_project
+    from .protect import Keys
+
+    project = find_project()
+    given = {"host": host, "port": port, "workers": workers}
+    overrides = [*overrides, *(f"serving.{k}={v}" for k, v in given.items() if v is not None)]
+    settings: Any = load_settings(project, overrides).serving  # type: ignore[attr-defined]
+    verify_champion(project)
+    keys = Keys(settings.keys, project.root)
+    _check_address(settings.host, settings.port)
+    if not keys.required and settings.host not in ("127.0.0.1", "::1", "localhost"):
+        typer.echo(
+            "Warning: [serving] keys is empty; whoever reaches this address may ask.", err=True
+        )
+    _run(project.root, overrides, settings)
+
+
+def _check_address(host: str, port: int) -> None:
+    """Refuse an address that cannot be listened at.
+
+    Raises:
+        UserError: If it is taken, or none of this machine's.
+    """
+    import socket
+
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind((host, port))
+    except OSError as error:
+        raise UserError(
+            f"[serving] {host}:{port} cannot be listened at ({error.strerror}); stop what uses it, "
+            "or choose another --port."
+        ) from None
+
+
+def _run(root: "Path", overrides: list[str], settings: Any) -> None:
+    """Start uvicorn, and stay until it ends."""
+    import json
+    import os
+    import tempfile
+
+    import uvicorn
+
+    from .app import HANDED_OVER
+    from .metrics import share_between_processes
+
+    os.environ[HANDED_OVER] = json.dumps({"root": str(root), "overrides": overrides})
+    with tempfile.TemporaryDirectory(prefix="serving-metrics-") as folder:
+        if settings.workers > 1:
+            from pathlib import Path
+
+            share_between_processes(Path(folder))
+        uvicorn.run(
+            f"{__package__}.app:create",
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            access_log=False,
+            server_header=False,
+            log_config=LOGGING,
+            timeout_graceful_shutdown=max(1, round(settings.seconds)),
+        )
+
+
+# uvicorn's own lines, as JSON too.
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": f"{__package__}.lines.JsonFormatter"}},
+    "handlers": {"out": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "loggers": {"uvicorn": {"handlers": ["out"], "level": "INFO", "propagate": False}},
+}

@@ -1,0 +1,341 @@
+"""Requests' rows: read and validated by the bundle's schema.
+
+A decoder made from the schema reads a right request fast. It reports one fault, without the value;
+so only for a wrong request, `faults` goes over all rows again and lists everything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from ..data.schema import Column, Schema
+from ..inputs import read_date
+
+NUMBERS = ("integer", "number")
+# What float32 holds, in which ONNX computes and scikit-learn's trees split.
+LARGEST = 3.4e38
+SHOWN_FAULTS = 100
+SHOWN_CHARACTERS = 100
+PLACE = re.compile(r" - at `\$\.rows\[(\d+)\](?:\.(.*))?`$")
+
+Row = tuple[Any, ...]
+DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class Refusal(Exception):
+    """A request that is not answered as it asked.
+
+    Attributes:
+        status: Of HTTP.
+        reason: One word, for metrics and logs.
+        detail: A sentence, or a list of faults.
+        headers: To add to the answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        detail: str | list[dict[str, Any]],
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """Say what to answer."""
+        super().__init__(reason)
+        self.status, self.reason, self.detail, self.headers = status, reason, detail, headers
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What rows are held against.
+
+    Attributes:
+        strict: Refuse columns and categories that training never saw, as `[predict] strict` does.
+        bounds: Refuse numbers outside the schema's minimum and maximum.
+        most_rows: Of one request.
+    """
+
+    strict: bool
+    bounds: bool
+    most_rows: int
+
+    def limits(self, column: Column) -> tuple[float, float]:
+        """Return the least and the greatest number that a column may hold."""
+        least = column.minimum if self.bounds else None
+        most = column.maximum if self.bounds else None
+        return -LARGEST if least is None else least, LARGEST if most is None else most
+
+
+class RowReader:
+    """Reads the body of a request: `{"rows": [{column: value, ...}, ...]}`.
+
+    A row becomes a tuple of the schema's features, in their order: numbers, flags, text, dates as
+    UTC without a zone, and None for what is missing.
+    """
+
+    def __init__(self, schema: Schema, rules: Rules) -> None:
+        """Make the decoder."""
+        self.columns = schema.features
+        self.rules = rules
+        self._others = [column.name for column in schema.columns if column not in self.columns]
+        self._known = {column.name for column in schema.columns}
+        self._dates = [
+            (at, column.format) for at, column in enumerate(self.columns) if _is_date(column)
+        ]
+        self._has_words = any(_is_words(column) for column in self.columns)
+        self._decoder = msgspec.json.Decoder(self._request_type())
+
+    def read(self, body: bytes) -> list[Row]:
+        """Return the rows.
+
+        Raises:
+            Refusal: 400 for what is no JSON, 413 for too many rows, 422 for wrong ones.
+        """
+        try:
+            decoded = self._decoder.decode(body).rows
+        except DECODE_ERRORS as error:
+            raise self._refusal(body, str(error)) from None
+        rows = [msgspec.structs.astuple(row) for row in decoded]
+        if self._others:
+            width = len(self.columns)
+            rows = [row[:width] for row in rows]
+        if self._has_words and b"\\u0000" in body:  # which would end the word in ONNX
+            self._check(msgspec.json.decode(body)["rows"])
+        return self._with_dates(rows, body) if self._dates else rows
+
+    def read_row(self, given: Any) -> Row:
+        """Return one row that is decoded already.
+
+        Raises:
+            Refusal: 422 if it is wrong.
+        """
+        self._check([given])
+        return self.read(msgspec.json.encode({"rows": [given]}))[0]
+
+    def fault(self, column: Column, value: Any) -> str | None:
+        """Return the rule that a value breaks, or None."""
+        if value is None:
+            return None
+        if column.type in NUMBERS:
+            return self._number_fault(column, value)
+        if column.type == "boolean":
+            return None if isinstance(value, bool) else "has to be true or false"
+        if not isinstance(value, str):
+            return "has to be text"
+        if _is_date(column):
+            return _date_fault(column, value)
+        if "\0" in value:
+            return "has to be text without the character NUL"
+        if column.categories is not None and self.rules.strict and value not in column.categories:
+            return f"has to be one of {_few(column.categories)}"
+        return None
+
+    def _number_fault(self, column: Column, value: Any) -> str | None:
+        """Return the rule that a number breaks, or None."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return "has to be a number"
+        least, most = self.rules.limits(column)
+        if value < least:
+            return f"has to be at least {least:g}"
+        if value > most:
+            return f"has to be at most {most:g}"
+        if column.type == "integer" and value != int(value):
+            return "has to be a whole number"
+        return None
+
+    def _with_dates(self, rows: list[Row], body: bytes) -> list[Row]:
+        """Return the rows with dates in place of their text."""
+        try:
+            return [self._with_date(row) for row in rows]
+        except ValueError as error:
+            raise self._refusal(body, str(error)) from None
+
+    def _with_date(self, row: Row) -> Row:
+        """Return a row with dates in place of their text."""
+        values = list(row)
+        for at, form in self._dates:
+            if values[at] is not None:
+                values[at] = read_date(values[at], form)
+        return tuple(values)
+
+    def _request_type(self) -> Any:
+        """Return the type of the whole body."""
+        fields: list[Any] = [
+            (f"f{at}", self._type(column) | None) for at, column in enumerate(self.columns)
+        ]
+        names = {f"f{at}": column.name for at, column in enumerate(self.columns)}
+        for at, name in enumerate(self._others):
+            fields.append((f"o{at}", msgspec.Raw, msgspec.Raw(b"null")))
+            names[f"o{at}"] = name
+        row = msgspec.defstruct(
+            "Row", fields, rename=names, forbid_unknown_fields=self.rules.strict, gc=False
+        )
+        length = msgspec.Meta(min_length=1, max_length=self.rules.most_rows)
+        rows: Any = Annotated[list[row], length]  # type: ignore[valid-type]
+        return msgspec.defstruct("Request", [("rows", rows)], forbid_unknown_fields=True)
+
+    def _type(self, column: Column) -> Any:
+        """Return the type of one value."""
+        if column.type in NUMBERS:
+            least, most = self.rules.limits(column)
+            whole = 1 if column.type == "integer" else None
+            return Annotated[float, msgspec.Meta(ge=least, le=most, multiple_of=whole)]
+        if column.type == "boolean":
+            return bool
+        if column.categories and self.rules.strict:
+            return Literal[column.categories]
+        return str
+
+    def _refusal(self, body: bytes, message: str) -> Refusal:
+        """Return what to answer to a body that the decoder refused."""
+        try:
+            content = msgspec.json.decode(body)
+        except msgspec.ValidationError:  # a number beyond all bounds
+            return Refusal(422, "schema", [_located(message)])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return Refusal(400, "json", f"The body is no JSON in UTF-8: {error}.")
+        except RecursionError:
+            return Refusal(400, "json", "The body is nested too deeply.")
+        if not isinstance(content, dict) or not isinstance(content.get("rows"), list):
+            return Refusal(422, "schema", [_fault(rule='has to be {"rows": [{...}, ...]}')])
+        if set(content) != {"rows"}:
+            extra = next(key for key in content if key != "rows")
+            return Refusal(422, "schema", [_fault(field=extra, rule="is not known beside rows")])
+        try:
+            self._check(content["rows"])
+        except Refusal as refusal:
+            return refusal
+        return Refusal(422, "schema", [_located(message)])
+
+    def _check(self, rows: list[Any]) -> None:
+        """Refuse wrong rows with all their faults.
+
+        Raises:
+            Refusal: If there is one.
+        """
+        if not rows:
+            raise Refusal(422, "schema", [_fault(rule="rows has to hold at least one row")])
+        if len(rows) > self.rules.most_rows:
+            raise Refusal(
+                413,
+                "rows",
+                f"The request has {len(rows):,} rows, and at most {self.rules.most_rows:,} are "
+                "taken at a time; send them in several requests.",
+            )
+        found: list[dict[str, Any]] = []
+        for at, row in enumerate(rows):
+            for fault in self._faults(row):
+                found.append({"row": at, **fault})
+                if len(found) == SHOWN_FAULTS:
+                    raise Refusal(422, "schema", found)
+        if found:
+            raise Refusal(422, "schema", found)
+
+    def _faults(self, row: Any) -> Iterator[dict[str, Any]]:
+        """Yield what is wrong with one row."""
+        if not isinstance(row, dict):
+            yield {"field": None, "value": _shown(row), "rule": "has to be {column: value, ...}"}
+            return
+        for column in self.columns:
+            if column.name not in row:
+                rule = "has to be there; null stands for an unknown value"
+                yield {"field": column.name, "value": None, "rule": rule}
+                continue
+            rule = self.fault(column, row[column.name]) or ""
+            if rule:
+                yield {"field": column.name, "value": _shown(row[column.name]), "rule": rule}
+        if self.rules.strict:
+            for name in row.keys() - self._known:
+                rule = "was not there in training"
+                yield {"field": name[:SHOWN_CHARACTERS], "value": _shown(row[name]), "rule": rule}
+
+
+def row_schema(schema: Schema, rules: Rules, example: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON schema of one row."""
+    outside = [column for column in schema.columns if column not in schema.features]
+    properties = {column.name: _property(column, rules) for column in schema.features}
+    properties |= {
+        column.name: {"description": "taken, and not used by the model"} for column in outside
+    }
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [column.name for column in schema.features],
+        "additionalProperties": not rules.strict,
+        "example": dict(example),
+    }
+
+
+def _property(column: Column, rules: Rules) -> dict[str, Any]:
+    """Return the JSON schema of one value."""
+    if column.type in NUMBERS:
+        least, most = rules.limits(column)
+        return {"type": [column.type, "null"], "minimum": least, "maximum": most}
+    if column.type == "boolean":
+        return {"type": ["boolean", "null"]}
+    if column.categories is not None and rules.strict:
+        return {"type": ["string", "null"], "enum": [*column.categories, None]}
+    values: dict[str, Any] = {"type": ["string", "null"]}
+    if _is_date(column) and column.format is None:
+        values["format"] = "date-time"
+    elif _is_date(column):
+        values["description"] = f"a date written as {column.format}"
+    else:
+        values["pattern"] = "^[^\\u0000]*$"
+    return values
+
+
+def _is_date(column: Column) -> bool:
+    """Tell dates from other text."""
+    return column.type == "datetime"
+
+
+def _is_words(column: Column) -> bool:
+    """Tell whether a column holds words of any kind."""
+    return column.type in ("category", "string", "text")
+
+
+def _date_fault(column: Column, value: str) -> str | None:
+    """Return the rule that a date breaks, or None."""
+    try:
+        read_date(value, column.format)
+    except ValueError:
+        how = column.format or "ISO 8601 (2024-01-31 or 2024-01-31T12:30:00Z)"
+        return f"has to be a date as {how}"
+    return None
+
+
+def _fault(
+    *, row: int | None = None, field: str | None = None, value: Any = None, rule: str
+) -> dict[str, Any]:
+    """Return one fault as the answer lists it."""
+    return {"row": row, "field": field, "value": value, "rule": rule}
+
+
+def _located(message: str) -> dict[str, Any]:
+    """Turn the decoder's message, which ends with a place, into a fault."""
+    found = PLACE.search(message)
+    rule = PLACE.sub("", message)
+    if found is None:
+        return _fault(rule=rule)
+    return _fault(row=int(found[1]), field=found[2], rule=rule)
+
+
+def _shown(value: Any) -> Any:
+    """Return a value as it may be repeated in an answer: short."""
+    if isinstance(value, str):
+        return value if len(value) <= SHOWN_CHARACTERS else value[:SHOWN_CHARACTERS] + "..."
+    if isinstance(value, int) and abs(value) > 1 << 63:
+        return f"{value:.6g}" if abs(value) < 10**300 else "a number of more than 300 digits"
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    return value
+
+
+def _few(names: Sequence[str]) -> str:
+    """List the first ten."""
+    return ", ".join(names[:10]) + (" ..." if len(names) > 10 else "")

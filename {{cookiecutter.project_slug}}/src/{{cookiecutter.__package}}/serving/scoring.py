@@ -1,0 +1,356 @@
+"""One loaded model: from rows to its own output, and from that to the answer.
+
+Where the bundle has an equal ONNX, onnxruntime scores, and neither scikit-learn nor pandas is ever
+imported; otherwise the bundle itself does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+import numpy as np
+
+from ..bundle import (
+    ONNX_FILE,
+    REFERENCE_FILE,
+    SMALLEST,
+    bundle_sha,
+    label_codes,
+    read_bundle,
+    temper,
+)
+from ..data.schema import Schema
+from ..errors import UserError
+from ..files import read_json
+from ..inputs import DATE_PARTS, date_parts, words
+from .example import reference_row
+from .rows import Refusal, Row, RowReader, Rules
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..bundle import Bundle
+    from ..project import Project
+
+FLOATS = ("integer", "number", "boolean")
+WARM_UP_ROWS = 50
+# Few rows are calibrated faster one number at a time than by numpy.
+FEW_ROWS = 4
+
+# Rows as the model takes them: an array (rows, features) where all features are numbers.
+Table = Any
+
+
+class Engine(Protocol):
+    """Computes the model's own output for rows."""
+
+    def table(self, rows: Sequence[Row]) -> Table:
+        """Return rows as this engine takes them."""
+
+    def scores(self, table: Table) -> NDArray[np.float64]:
+        """Return probabilities (rows, classes) or values (rows,), before calibration."""
+
+
+class Model:
+    """A bundle that is ready to answer.
+
+    Attributes:
+        run_id: Its name.
+        sha256: Of its bundle.json.
+        document: The content of its bundle.json.
+        schema: Its columns.
+        reader: Reads requests by that schema.
+        example: A row as training knew it, as JSON values.
+        card: The model card, as Markdown.
+        onnx: Whether onnxruntime scores.
+        pace: Seconds that one byte of a request takes, measured.
+    """
+
+    def __init__(
+        self, project: Project, document: dict[str, Any], sha256: str, rules: Rules
+    ) -> None:
+        """Load a verified bundle, and score a row by it."""
+        self.run_id = str(document["run_id"])
+        self.sha256 = sha256
+        self.document = document
+        self.schema = Schema.from_dict(document["schema"], f"{self.run_id}/bundle.json")
+        self.reader = RowReader(self.schema, rules)
+        folder = project.bundle_folder(self.run_id)
+        self.example = reference_row(self.schema, read_json(folder / REFERENCE_FILE), rules)
+        card = folder / "card.md"
+        self.card = card.read_text(encoding="utf-8") if card.is_file() else ""
+        engine = _onnx_engine(project, document, self.schema)
+        self.onnx = engine is not None
+        self._engine: Engine = engine or _BundleEngine(project, self.run_id, self.schema)
+        self.classes: list[Any] = document["classes"]
+        self._temperature = document.get("calibration", {}).get("temperature", 1)
+        half = (document.get("interval") or {}).get("half_width")
+        self._half = None if half is None else float(half)
+        self._answer = _answer_type(self.classes)
+        self._heading = _heading(document)
+        self.pace = self._warm_up()
+
+    def _warm_up(self) -> float:
+        """Score the example, since the first rows take longest; return the pace after that."""
+        one = msgspec.json.encode({"rows": [self.example]})
+        rows = min(WARM_UP_ROWS, self.reader.rules.most_rows)
+        many = msgspec.json.encode({"rows": [self.example] * rows})
+        taken = []
+        for body in (one, many, many):
+            began = time.perf_counter()
+            scores = self.score(self.table(self.reader.read(body)))
+            self.answer("", scores, self.codes(scores))
+            taken.append((time.perf_counter() - began) / len(body))
+        return min(taken[1:])
+
+    def table(self, rows: Sequence[Row]) -> Table:
+        """Return rows as `score` takes them."""
+        return self._engine.table(rows)
+
+    def score(self, table: Table) -> NDArray[np.float64]:
+        """Return calibrated probabilities (rows, classes), or values (rows,).
+
+        Raises:
+            Refusal: If the model has no finite number for a row.
+        """
+        raw = self._engine.scores(table)
+        if not math.isfinite(raw.sum()):
+            finite = np.isfinite(raw).reshape(len(raw), -1).all(axis=1)
+            rule = "lies so far from training that the model has no number for it"
+            fault = {"row": int(np.argmin(finite)), "field": None, "value": None, "rule": rule}
+            raise Refusal(422, "schema", [fault])
+        if not self.classes or self._temperature == 1:
+            return raw
+        if len(raw) <= FEW_ROWS:
+            return np.array([temper_one(row, self._temperature) for row in raw.tolist()])
+        return temper(raw, self._temperature)
+
+    def codes(self, scores: NDArray[np.float64]) -> list[int]:
+        """Return the place of each row's class in `classes`; nothing for a regression."""
+        return label_codes(self.document, scores).tolist() if self.classes else []
+
+    def answer(self, request_id: str, scores: NDArray[np.float64], codes: list[int]) -> Any:
+        """Return what is answered, ready to be encoded: `predictions` has one item per row."""
+        return {
+            **self._heading,
+            "request_id": request_id,
+            "predictions": self.predictions(scores, codes),
+        }
+
+    def predictions(self, scores: NDArray[np.float64], codes: list[int]) -> list[Any]:
+        """Return one prediction per row, as the answer has it."""
+        if self.classes:
+            names = [self.classes[code] for code in codes]
+            shares = [self._answer(*row) for row in scores.tolist()]
+            return [_Class(name, share) for name, share in zip(names, shares, strict=True)]
+        half = self._half
+        if half is None:
+            return [_Number(value, None, None) for value in scores.tolist()]
+        return [_Number(value, value - half, value + half) for value in scores.tolist()]
+
+    def heading(self, request_id: str) -> dict[str, Any]:
+        """Return what every answer begins with."""
+        return {**self._heading, "request_id": request_id}
+
+
+class _Class(msgspec.Struct, gc=False):
+    """The prediction of a class."""
+
+    prediction: Any
+    probability: Any
+
+
+class _Number(msgspec.Struct, gc=False):
+    """The prediction of a number."""
+
+    prediction: float
+    lower: float | None
+    upper: float | None
+
+
+def _answer_type(classes: Sequence[Any]) -> Any:
+    """Return the type that holds the probability of each class."""
+    fields = [(f"p{at}", float) for at in range(len(classes))]
+    names = {f"p{at}": str(name) for at, name in enumerate(classes)}
+    return msgspec.defstruct("Probability", fields, rename=names, gc=False)
+
+
+def _heading(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an answer says about the model."""
+    if document["threshold"] is None:
+        return {"model": document["run_id"]}
+    decision = {"positive": document["positive"], "threshold": document["threshold"]}
+    return {"model": document["run_id"], **decision}
+
+
+def temper_one(probabilities: list[float], temperature: float) -> list[float]:
+    """Do for one row what `bundle.temper` does for many."""
+    logits = [math.log(min(max(share, SMALLEST), 1)) / temperature for share in probabilities]
+    most = max(logits)
+    shares = [math.exp(logit - most) for logit in logits]
+    total = sum(shares)
+    return [share / total for share in shares]
+
+
+def load_model(project: Project, run_id: str, sha256: str | None, rules: Rules) -> Model:
+    """Load a bundle after verifying every file of it.
+
+    Args:
+        project: Holds it.
+        run_id: Its name.
+        sha256: Of its bundle.json when it was promoted; None where that was not noted.
+        rules: What requests are held against.
+
+    Raises:
+        UserError: If it is not there, not whole, or not what was promoted.
+    """
+    document = read_bundle(project, run_id)
+    found = bundle_sha(project, run_id)
+    if sha256 is not None and found != sha256:
+        raise UserError(
+            f"models/{run_id} is not the bundle that was promoted: its bundle.json has changed; "
+            f"bring it back, or accept it with `champion promote {run_id}`."
+        )
+    return Model(project, document, found, rules)
+
+
+def _onnx_engine(project: Project, document: Mapping[str, Any], schema: Schema) -> Engine | None:
+    """Return the ONNX form as an engine; None where there is none, or custom.py adds features."""
+    facts = document["onnx"]
+    if not facts["equal"] or ONNX_FILE not in document["files"] or not _is_plain():
+        return None
+    sources = _sources(schema)
+    if any(entry["column"] not in sources for entry in facts["inputs"]):
+        return None
+    content = (project.bundle_folder(document["run_id"]) / ONNX_FILE).read_bytes()
+    if hashlib.sha256(content).hexdigest() != document["files"][ONNX_FILE]:
+        raise UserError(f"models/{document['run_id']}/{ONNX_FILE} has changed; bring it back.")
+    return _OnnxEngine(content, document, schema)
+
+
+def _is_plain() -> bool:
+    """Tell whether `add_features` of custom.py hands rows back as they are, whatever they hold."""
+    from ..custom import add_features
+
+    probe: Any = object()
+    try:
+        return add_features(probe) is probe
+    except Exception:  # noqa: BLE001  # it looked at the rows, which this probe has none of
+        return False
+
+
+def _sources(schema: Schema) -> dict[str, tuple[int, int | None]]:
+    """Return, by the name of each input, the feature it comes from and which part of a date."""
+    found: dict[str, tuple[int, int | None]] = {}
+    for at, column in enumerate(schema.features):
+        if column.type == "datetime":
+            for part, name in enumerate(DATE_PARTS):
+                found[f"{column.name}__{name}"] = (at, part)
+        else:
+            found[column.name] = (at, None)
+    return found
+
+
+class _OnnxEngine:
+    """onnxruntime, fed from tuples."""
+
+    def __init__(self, content: bytes, document: Mapping[str, Any], schema: Schema) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"]
+        )
+        self._outputs = [document["onnx"]["output"]]
+        self._classes = len(document["classes"])
+        self._types = [column.type for column in schema.features]
+        sources, inputs = _sources(schema), document["onnx"]["inputs"]
+        kinds = {"double": np.float64, "float": np.float32, "string": object}
+        self._plan = [
+            (entry["name"], *sources[entry["column"]], kinds[entry["type"]]) for entry in inputs
+        ]
+        # The usual table, numbers alone and in order, becomes one block.
+        numbers = {entry["type"] for entry in inputs}
+        places = [sources[entry["column"]] for entry in inputs]
+        plain = places == [(at, None) for at in range(len(self._types))]
+        self._block: Any = None
+        if plain and len(numbers) == 1 and all(kind in FLOATS for kind in self._types):
+            self._block = kinds[numbers.pop()]
+        self._names = [entry["name"] for entry in inputs]
+
+    def table(self, rows: Sequence[Row]) -> Table:
+        """Return numbers alone as an array, in which None is NaN."""
+        if self._block is None:
+            return rows
+        width = len(self._types)
+        try:
+            flat = np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * width)
+        except TypeError:  # a value is missing
+            return np.array(rows, dtype=np.float64)
+        return flat.reshape(len(rows), width)
+
+    def scores(self, table: Table) -> NDArray[np.float64]:
+        """Return the output for rows."""
+        feeds = self._feed_columns(table) if self._block is None else self._feed_block(table)
+        found = self._session.run(self._outputs, feeds)[0].astype(np.float64)
+        shape = (len(table), self._classes) if self._classes else len(table)
+        scores: NDArray[np.float64] = found.reshape(shape)
+        return scores
+
+    def _feed_block(self, table: NDArray[np.float64]) -> dict[str, Any]:
+        """Return the inputs of a table of numbers."""
+        columns = np.ascontiguousarray(table.T, dtype=self._block)
+        return dict(zip(self._names, columns.reshape(*columns.shape, 1), strict=True))
+
+    def _feed_columns(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """Return the inputs column by column."""
+        columns = list(zip(*rows, strict=True))
+        for at, kind in enumerate(self._types):
+            if kind == "datetime":
+                unknown = (None,) * len(DATE_PARTS)
+                dates = [unknown if date is None else date_parts(date) for date in columns[at]]
+                columns[at] = list(zip(*dates, strict=True))  # type: ignore[call-overload]
+            elif kind not in FLOATS:
+                columns[at] = [_word(value, kind) for value in columns[at]]  # type: ignore[call-overload]
+        feeds = {}
+        for name, at, part, dtype in self._plan:
+            values = columns[at] if part is None else columns[at][part]
+            feeds[name] = np.array(values, dtype=dtype).reshape(-1, 1)
+        return feeds
+
+
+def _word(value: str | None, kind: str) -> str:
+    """Return a string as the encoders expect it."""
+    if value is None:
+        return ""
+    return words(value) if kind == "text" else value
+
+
+class _BundleEngine:
+    """The bundle as batches use it, over pandas."""
+
+    def __init__(self, project: Project, run_id: str, schema: Schema) -> None:
+        from ..bundle import load_bundle
+
+        self._bundle: Bundle = load_bundle(project, run_id)
+        self._names = [column.name for column in schema.features]
+
+    def table(self, rows: Sequence[Row]) -> Table:
+        """Return the rows as they are."""
+        return rows
+
+    def scores(self, table: Table) -> NDArray[np.float64]:
+        """Return the output for rows."""
+        import pandas as pd
+
+        frame = pd.DataFrame.from_records(list(table), columns=self._names)
+        # The rows are validated; what is left to do is the types.
+        return self._bundle.score(self._bundle.conform(frame, strict=False))

@@ -1,0 +1,313 @@
+"""What the service does with a request's body: predict, explain, take labels; and its life."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import queue
+import random
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from .explain import explain
+from .fleet import Fleet, Keeper
+from .log import Entry, LineLog, PredictionLog, append_feedback
+from .metrics import Metrics
+from .protect import Keys
+from .rows import DECODE_ERRORS, Refusal, Rules
+
+if TYPE_CHECKING:
+    from ..config import Settings
+    from ..project import Project
+    from .scoring import Model
+
+THREADS = 2
+# Work that takes longer than this goes to a thread, so that others need not wait for it.
+QUICK_SECONDS = 0.004
+MOST_SHADOWED = 200
+MOST_LABELS = 10_000
+RETRY = (b"retry-after", b"1")
+
+
+class Label(msgspec.Struct, forbid_unknown_fields=True):
+    """What became of one row."""
+
+    request_id: str
+    label: str | float | bool
+    row: int = 0
+
+
+class Feedback(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of /feedback."""
+
+    labels: list[Label]
+
+
+class Question(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of /explain."""
+
+    row: dict[str, Any]
+
+
+class Service:
+    """All that requests share, in one process.
+
+    Attributes:
+        settings: `[serving]`.
+        metrics: What is counted.
+        lines: The log of requests.
+        keeper: The models in service.
+        keys: Who may ask.
+    """
+
+    def __init__(self, project: Project, settings: Settings) -> None:
+        """Set up, without a model yet."""
+        self.project = project
+        self.settings = serving = _own_section(settings)
+        self.rules = Rules(settings.predict.strict, serving.bounds, serving.rows)
+        self.metrics = Metrics()
+        self.lines = LineLog(self.metrics)
+        self.keys = Keys(serving.keys, project.root)
+        self.keeper = Keeper(project, self.rules, self.metrics, self.lines.note)
+        self.predictions = PredictionLog(project, serving, self.metrics)
+        self._at_work = 0
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="score")
+        self._shadow = ShadowWorker(self)
+        self._encoder = msgspec.json.Encoder()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Load the models, watch for new ones until the end, then write out the logs."""
+        await asyncio.to_thread(self.keeper.refresh)
+        gc.collect()
+        gc.freeze()  # what is there now stays: the collector need not look at it again
+        tasks = [
+            asyncio.create_task(self.keeper.watch(self.settings.poll_seconds)),
+            asyncio.create_task(self._watch_keys()),
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            self._shadow.close()
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self.predictions.close()
+            self.lines.note("stopped")
+            self.lines.close()
+
+    async def _watch_keys(self) -> None:
+        """Take over changed keys of a file."""
+        while True:
+            await asyncio.sleep(self.settings.poll_seconds)
+            if not self.keys.refresh():
+                self.lines.note("keys refused; the earlier ones stay valid", level="error")
+
+    @property
+    def ready(self) -> bool:
+        """Whether a model is loaded."""
+        return self.keeper.fleet is not None
+
+    @property
+    def fleet(self) -> Fleet:
+        """The models in service.
+
+        Raises:
+            Refusal: If there is none.
+        """
+        if self.keeper.fleet is None:
+            raise Refusal(503, "model", "No model is loaded yet; try again soon.", [RETRY])
+        return self.keeper.fleet
+
+    async def predict(self, body: bytes, sticky: bytes, request_id: str) -> tuple[bytes, Told]:
+        """Return the answer to `/predict`, and what the log says about it.
+
+        Raises:
+            Refusal: With what is wrong with the request, or that there is no room for it.
+        """
+        fleet = self.fleet
+        model, role = fleet.choose(sticky)
+        if len(body) * model.pace < QUICK_SECONDS:
+            answer, told = self._score(model, role, body, request_id)
+        else:
+            answer, told = await self._in_thread(self._score, model, role, body, request_id)
+        if fleet.shadows:
+            self._shadow.add(fleet.shadows, body, request_id)
+        return answer, told
+
+    def _score(self, model: Model, role: str, body: bytes, request_id: str) -> tuple[bytes, Told]:
+        """Read, score, log and answer."""
+        rows = model.reader.read(body)
+        table = model.table(rows)
+        scores = model.score(table)
+        codes = model.codes(scores)
+        answer = self._encoder.encode(model.answer(request_id, scores, codes))
+        self.metrics.scored(model, role, len(rows), codes)
+        share = self.settings.log_share
+        if share == 1 or random.random() < share:  # noqa: S311  # no secret
+            self.predictions.add(Entry(time.time(), request_id, role, model, table, scores))
+        return answer, Told(model.run_id, role, len(rows))
+
+    def shadow(self, model: Model, body: bytes, request_id: str) -> None:
+        """Score a request by a shadow, for the log."""
+        try:
+            table = model.table(model.reader.read(body))
+            scores = model.score(table)
+        except Exception:  # noqa: BLE001  # a shadow's faults are counted, and nothing else
+            self.metrics.shadow_failed.inc()
+            return
+        self.metrics.scored(model, "shadow", len(table), model.codes(scores))
+        self.predictions.add(Entry(time.time(), request_id, "shadow", model, table, scores))
+
+    async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Do work in a thread.
+
+        Raises:
+            Refusal: If as many requests as are allowed wait for one already.
+        """
+        if self._at_work >= self.settings.concurrency:
+            sentence = "Too many requests are under way; try again soon."
+            raise Refusal(503, "full", sentence, [RETRY])
+        loop = asyncio.get_running_loop()
+        job = self._pool.submit(work, *arguments)
+        self._started()
+        # Once the thread is free, not when the client is gone.
+        job.add_done_callback(lambda _: _tell(loop, self._finished))
+        return await asyncio.wrap_future(job)
+
+    def _started(self) -> None:
+        """Count a request that is at work."""
+        self._at_work += 1
+        self.metrics.in_flight.set(self._at_work)
+
+    def _finished(self) -> None:
+        """Count a request that no longer is."""
+        self._at_work -= 1
+        self.metrics.in_flight.set(self._at_work)
+
+    async def explain(self, body: bytes, request_id: str) -> bytes:
+        """Return a prediction for one row, and what each column did to it.
+
+        Raises:
+            Refusal: With what is wrong with the request.
+        """
+        question = _decode(body, Question)
+        model = self.fleet.champion
+        found = await self._in_thread(explain, model, question.row)
+        return self._encoder.encode({**model.heading(request_id), **found})
+
+    async def take_feedback(self, body: bytes) -> bytes:
+        """Write labels down, and return how many there were.
+
+        Raises:
+            Refusal: With what is wrong with the request, or that the disk is full.
+        """
+        labels = _decode(body, Feedback).labels
+        if not 0 < len(labels) <= MOST_LABELS:
+            fault = {"row": None, "field": "labels", "value": len(labels)}
+            rule = f"has to hold 1 to {MOST_LABELS:,} labels"
+            raise Refusal(422, "schema", [{**fault, "rule": rule}])
+        self._check_labels(labels)
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        lines = [{**msgspec.structs.asdict(label), "time": now} for label in labels]
+        path = self.project.logs / "feedback.jsonl"
+        try:
+            await self._in_thread(append_feedback, path, lines)
+        except OSError:
+            raise Refusal(503, "disk", "The labels cannot be written now.", [RETRY]) from None
+        self.metrics.feedback.inc(len(labels))
+        return self._encoder.encode({"taken": len(labels)})
+
+    def _check_labels(self, labels: list[Label]) -> None:
+        """Refuse labels that the champion's target cannot have.
+
+        Raises:
+            Refusal: With every such label.
+        """
+        classes = [str(name) for name in self.fleet.champion.document["classes"]]
+        found = []
+        for at, each in enumerate(labels):
+            number = isinstance(each.label, float) and not isinstance(each.label, bool)
+            rule = None
+            if classes and str(each.label) not in classes:
+                rule = f"has to be one of {', '.join(classes[:10])}"
+            elif not classes and not number:
+                rule = "has to be a number"
+            if not each.request_id or len(each.request_id) > 64 or each.row < 0:
+                rule = "needs a request_id of 1 to 64 characters, and a row from 0"
+            if rule:
+                found.append({"row": at, "field": "label", "value": each.label, "rule": rule})
+        if found:
+            raise Refusal(422, "schema", found[:100])
+
+
+class Told(msgspec.Struct, frozen=True, gc=False):
+    """What the log says about an answered prediction."""
+
+    run_id: str
+    role: str
+    rows: int
+
+
+class ShadowWorker:
+    """A thread that scores by shadows; where it falls behind, requests pass it by."""
+
+    def __init__(self, service: Service) -> None:
+        """Start the thread."""
+        self._service = service
+        self._waiting: queue.Queue[tuple[tuple[Model, ...], bytes, str] | None]
+        self._waiting = queue.Queue(MOST_SHADOWED)
+        self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
+        self._thread.start()
+
+    def add(self, models: tuple[Model, ...], body: bytes, request_id: str) -> None:
+        """Hand over a request, if there is room."""
+        try:
+            self._waiting.put_nowait((models, body, request_id))
+        except queue.Full:
+            self._service.metrics.shadow_dropped.inc()
+
+    def close(self) -> None:
+        """End the thread after what it is at."""
+        with suppress(queue.Full):
+            self._waiting.put_nowait(None)
+            self._thread.join(timeout=2)
+
+    def _run(self) -> None:
+        """Score until the end."""
+        while (item := self._waiting.get()) is not None:
+            models, body, request_id = item
+            for model in models:
+                self._service.shadow(model, body, request_id)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
+    """Call a function in the loop, unless it has ended."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(what)
+
+
+def _own_section(settings: Settings) -> Any:
+    """Return `[serving]`."""
+    return settings.serving  # type: ignore[attr-defined]  # a module's own section
+
+
+def _decode(body: bytes, kind: type[Any]) -> Any:
+    """Read a body that has no rows of the schema.
+
+    Raises:
+        Refusal: If it is something else.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        fault = {"row": None, "field": None, "value": None, "rule": str(error)}
+        raise Refusal(422, "schema", [fault]) from None
+    except DECODE_ERRORS as error:
+        raise Refusal(400, "json", f"The body is no JSON in UTF-8: {error}.") from None
