@@ -8,7 +8,7 @@ beyond a bar on its size, since in a huge sample every trifle is certain.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ HITS = 20
 FEW_BINS = 10
 LEAST_ROWS = 20
 NEW = "(new)"
+DATE = "datetime"
 SHOWN_CELLS = 12
 
 
@@ -100,9 +101,12 @@ def compare_column(
     present = values.dropna()
     kind = reference["type"]
     if "edges" in reference:
-        return compare_numbers("feature", name, as_numbers(present, kind), reference, psi_bar)
+        numbers = as_numbers(present, kind)
+        found = compare_numbers("feature", name, numbers, reference, psi_bar, dates=kind == DATE)
+        about = "of the length in characters, " if kind == "text" else ""
+        return replace(found, story=about + found.story)
     if isinstance(reference["counts"], list):
-        cells = [f"bucket {number}" for number in range(len(reference["counts"]))]
+        cells = [f"hash {number}" for number in range(len(reference["counts"]))]
         now = np.asarray(bucket_counts(present), dtype=np.int64)
         return _compare_cells("feature", name, reference["counts"], now, cells, psi_bar)
     return compare_names("feature", name, present, reference["counts"], psi_bar)
@@ -121,19 +125,26 @@ def compare_names(
 
 
 def compare_numbers(
-    about: str, name: str, values: NDArray[np.float64], reference: Mapping[str, Any], bar: float
+    about: str,
+    name: str,
+    values: NDArray[np.float64],
+    reference: Mapping[str, Any],
+    bar: float,
+    *,
+    dates: bool = False,
 ) -> Finding:
     """Compare numbers by Kolmogorov-Smirnov on the reference's bins, or few bins by chi-square."""
+    write = _date if dates else _number
     edges, before = reference["edges"], np.asarray(reference["counts"], dtype=np.int64)
     now = count_bins(values, edges)
     few, few_now, few_edges = merge_bins(before, now, edges)
-    cells = _bin_names(few_edges)
+    cells = _bin_names(few_edges, write)
     finding = _describe_cells(about, name, few, few_now, cells, bar)
     if len(before) > FEW_BINS:
         method, (statistic, p) = "Kolmogorov-Smirnov", kolmogorov_smirnov(before, now)
     else:
         method, (statistic, p) = "chi-square", chi_square(before, now)
-    story = _moved_numbers(values, reference)
+    story = _moved_numbers(values, reference, write)
     return replace(finding, method=method, statistic=statistic, p=p, story=story)
 
 
@@ -353,14 +364,16 @@ def _shares(counts: Any) -> NDArray[np.float64]:
 # ----------------------------------------------------------------------------------- the words
 
 
-def _moved_numbers(values: NDArray[np.float64], reference: Mapping[str, Any]) -> str:
+def _moved_numbers(
+    values: NDArray[np.float64], reference: Mapping[str, Any], write: Callable[[float], str]
+) -> str:
     """Say how the middle of numbers moved."""
     if not len(values) or reference["mean"] is None:
         return "there are no values to compare"
     mean, before = float(values.mean()), float(reference["mean"])
     spread, spread_before = float(values.std()), float(reference["std"])
     return (
-        f"the mean is {_number(mean)}, {_number(before)} in the reference "
+        f"the mean is {write(mean)}, {write(before)} in the reference "
         f"(standard deviation {_number(spread)}, {_number(spread_before)})"
     )
 
@@ -381,9 +394,14 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e12 else f"{value:.4g}"
 
 
-def _bin_names(edges: Sequence[float]) -> list[str]:
+def _date(days: float) -> str:
+    """Write days since 1970 as a date."""
+    return str(np.datetime64(round(days), "D"))
+
+
+def _bin_names(edges: Sequence[float], write: Callable[[float], str]) -> list[str]:
     """Name the bins by their edges."""
-    marks = [_number(edge) for edge in edges]
+    marks = [write(edge) for edge in edges]
     if not marks:
         return ["all"]
     between = [f"{low} to {high}" for low, high in zip(marks, marks[1:], strict=False)]

@@ -39,11 +39,11 @@ def compare_target(
     bundle: Bundle, reference: Mapping[str, Any], truth: pd.Series[Any], bar: float
 ) -> Finding:
     """Compare the labels that came with those of train: label shift, seen directly."""
-    present, name = truth.dropna(), str(bundle.document["target"])
+    name = str(bundle.document["target"])
     if bundle.task == "regression":
-        values = present.to_numpy(dtype=np.float64)
+        values = truth.to_numpy(dtype=np.float64)
         return compare_numbers("target", name, values, reference["target"], bar)
-    return compare_names("target", name, present.map(str), reference["target"]["counts"], bar)
+    return compare_names("target", name, truth.map(str), reference["target"]["counts"], bar)
 
 
 def compare_predictions(
@@ -174,18 +174,17 @@ def compare_performance(
 
 def labelled_outcome(bundle: Bundle, window: Window) -> Outcome | None:
     """Return truth and predictions of the rows with a label; None where there are none."""
-    truth, said = window.truth, window.said
+    truth, said = window.truth, window.said_of_truth
     if truth is None or said is None:
         return None
-    known = truth.notna().to_numpy()
     column = bundle.schema.column(bundle.document["target"])
     kind = {"integer": "int64", "boolean": "bool", "number": "float64"}.get(column.type, object)
     return make_outcome(
         bundle.task,
-        truth[known].to_numpy(dtype=kind),
-        labels=None if said.labels is None else said.labels[known],
-        probabilities=None if said.probabilities is None else said.probabilities[known],
-        values=None if said.values is None else said.values[known],
+        truth.to_numpy(dtype=kind),
+        labels=said.labels,
+        probabilities=said.probabilities,
+        values=said.values,
         classes=bundle.classes or None,
         positive=bundle.document["positive"],
     )

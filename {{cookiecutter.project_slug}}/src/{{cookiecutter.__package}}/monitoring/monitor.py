@@ -19,7 +19,7 @@ from .alerts import Alert, Problem, decide, record, send, sentence, webhook_of
 from .drift import LEAST_ROWS, Finding, compare_column, compare_missing, judge
 from .labels import compare_performance, compare_predictions, compare_target, estimate_shares
 from .settings import MonitorSettings, monitor_settings
-from .window import Window, open_file, open_log, thin
+from .window import Window, open_file, open_log
 
 if TYPE_CHECKING:
     from ..config import Settings
@@ -80,7 +80,12 @@ def monitor(
         raise UserError(f"[monitor] ignore: the model has no column '{min(unknown)}'.")
     if source is None:
         window = open_log(
-            project, bundle, days=options.days, label_days=options.label_days, now=now
+            project,
+            bundle,
+            days=options.days,
+            label_days=options.label_days,
+            now=now,
+            most=options.rows,
         )
     else:
         window = open_file(project, bundle, settings, source)
@@ -121,15 +126,14 @@ def inspect(
 
     Dates are described and not tested: later rows have later dates, which is no finding.
     """
-    few = thin(window, options.rows)
-    findings = list(_feature_findings(bundle, reference, few, options))
+    findings = list(_feature_findings(bundle, reference, window, options))
     shares = None
-    if few.said is not None:
-        findings += compare_predictions(bundle, reference, few.said, options.psi)
-        shares = estimate_shares(bundle, reference, few.said)
-    if few.truth is not None:
-        findings.append(compare_target(bundle, reference, few.truth, options.psi))
-    performance, measured = compare_performance(bundle, reference, few, options.worse)
+    if window.said is not None:
+        findings += compare_predictions(bundle, reference, window.said, options.psi)
+        shares = estimate_shares(bundle, reference, window.said)
+    if window.truth is not None:
+        findings.append(compare_target(bundle, reference, window.truth, options.psi))
+    performance, measured = compare_performance(bundle, reference, window, options.worse)
     if performance is not None:
         findings.append(performance)
     findings = judge(findings, options.false_alarms)
@@ -137,7 +141,7 @@ def inspect(
     facts = {
         "where": redact(window.where),
         "rows": window.rows,
-        "compared": len(few.frame),
+        "compared": len(window.frame),
         "span": window.span,
         "label": bundle.document["estimator"]["label"],
         "task": bundle.task,
@@ -150,7 +154,7 @@ def inspect(
         "delay": asdict(window.delay),
         "faults": [asdict(each) for each in window.faults],
         "absent": list(window.absent),
-        "notes": list(_notes(few, findings, measured)),
+        "notes": list(_notes(window, findings, measured)),
     }
     return findings, facts
 
@@ -222,6 +226,8 @@ def _feature_findings(
 def _notes(window: Window, findings: list[Finding], measured: Any) -> list[str]:
     """Return what a reader has to know about the numbers."""
     notes = list(window.notes)
+    if len(window.frame) < window.rows:
+        notes.append(f"{len(window.frame):,} of the rows were compared, evenly spread")
     if len(window.frame) < LEAST_ROWS:
         notes.append(f"fewer than {LEAST_ROWS} rows: no distribution was tested")
     if window.absent:

@@ -232,6 +232,7 @@ def _method(facts: Mapping[str, Any]) -> Section:
         "Numbers are compared by Kolmogorov-Smirnov, categories and few values by chi-square, "
         "missing shares by Fisher's exact test. PSI: population stability index, 0.1 is worth a "
         "look, 0.25 is large. JS: Jensen-Shannon distance, from 0 to 1.",
+        "Of a column of many strings only hashes are kept, in 16 groups: no value is named.",
         "The promise holds for rows that are drawn independently; rows of one customer or one day "
         "resemble each other, and then findings come more often.",
     ]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..bundle import Bundle, Predictions, finish
 from ..data.formats import arrow_to_pandas, read_table
@@ -22,14 +23,17 @@ from ..data.schema import Column, Violation, cast_column, check_table
 from ..errors import UserError
 from ..files import fingerprint
 from ..project import Project
+from .settings import monitor_settings
 
 if TYPE_CHECKING:
     from ..config import Settings
 
+Places = NDArray[np.intp]
 DAY = 86_400
 LOG = "predictions"
 FEEDBACK = "feedback.jsonl"
-# The log's own columns; a feature of such a name stands there as `feature_<name>`.
+# The log's own columns, beside probability_<class>; a feature of such a name stands there as
+# `feature_<name>`.
 OWN = ("time", "request_id", "row", "run_id", "role", "prediction")
 RULES = {"is below": "minimum", "is above": "maximum", "is none": "categories"}
 
@@ -81,9 +85,11 @@ class Window:
     Attributes:
         where: What they are called in a sentence.
         rows: How many there are.
-        frame: The features that are there, typed; values that the schema refuses are missing.
-        said: What the model said of the rows; None where they could not be scored.
-        truth: The target, typed, missing where no label is there; None without any label.
+        frame: The features that are there, typed; values that the schema refuses are missing. At
+            most `[monitor] rows` of them, evenly spread.
+        said: What the model said of these rows; None where they could not be scored.
+        truth: The labels, typed, of the rows that have one, at most as many; None without any.
+        said_of_truth: What the model said of those.
         faults: What the schema refuses.
         absent: Features that are not there, and need not be.
         delay: How late labels come.
@@ -97,6 +103,7 @@ class Window:
     frame: pd.DataFrame
     said: Predictions | None
     truth: pd.Series[Any] | None
+    said_of_truth: Predictions | None
     faults: tuple[Fault, ...]
     absent: tuple[str, ...]
     delay: Delay
@@ -112,11 +119,17 @@ def open_file(project: Project, bundle: Bundle, settings: Settings, source: Path
         UserError: If it cannot be read, or has no feature of the model.
     """
     frame = read_table(source, settings.data, bundle.schema)
-    return window_of(bundle, frame, _place(project, source))
+    return window_of(bundle, frame, _place(project, source), monitor_settings(settings).rows)
 
 
-def window_of(bundle: Bundle, frame: pd.DataFrame, where: str) -> Window:
+def window_of(bundle: Bundle, frame: pd.DataFrame, where: str, most: int = 50_000) -> Window:
     """Return rows as they came, typed, scored where they are not, with their labels if any.
+
+    Args:
+        bundle: The model.
+        frame: The rows; faults are counted in all of them.
+        where: What they are called in a sentence.
+        most: So many of them are compared and scored.
 
     Raises:
         UserError: If they have no feature of the model.
@@ -124,21 +137,26 @@ def window_of(bundle: Bundle, frame: pd.DataFrame, where: str) -> Window:
     _require_some(bundle, list(frame.columns), where)
     scored = "prediction" in frame.columns
     typed, faults, absent = conform(bundle, frame, required=not scored)
-    notes: list[str] = []
-    said = _logged(bundle, frame) if scored else None
-    if not scored and any(fault.rule == "there" for fault in faults):
-        notes.append("a feature is missing, so the rows were not scored")
-    elif not scored:
-        said = finish(bundle.document, bundle.score(typed))
+    lacking = not scored and any(fault.rule == "there" for fault in faults)
+    notes = ["a feature is missing, so the rows were not scored"] if lacking else []
+
+    def said(at: Places) -> Predictions | None:
+        if scored:
+            return _logged(bundle, frame.iloc[at])
+        return None if lacking else finish(bundle.document, bundle.score(typed.iloc[at]))
+
     target = bundle.document["target"]
     truth = _labels(bundle, frame[target]) if target in frame.columns else None
     known = 0 if truth is None else int(truth.notna().sum())
+    rows, told = _places(len(frame), truth, most)
+    said_of_rows = said(rows)
     return Window(
         where=where,
         rows=len(frame),
-        frame=typed,
-        said=said,
-        truth=truth if known else None,
+        frame=typed.iloc[rows],
+        said=said_of_rows,
+        truth=None if truth is None or not known else truth.iloc[told],
+        said_of_truth=said_of_rows if np.array_equal(rows, told) else said(told) if known else None,
         faults=faults,
         absent=absent,
         delay=Delay(known, len(frame) - known),
@@ -149,7 +167,13 @@ def window_of(bundle: Bundle, frame: pd.DataFrame, where: str) -> Window:
 
 
 def open_log(
-    project: Project, bundle: Bundle, *, days: float, label_days: float, now: datetime
+    project: Project,
+    bundle: Bundle,
+    *,
+    days: float,
+    label_days: float,
+    now: datetime,
+    most: int = 50_000,
 ) -> Window:
     """Return what the service logged for this model in the last days, with labels that came.
 
@@ -163,12 +187,14 @@ def open_log(
     truth = _labels(bundle, labels["label"])
     times = frame["time"]
     notes = [f"{unread} files of the log could not be read"] if unread else []
+    rows, told = _places(len(frame), truth, most)
     return Window(
         where=f"the prediction log of the last {days:g} days",
         rows=len(frame),
-        frame=typed,
-        said=_logged(bundle, frame),
-        truth=truth if truth.notna().any() else None,
+        frame=typed.iloc[rows],
+        said=_logged(bundle, frame.iloc[rows]),
+        truth=truth.iloc[told] if len(told) else None,
+        said_of_truth=_logged(bundle, frame.iloc[told]) if len(told) else None,
         faults=faults,
         absent=absent,
         delay=_delay(times, truth.notna(), labels["time"], now, label_days),
@@ -178,23 +204,15 @@ def open_log(
     )
 
 
-def thin(window: Window, most: int) -> Window:
-    """Return at most so many rows, evenly spread; what was counted of all stays."""
-    step = -(-window.rows // most)
-    if step <= 1:
-        return window
-    said, truth = window.said, window.truth
-    if said is not None:
-        parts = (said.labels, said.probabilities, said.values)
-        said = Predictions(*(None if part is None else part[::step] for part in parts))
-    note = f"tests took one row in {step} of {window.rows:,}"
-    return replace(
-        window,
-        frame=window.frame.iloc[::step],
-        said=said,
-        truth=None if truth is None else truth.iloc[::step],
-        notes=(*window.notes, note),
-    )
+def _places(rows: int, truth: pd.Series[Any] | None, most: int) -> tuple[Places, Places]:
+    """Return which rows to compare, and which with a label: evenly spread, at most so many.
+
+    Labels may be few, so that they are chosen by themselves.
+    """
+    every, told = np.arange(rows), np.empty(0, dtype=np.intp)
+    if truth is not None:
+        told = np.flatnonzero(truth.notna().to_numpy())
+    return every[:: max(1, -(-rows // most))], told[:: max(1, -(-len(told) // most))]
 
 
 # ------------------------------------------------------------------------------------ the features
@@ -281,7 +299,8 @@ def _require_some(bundle: Bundle, names: Sequence[str], where: str) -> None:
 def _features_of(bundle: Bundle, frame: pd.DataFrame) -> pd.DataFrame:
     """Return logged features by their own names: some clash with a column of the log."""
     names = [column.name for column in bundle.schema.features]
-    logged = {name: f"feature_{name}" if name in OWN else name for name in names}
+    clash = {name for name in names if name in OWN or name.startswith("probability_")}
+    logged = {name: f"feature_{name}" if name in clash else name for name in names}
     there = {name: frame[column] for name, column in logged.items() if column in frame.columns}
     return pd.DataFrame(there, index=frame.index, copy=False)
 
@@ -354,7 +373,8 @@ def _delay(
     label_days: float,
 ) -> Delay:
     """Return how late labels come, by the times of predictions and labels."""
-    waited = (told - times).dt.total_seconds() / DAY
+    # Clocks differ, and so do the digits of their times.
+    waited = (told - times).dt.total_seconds().clip(lower=0) / DAY
     days = waited[labelled & told.notna()].to_numpy(np.float64)
     due = (pd.Timestamp(now) - times).dt.total_seconds() / DAY >= label_days
     due &= label_days > 0
