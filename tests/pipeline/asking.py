@@ -165,11 +165,9 @@ class Server:
 
     def workers(self) -> list[int]:
         """Return the ids of the processes that answer."""
-        listed = [
-            (int(path.name), path / "stat") for path in Path("/proc").iterdir() if path.name.isdigit()
-        ]
         found = []
-        for pid, stat in listed:
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            pid = int(stat.parent.name)
             try:
                 parent = int(stat.read_text().rpartition(")")[2].split()[1])
                 command = (stat.parent / "cmdline").read_bytes()

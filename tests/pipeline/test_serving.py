@@ -519,7 +519,7 @@ def test_feedback_is_written_down(project: Any, rows: list[Any]) -> None:
     assert found["time"].endswith("Z")
 
 
-# ---------------------------------------------------------------------------- what it says of itself
+# ------------------------------------------------------------------------ what it says of itself
 
 
 def test_openapi_comes_from_the_schema(asked: Asked) -> None:

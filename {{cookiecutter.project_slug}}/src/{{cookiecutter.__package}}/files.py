@@ -63,14 +63,20 @@ def read_json(path: Path) -> Any:
 
 def append_json_line(path: Path, value: Any) -> None:
     """Add one JSON line to a log that only grows; a line that a kill cut off is closed first."""
+    append_json_lines(path, [value])
+
+
+def append_json_lines(path: Path, values: Iterable[Any]) -> None:
+    """Add one JSON line per value, as `append_json_line` adds one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
+    lines = (json.dumps(_plain(value), ensure_ascii=False, allow_nan=False) for value in values)
+    text = "".join(f"{line}\n" for line in lines)
     with path.open("ab+") as file:
         if file.tell() > 0:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
-                line = "\n" + line
-        file.write(line.encode("utf-8") + b"\n")
+                text = "\n" + text
+        file.write(text.encode("utf-8"))
         file.flush()
         os.fsync(file.fileno())
 

@@ -11,6 +11,7 @@ import secrets
 import time
 import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -135,6 +136,8 @@ class Front:
             self._under_way -= 1
         if reason:
             service.metrics.refused(reason)
+        if reason == "body":
+            await self._drain(receive)
         await _respond(send, status, answer, head.request_id, headers)
         return status, told, reason
 
@@ -195,6 +198,17 @@ class Front:
                     return b"".join(parts)
         finally:
             self._held -= size
+
+    async def _drain(self, receive: Receive) -> None:
+        """Let the rest of a body pass, or most of it: a client that still sends does not listen."""
+        size = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._seconds):
+                while size < HELD_BODIES * self._limit:
+                    message = await receive()
+                    size += len(message.get("body", b""))
+                    if not message.get("more_body"):
+                        return
 
     def _too_large(self) -> Refusal:
         """Return what is answered to a body that is too large; the connection ends there."""

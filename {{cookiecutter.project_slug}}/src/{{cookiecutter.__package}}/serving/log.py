@@ -22,12 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..files import append_json_line, write_atomic
+from ..files import write_atomic
 from .rows import NUMBERS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pyarrow as pa
 
     from ..project import Project
@@ -262,9 +260,3 @@ def _arrow(values: Any, kind: str) -> pa.Array:
 def _names(model: Model, scores: Any) -> list[Any]:
     """Return the predicted class of each row."""
     return [model.classes[code] for code in model.codes(scores)]
-
-
-def append_feedback(path: Path, labels: list[dict[str, Any]]) -> None:
-    """Add one line per label to `logs/feedback.jsonl`; raises OSError where the disk is full."""
-    for label in labels:
-        append_json_line(path, label)

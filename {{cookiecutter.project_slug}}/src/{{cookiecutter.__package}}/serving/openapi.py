@@ -7,7 +7,7 @@ from typing import Any
 from .. import __doc__ as about
 from .rows import row_schema
 from .scoring import Model
-from .service import MOST_LABELS, Service
+from .service import LONGEST_ID, MOST_LABELS, MOST_ROW, Service
 
 JSON = "application/json"
 NUMBER_OR_NONE = {"type": ["number", "null"]}
@@ -76,8 +76,8 @@ def _posted(model: Model, service: Service) -> dict[str, Any]:
         "columns": {"type": "array", "items": _object(change)},
     }
     label = {
-        "request_id": {"type": "string", "minLength": 1, "maxLength": 64},
-        "row": {"type": "integer", "minimum": 0, "maximum": 2**31},
+        "request_id": {"type": "string", "minLength": 1, "maxLength": LONGEST_ID},
+        "row": {"type": "integer", "minimum": 0, "maximum": MOST_ROW},
         "label": _label(model),
     }
     labels = {

@@ -120,7 +120,9 @@ def _hint(column: Column, service: Service) -> str:
         return f"{kind}, {least:.6g} to {most:.6g}" if most < 1e30 else kind
     if column.type == "datetime":
         return f"a date as {column.format or '2024-01-31 or 2024-01-31T12:30:00Z'}"
-    return "one of the list" if column.categories is not None else "text"
+    if column.type == "boolean" or column.categories is not None:
+        return "one of the list"
+    return "text"
 
 
 def _outcome() -> str:

@@ -11,13 +11,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from ..files import append_json_lines
 from .explain import explain
 from .fleet import Fleet, Keeper
-from .log import Entry, LineLog, PredictionLog, append_feedback
+from .log import Entry, LineLog, PredictionLog
 from .metrics import Metrics
 from .protect import Keys
 from .rows import DECODE_ERRORS, Refusal, Rules
@@ -32,15 +33,18 @@ THREADS = 2
 QUICK_SECONDS = 0.004
 MOST_SHADOWED = 200
 MOST_LABELS = 10_000
+MOST_ROW = 2**31 - 1
+LONGEST_ID = 64
 RETRY = (b"retry-after", b"1")
 
 
 class Label(msgspec.Struct, forbid_unknown_fields=True):
     """What became of one row."""
 
-    request_id: str
+    request_id: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_ID)]
     label: str | float | bool
-    row: int = 0
+    # A whole number may come as 1.0 in JSON.
+    row: Annotated[float, msgspec.Meta(ge=0, le=MOST_ROW, multiple_of=1)] = 0
 
 
 class Feedback(msgspec.Struct, forbid_unknown_fields=True):
@@ -215,10 +219,13 @@ class Service:
             raise Refusal(422, "schema", [{**fault, "rule": rule}])
         self._check_labels(labels)
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        lines = [{**msgspec.structs.asdict(label), "time": now} for label in labels]
+        lines = [
+            {"request_id": e.request_id, "row": int(e.row), "label": e.label, "time": now}
+            for e in labels
+        ]
         path = self.project.logs / "feedback.jsonl"
         try:
-            await self._in_thread(append_feedback, path, lines)
+            await self._in_thread(append_json_lines, path, lines)
         except OSError:
             raise Refusal(503, "disk", "The labels cannot be written now.", [RETRY]) from None
         self.metrics.feedback.inc(len(labels))
@@ -239,8 +246,6 @@ class Service:
                 rule = f"has to be one of {', '.join(classes[:10])}"
             elif not classes and not number:
                 rule = "has to be a number"
-            if not each.request_id or len(each.request_id) > 64 or each.row < 0:
-                rule = "needs a request_id of 1 to 64 characters, and a row from 0"
             if rule:
                 found.append({"row": at, "field": "label", "value": each.label, "rule": rule})
         if found:

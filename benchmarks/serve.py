@@ -1,0 +1,282 @@
+"""The REST service beside MLflow's, BentoML's and a FastAPI route that does nothing.
+
+All serve one logistic regression on breast cancer, one worker each, on loopback; wrk asks over 4
+connections, each in turn, and medians are compared. The peers live in environments of their own:
+
+    python -m venv peers
+    peers/bin/pip install --only-binary :all: mlflow bentoml 'setuptools<81' onnxruntime skops
+    python benchmarks/serve.py --peers peers
+
+Without `--peers` they are left out, and only the no-op route is compared with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from measure import TEMPLATE, Command, configure, cost, neutral_config, project_command
+
+HERE = Path(__file__).parent
+CONF = """
+[data]
+source = sklearn:breast_cancer
+target = diagnosis
+
+[model]
+candidates = linear
+folds = 0
+"""
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "BENTOML_DO_NOT_TRACK": "True",
+    "PYTHONWARNINGS": "ignore",
+}
+
+
+@dataclass(frozen=True)
+class Load:
+    """What wrk measured: requests a second, and milliseconds of the 99th percentile."""
+
+    rate: float
+    p99: float
+
+
+@dataclass
+class Service:
+    """A service under test.
+
+    Attributes:
+        name: As printed.
+        command: Starts it.
+        port: It answers there.
+        ready: A path that answers once it is up.
+        asks: By number of rows, the path and the body to post; None gets the path.
+        loads: By number of rows, what was measured.
+        start: Seconds until it was ready, by turn.
+        memory: Resident megabytes of the process that answers, after load, by turn.
+    """
+
+    name: str
+    command: Command
+    port: int
+    ready: str
+    asks: dict[int, tuple[str, Any]]
+    loads: dict[int, list[Load]] = field(default_factory=dict)
+    start: list[float] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peers", type=Path, help="a venv with mlflow and bentoml")
+    parser.add_argument("--turns", type=int, default=3, help="of each service")
+    parser.add_argument("--seconds", type=int, default=5, help="of each load")
+    arguments = parser.parse_args()
+    if shutil.which("wrk") is None:
+        sys.exit("wrk is not installed; on Debian: apt-get install wrk")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        services = make_services(folder, arguments.peers)
+        for _ in range(arguments.turns):
+            for service in services:
+                with running(service, folder):
+                    measure(service, folder, arguments.seconds)
+        report(services)
+
+
+def make_services(folder: Path, peers: Path | None) -> list[Service]:
+    """Return the services, ours first."""
+    project = bake_rest(folder)
+    configure(project, CONF)
+    cost(project_command(project, "run", "--until", "evaluate"))
+    rows = example_rows(project)
+    bodies = {count: {"rows": rows[:count]} for count in (1, len(rows))}
+    asks = {count: ("/predict", body) for count, body in bodies.items()}
+    command = project_command(project, "serve", "--port", "18431")
+    ours = Service("this service", command, 18431, "/readyz", {**asks, 0: ("/healthz", None)})
+    return [ours, *(peer_services(folder, peers, rows, project) if peers else [])]
+
+
+def bake_rest(folder: Path) -> Path:
+    """Bake the template with a REST service."""
+    program = Path(sys.executable).with_name("cookiecutter")
+    environment = {"COOKIECUTTER_CONFIG": str(neutral_config(folder))}
+    words: list[str | Path] = [program, TEMPLATE, "--no-input", "--output-dir", folder]
+    cost(Command([*words, "serving=rest"], environment=environment))
+    return folder / "ml-project"
+
+
+def example_rows(project: Path) -> list[dict[str, Any]]:
+    """Return all 569 rows of the data, as a request has them."""
+    import pandas as pd
+
+    parts = [*project.glob("data/*/part-*.parquet")]
+    frame = pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True)
+    names = [name for name in frame.columns if frame[name].dtype == "float64"]
+    rows: list[dict[str, Any]] = json.loads(frame[names].to_json(orient="records"))
+    return rows
+
+
+def peer_services(
+    folder: Path, peers: Path, rows: list[dict[str, Any]], project: Path
+) -> list[Service]:
+    """Return MLflow's and BentoML's services around the same model."""
+    python = peers.absolute() / "bin" / "python"
+    champion = json.loads((project / "models" / "champion.json").read_text("utf-8"))["run_id"]
+    model = project / "models" / champion / "model.onnx"
+    environment = {**QUIET, "BENTOML_HOME": str(folder / "bentos"), "MODEL_ONNX": str(model)}
+    environment["PATH"] = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+    cost(Command([python, HERE / "serve_peers.py", folder], folder, environment))
+    counts = (1, len(rows))
+    split = {n: {"dataframe_records": rows[:n]} for n in counts}
+    words = ["-m", "mlflow", "models", "serve", "--env-manager", "local", "--port", "18432"]
+    mlflow = Command([python, *words, "--model-uri", folder / "mlflow"], folder, environment)
+    found = [
+        Service(
+            "mlflow models serve",
+            mlflow,
+            18432,
+            "/ping",
+            {n: ("/invocations", split[n]) for n in counts},
+        )
+    ]
+    for at, (name, kind) in enumerate({"BentoML": "Sklearn", "BentoML, ONNX": "Onnx"}.items()):
+        port = 18433 + at
+        words = ["-m", "bentoml", "serve", f"serve_peers:{kind}", "--port", str(port)]
+        command = Command([python, *words, "--working-dir", HERE], HERE, environment)
+        asks = {n: ("/predict", {"rows": rows[:n]}) for n in counts}
+        found.append(Service(name, command, port, "/readyz", asks))
+    return found
+
+
+@contextmanager
+def running(service: Service, folder: Path) -> Iterator[None]:
+    """Start a service, wait until it answers, and end it afterwards."""
+    began = time.perf_counter()
+    log = (folder / "service.log").open("wb")
+    process = subprocess.Popen(
+        [str(word) for word in service.command.arguments],
+        cwd=service.command.folder,
+        env=os.environ | (service.command.environment or {}),
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+    try:
+        wait(service, process, folder)
+        service.start.append(time.perf_counter() - began)
+        yield
+        service.memory.append(max(resident(pid) for pid in family(process.pid)))
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        log.close()
+
+
+def wait(service: Service, process: subprocess.Popen[bytes], folder: Path) -> None:
+    """Wait until a service answers."""
+    url = f"http://127.0.0.1:{service.port}{service.ready}"
+    for _ in range(2400):
+        try:
+            with urllib.request.urlopen(url, timeout=2):  # noqa: S310  # on loopback
+                return
+        except OSError:
+            time.sleep(0.025)
+        if process.poll() is not None:
+            break
+    text = (folder / "service.log").read_text(errors="replace")
+    raise RuntimeError(f"{service.name} does not start:\n{text[-3000:]}")
+
+
+def measure(service: Service, folder: Path, seconds: int) -> None:
+    """Put load on a running service."""
+    for count, (path, body) in service.asks.items():
+        script = folder / "ask.lua"
+        text = ""
+        if body is not None:
+            text = 'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\n'
+            text += f"wrk.body = [==[{json.dumps(body)}]==]\n"
+        script.write_text(text, encoding="utf-8")
+        url = f"http://127.0.0.1:{service.port}{path}"
+        for duration in (1, seconds):  # the first is not counted
+            words = ["wrk", "-t1", "-c4", f"-d{duration}s", "--latency", "-s", str(script), url]
+            said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+        if "Non-2xx" in said:
+            raise RuntimeError(f"{service.name} refuses requests:\n{said}")
+        service.loads.setdefault(count, []).append(parse(said))
+
+
+def parse(said: str) -> Load:
+    """Read what wrk prints."""
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)\b", said)
+    if rate is None or p99 is None:
+        raise RuntimeError(f"wrk says something else than expected:\n{said}")
+    return Load(float(rate[1]), float(p99[1]) * {"us": 0.001, "ms": 1, "s": 1000}[p99[2]])
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and those that it started."""
+    found = [pid]
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if parent in found:
+            found.append(int(path.parent.name))
+    return found
+
+
+def resident(pid: int) -> float:
+    """Return a process's resident memory in megabytes."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return int(text.partition("VmRSS:")[2].split()[0]) / 1024 if "VmRSS:" in text else 0
+
+
+def report(services: Sequence[Service]) -> None:
+    """Print medians, and the ratios to ours."""
+    ours = services[0]
+    for count in sorted(ours.loads):
+        print("no-op route" if count == 0 else f"{count} rows a request")
+        for service in services:
+            if count in service.loads:
+                loads = service.loads[count]
+                rate = statistics.median(load.rate for load in loads)
+                p99 = statistics.median(load.p99 for load in loads)
+                ratio = statistics.median(load.rate for load in ours.loads[count]) / rate
+                print(f"  {service.name}: {rate:,.0f}/s, p99 {p99:.2f} ms; ours x {ratio:.2f}")
+    one = statistics.median(load.rate for load in ours.loads[1])
+    nothing = statistics.median(load.rate for load in ours.loads[0])
+    print(f"one row, share of the no-op route of the same process: {one / nothing:.2f}")
+    for service in services:
+        start, memory = statistics.median(service.start), statistics.median(service.memory)
+        print(f"{service.name}: ready after {start:.1f} s, {memory:.0f} MB resident after load")
+
+
+if __name__ == "__main__":
+    main()
