@@ -620,6 +620,18 @@ def test_the_report_keeps_values_of_rows_out_of_what_git_tracks(
     assert "http" not in html.replace("http-equiv", "")
 
 
+def test_folders_of_this_machine_are_not_written_down(
+    project: Any, rows: pd.DataFrame, tmp_path: Path
+) -> None:
+    path = tmp_path / "elsewhere.csv"
+    piece(rows, 0).to_csv(path, index=False)
+    monitor.monitor(project, config.load_settings(project), path, now=NOON)
+    for written in (project.report_file("drift"), project.logs / "alerts.jsonl"):
+        text = written.read_text(encoding="utf-8")
+        assert "elsewhere.csv" in text
+        assert str(tmp_path) not in text
+
+
 def test_names_of_the_data_cannot_break_out_of_the_page() -> None:
     cells = ["<script>alert(1)</script>", "b"]
     finding = drift._compare_cells("feature", cells[0], [9, 9], np.array([99, 1]), cells, 0.1)
