@@ -178,7 +178,7 @@ def test_missing_and_unknown_follow_the_bundles_policy(project: Any, rows: list[
         )
 
 
-WRONG = {
+WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "a word for a number": ({"income": "much"}, "income", "has to be a number"),
     "a flag for a number": ({"income": True}, "income", "has to be a number"),
     "a fraction": ({"visits": 1.5}, "visits", "has to be a whole number"),

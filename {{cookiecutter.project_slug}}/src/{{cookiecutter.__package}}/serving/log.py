@@ -1,6 +1,6 @@
 """The two logs: a JSON line per request on standard output, and the predictions as Parquet.
 
-Both are written by threads of their own: a request waits for neither, and what cannot be written,
+Threads of their own take care of both: a request waits for neither, and what cannot be written,
 as on a full disk, is counted and let go.
 
 The prediction log, `logs/predictions/*.parquet`, has a row per prediction: time, request_id, row,
@@ -11,23 +11,22 @@ name is one of the others' is written as `feature_<name>`.
 from __future__ import annotations
 
 import os
-import secrets
+import subprocess
 import sys
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..files import write_atomic
-from .rows import NUMBERS
+from .writer import Batch
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from ..project import Project
     from .metrics import Metrics
     from .scoring import Model
@@ -36,12 +35,9 @@ if TYPE_CHECKING:
 LINES_SECONDS = 0.25
 MOST_LINES = 20_000
 BATCH_SECONDS = 1.0
-# A file of the prediction log holds at most so many rows; more wait at most for the writer.
-FILE_ROWS = 50_000
+# With so many rows the prediction log does not wait; more than so many are lost.
 MANY_WAITING = 10_000
 MOST_WAITING = 100_000
-WORDS = ["request_id", "run_id", "role", "prediction"]
-OWN = ("time", "request_id", "row", "run_id", "role", "prediction")
 
 
 class LineLog:
@@ -101,20 +97,21 @@ class Entry:
     role: str
     model: Model
     table: Any
+    codes: list[int]
     scores: Any
 
 
 class PredictionLog:
-    """Predictions in Parquet files; each is there in whole, or not at all."""
+    """Hands predictions to the process that writes them, see `writer`."""
 
     def __init__(self, project: Project, settings: ServingSettings, metrics: Metrics) -> None:
-        """Start the thread."""
-        self._folder = project.logs / "predictions"
-        self._settings, self._metrics = settings, metrics
+        """Start the thread; the process is started with the first prediction."""
+        limits = [str(settings.log_seconds), str(settings.log_megabytes)]
+        self._arguments = [str(project.logs / "predictions"), *limits]
+        self._metrics = metrics
         self._entries: deque[Entry] = deque()
         self._waiting = 0
-        self._batches: dict[str, list[pa.RecordBatch]] = {}
-        self._since = time.monotonic()
+        self._process: subprocess.Popen[bytes] | None = None
         self._wake, self._end = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="predictions", daemon=True)
         self._thread.start()
@@ -132,131 +129,95 @@ class PredictionLog:
             self._wake.set()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Hand over what is left, and wait until it is written."""
         self._end.set()
         self._wake.set()
         self._thread.join(timeout=10)
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=10)
 
     def _run(self) -> None:
-        """Turn entries into Arrow every second, and into a file every so often."""
+        """Hand over what there is every second, and sooner where it is much."""
         while not self._end.is_set():
             self._wake.wait(BATCH_SECONDS)
             self._wake.clear()
-            self._step(last=self._end.is_set())
+            self._hand_over()
 
-    def _step(self, *, last: bool) -> None:
-        """Do what is due; a failure costs the rows at hand, and nothing else."""
-        self._collect()
-        rows = sum(batch.num_rows for batches in self._batches.values() for batch in batches)
-        late = time.monotonic() - self._since > self._settings.log_seconds
-        if rows >= FILE_ROWS or (rows and (late or last)):
-            for run_id, batches in self._batches.items():
-                self._write(run_id, batches)
-            self._batches = {}
-            self._remove_oldest()
-        if not rows or late:
-            self._since = time.monotonic()
-
-    def _collect(self) -> None:
-        """Turn the entries that wait into one Arrow batch per model."""
+    def _hand_over(self) -> None:
+        """Send one batch per model; a failure costs its rows, and nothing else."""
         by_model: dict[Model, list[Entry]] = {}
         for _ in range(len(self._entries)):
             entry = self._entries.popleft()
             by_model.setdefault(entry.model, []).append(entry)
         for model, entries in by_model.items():
             rows = sum(len(entry.table) for entry in entries)
-            self._waiting -= rows
             try:
-                batch = to_arrow(model, entries)
+                self._send(msgspec.msgpack.encode(make_batch(model, entries)))
             except Exception:  # noqa: BLE001  # whatever it is, requests go on
                 self._metrics.log_lost.inc(rows)
-                continue
-            self._batches.setdefault(model.run_id, []).append(batch)
+            self._waiting -= rows
 
-    def _write(self, run_id: str, batches: list[pa.RecordBatch]) -> None:
-        """Write one file."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+    def _send(self, content: bytes) -> None:
+        """Write one batch to the process, started anew if it is gone."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = self._start()
+        if self._process.stdin is not None:
+            self._process.stdin.write(len(content).to_bytes(8, "big") + content)
+            self._process.stdin.flush()
 
-        table = pa.Table.from_batches(batches)
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        # A restarted container has the same process id again.
-        name = f"{stamp}-{os.getpid()}-{secrets.token_hex(4)}-{run_id}.parquet"
-        try:
-            with write_atomic(self._folder / name) as temporary:
-                pq.write_table(table, temporary, compression="snappy", use_dictionary=WORDS)
-        except (OSError, pa.ArrowException):
-            self._metrics.log_lost.inc(table.num_rows)
+    def _start(self) -> subprocess.Popen[bytes]:
+        """Start the process, and a thread that hears what it lost."""
+        above = str(Path(__file__).parents[2])
+        paths = [above, *filter(None, [os.environ.get("PYTHONPATH")])]
+        process = subprocess.Popen(  # noqa: S603  # of this package
+            [sys.executable, "-m", f"{__package__}.writer", *self._arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        )
+        threading.Thread(target=self._hear, args=(process,), name="losses", daemon=True).start()
+        return process
 
-    def _remove_oldest(self) -> None:
-        """Delete the oldest files beyond the size that the settings allow."""
-        try:
-            sizes = {path: path.stat().st_size for path in self._folder.glob("*.parquet")}
-            left = sum(sizes.values())
-            for path in sorted(sizes):
-                if left <= self._settings.log_megabytes * 1_000_000:
-                    return
-                path.unlink()
-                left -= sizes[path]
-        except OSError:  # another process was faster
-            return
+    def _hear(self, process: subprocess.Popen[bytes]) -> None:
+        """Count what the process says it lost, until it ends."""
+        for line in process.stdout or ():
+            if line.strip().isdigit():
+                self._metrics.log_lost.inc(int(line))
 
 
-def to_arrow(model: Model, entries: list[Entry]) -> pa.RecordBatch:
-    """Return the predictions of one model as Arrow."""
-    import numpy as np
-    import pyarrow as pa
-
-    sizes = [len(entry.table) for entry in entries]
-    total = sum(sizes)
-
-    def each(values: list[Any], kind: Any) -> Any:
-        at = np.repeat(np.arange(len(sizes)), sizes)
-        return pa.array(values, kind).take(pa.array(at))
-
-    rows = np.concatenate([np.arange(size, dtype=np.int32) for size in sizes])
-    columns: dict[str, Any] = {
-        "time": each([int(e.time * 1e6) for e in entries], pa.timestamp("us", "UTC")),
-        "request_id": each([e.request_id for e in entries], pa.string()),
-        "row": pa.array(rows),
-        "run_id": pa.array([model.run_id], pa.string()).take(pa.array(np.zeros(total, np.int8))),
-        "role": each([e.role for e in entries], pa.string()),
-    }
-    cells = _cells([entry.table for entry in entries])
-    for column, values in zip(model.schema.features, cells, strict=True):
-        if "sensitive" not in column.roles:
-            taken = column.name in OWN or column.name.startswith("probability_")
-            name = f"feature_{column.name}" if taken else column.name
-            columns[name] = _arrow(values, column.type)
-    scores = np.concatenate([entry.scores for entry in entries])
-    columns["prediction"] = pa.array(scores if not model.classes else _names(model, scores))
-    for at, name in enumerate(model.classes):
-        columns[f"probability_{name}"] = pa.array(scores[:, at])
-    return pa.RecordBatch.from_pydict(columns)
-
-
-def _cells(tables: list[Any]) -> Any:
-    """Return the values of each column, of all tables."""
+def make_batch(model: Model, entries: list[Entry]) -> Batch:
+    """Return the predictions of one model, without the features marked sensitive."""
     import numpy as np
 
+    hidden = [at for at, column in enumerate(model.schema.features) if "sensitive" in column.roles]
+    tables = [entry.table for entry in entries]
+    rows: list[Any] = []
+    block = b""
     if isinstance(tables[0], np.ndarray):
-        return np.concatenate(tables).T
-    return list(zip(*(row for table in tables for row in table), strict=True))
-
-
-def _arrow(values: Any, kind: str) -> pa.Array:
-    """Return one column; of a table of numbers NaN is what is missing."""
-    import numpy as np
-    import pyarrow as pa
-
-    if isinstance(values, np.ndarray):
-        found = pa.array(np.ascontiguousarray(values), from_pandas=True)
-        return found.cast(pa.bool_()) if kind == "boolean" else found
-    kinds = {"boolean": pa.bool_(), "datetime": pa.timestamp("us")}
-    default = pa.float64() if kind in NUMBERS else pa.string()
-    return pa.array(values, kinds.get(kind, default))
-
-
-def _names(model: Model, scores: Any) -> list[Any]:
-    """Return the predicted class of each row."""
-    return [model.classes[code] for code in model.codes(scores)]
+        numbers = np.concatenate(tables)
+        numbers[:, hidden] = np.nan
+        block = numbers.tobytes()
+    else:
+        rows = [row for table in tables for row in table]
+        if hidden:
+            rows = [[None if at in hidden else v for at, v in enumerate(row)] for row in rows]
+    columns = [
+        (column.name, "" if at in hidden else column.type)
+        for at, column in enumerate(model.schema.features)
+    ]
+    return Batch(
+        model.run_id,
+        columns,
+        model.classes,
+        [entry.time for entry in entries],
+        [entry.request_id for entry in entries],
+        [entry.role for entry in entries],
+        [len(table) for table in tables],
+        rows,
+        block,
+        [code for entry in entries for code in entry.codes],
+        np.concatenate([entry.scores for entry in entries]).tobytes(),
+    )

@@ -155,7 +155,7 @@ class Service:
         self.metrics.scored(model, role, len(rows), codes)
         share = self.settings.log_share
         if share == 1 or random.random() < share:  # noqa: S311  # no secret
-            self.predictions.add(Entry(time.time(), request_id, role, model, table, scores))
+            self.predictions.add(Entry(time.time(), request_id, role, model, table, codes, scores))
         return answer, Told(model.run_id, role, len(rows))
 
     def shadow(self, model: Model, body: bytes, request_id: str) -> None:
@@ -166,8 +166,10 @@ class Service:
         except Exception:  # noqa: BLE001  # a shadow's faults are counted, and nothing else
             self.metrics.shadow_failed.inc()
             return
-        self.metrics.scored(model, "shadow", len(table), model.codes(scores))
-        self.predictions.add(Entry(time.time(), request_id, "shadow", model, table, scores))
+        codes = model.codes(scores)
+        self.metrics.scored(model, "shadow", len(table), codes)
+        entry = Entry(time.time(), request_id, "shadow", model, table, codes, scores)
+        self.predictions.add(entry)
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Do work in a thread.

@@ -1,0 +1,219 @@
+"""Writes the prediction log in a process of its own: its memory and time are not the service's.
+
+It reads batches from standard input, each with its length before it, and tells on standard output
+how many rows it lost. At the end of its input, which a killed service is too, it writes the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import select
+import signal
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..files import write_atomic
+
+# A file holds about so many rows.
+FILE_ROWS = 50_000
+WORDS = ["request_id", "run_id", "role", "prediction"]
+OWN = ("time", "request_id", "row", "run_id", "role", "prediction")
+
+
+class Batch(msgspec.Struct, array_like=True):
+    """The predictions of one model.
+
+    Attributes:
+        run_id: The model.
+        columns: Name and type of each feature; those without a type are left out of the log.
+        classes: Of the probabilities; empty for a regression.
+        times: Of each request, in seconds since 1970.
+        ids: Of each request.
+        roles: Of the model in each request.
+        sizes: The rows of each request.
+        rows: The features' values by row, or
+        block: all of them as float64, where all are numbers.
+        codes: The place of each row's class; empty for a regression.
+        scores: Float64; (rows, classes) or (rows,).
+    """
+
+    run_id: str
+    columns: list[tuple[str, str]]
+    classes: list[Any]
+    times: list[float]
+    ids: list[str]
+    roles: list[str]
+    sizes: list[int]
+    rows: list[Any]
+    block: bytes
+    codes: list[int]
+    scores: bytes
+
+
+class Writer:
+    """Collects batches, and writes them as files that are there in whole, or not at all."""
+
+    def __init__(self, folder: Path, seconds: float, megabytes: float) -> None:
+        """Start without a batch."""
+        self._folder, self._seconds, self._megabytes = folder, seconds, megabytes
+        self._batches: dict[str, list[Any]] = {}
+        self._rows = 0
+        self._since = time.monotonic()
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until a file is due; None where nothing waits."""
+        if not self._rows:
+            return None
+        return max(0.0, self._since + self._seconds - time.monotonic())
+
+    def add(self, batch: Batch) -> None:
+        """Take a batch."""
+        if not self._rows:
+            self._since = time.monotonic()
+        try:
+            arrow = to_arrow(batch)
+        except Exception:  # noqa: BLE001  # whatever it is, later batches go on
+            lose(sum(batch.sizes))
+            return
+        self._batches.setdefault(batch.run_id, []).append(arrow)
+        self._rows += arrow.num_rows
+        if self._rows >= FILE_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write one file per model; what cannot be written is let go, and told."""
+        for run_id, batches in self._batches.items():
+            self._write(run_id, batches)
+        self._batches, self._rows = {}, 0
+        self._since = time.monotonic()
+        self._remove_oldest()
+
+    def _write(self, run_id: str, batches: list[Any]) -> None:
+        """Write one file."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pa.Table.from_batches(batches)
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        # A restarted container has the same process id again.
+        name = f"{stamp}-{os.getpid()}-{secrets.token_hex(4)}-{run_id}.parquet"
+        try:
+            with write_atomic(self._folder / name) as temporary:
+                pq.write_table(table, temporary, compression="snappy", use_dictionary=WORDS)
+        except (OSError, pa.ArrowException):
+            lose(table.num_rows)
+
+    def _remove_oldest(self) -> None:
+        """Delete the oldest files beyond the size that is allowed."""
+        try:
+            sizes = {path: path.stat().st_size for path in self._folder.glob("*.parquet")}
+            left = sum(sizes.values())
+            for path in sorted(sizes):
+                if left <= self._megabytes * 1_000_000:
+                    return
+                path.unlink()
+                left -= sizes[path]
+        except OSError:  # another process was faster
+            return
+
+
+def to_arrow(batch: Batch) -> Any:
+    """Return a batch as Arrow, a row per prediction."""
+    import numpy as np
+    import pyarrow as pa
+
+    total = sum(batch.sizes)
+    request = pa.array(np.repeat(np.arange(len(batch.sizes)), batch.sizes))
+    rows = np.concatenate([np.arange(size, dtype=np.int32) for size in batch.sizes])
+    times = pa.array([int(time * 1e6) for time in batch.times], pa.timestamp("us", "UTC"))
+    columns: dict[str, Any] = {
+        "time": times.take(request),
+        "request_id": pa.array(batch.ids, pa.string()).take(request),
+        "row": pa.array(rows),
+        "run_id": pa.array([batch.run_id] * total, pa.string()),
+        "role": pa.array(batch.roles, pa.string()).take(request),
+    }
+    cells: Any = list(zip(*batch.rows, strict=True))
+    if batch.block:
+        cells = np.frombuffer(batch.block).reshape(total, len(batch.columns)).T
+    for (name, kind), values in zip(batch.columns, cells, strict=True):
+        if kind:
+            taken = name in OWN or name.startswith("probability_")
+            columns[f"feature_{name}" if taken else name] = _column(values, kind)
+    scores = np.frombuffer(batch.scores).reshape(total, -1)
+    if batch.classes:
+        columns["prediction"] = pa.array([batch.classes[code] for code in batch.codes])
+        for at, name in enumerate(batch.classes):
+            columns[f"probability_{name}"] = pa.array(np.ascontiguousarray(scores[:, at]))
+    else:
+        columns["prediction"] = pa.array(scores[:, 0])
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def _column(values: Any, kind: str) -> Any:
+    """Return one column; of a block of numbers, NaN is what is missing."""
+    import numpy as np
+    import pyarrow as pa
+
+    if isinstance(values, np.ndarray):
+        found = pa.array(np.ascontiguousarray(values), from_pandas=True)
+        return found.cast(pa.bool_()) if kind == "boolean" else found
+    if kind == "datetime":
+        dates = [None if each is None else datetime.fromisoformat(each) for each in values]
+        return pa.array(dates, pa.timestamp("us"))
+    kinds = {"boolean": pa.bool_(), "integer": pa.float64(), "number": pa.float64()}
+    return pa.array(values, kinds.get(kind, pa.string()))
+
+
+def lose(rows: int) -> None:
+    """Tell the service how many rows were lost."""
+    try:
+        print(rows, flush=True)
+    except OSError:  # it is gone
+        return
+
+
+def run(source: int, writer: Writer) -> None:
+    """Take batches from a file descriptor until its end."""
+    decoder = msgspec.msgpack.Decoder(Batch)
+    while True:
+        ready, _, _ = select.select([source], [], [], writer.left)
+        if not ready or writer.left == 0:
+            writer.flush()
+            continue
+        size = read_exactly(source, 8)
+        content = read_exactly(source, int.from_bytes(size, "big")) if size else b""
+        if not content:
+            break
+        writer.add(decoder.decode(content))
+    writer.flush()
+
+
+def read_exactly(source: int, size: int) -> bytes:
+    """Return so many bytes; nothing where the input ends before."""
+    parts = []
+    while size:
+        part = os.read(source, min(size, 1 << 20))
+        if not part:
+            return b""
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def main() -> None:
+    """Run until the service has ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the service ends it, with what is left
+    folder, seconds, megabytes = sys.argv[1:]
+    run(sys.stdin.fileno(), Writer(Path(folder), float(seconds), float(megabytes)))
+
+
+if __name__ == "__main__":
+    main()
