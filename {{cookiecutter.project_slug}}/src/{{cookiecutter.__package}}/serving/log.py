@@ -105,10 +105,10 @@ class PredictionLog:
     """Hands predictions to the process that writes them, see `writer`."""
 
     def __init__(self, project: Project, settings: ServingSettings, metrics: Metrics) -> None:
-        """Start the thread; the process is started with the first prediction."""
+        """Start the thread, and by it the process, unless nothing is to be logged."""
         limits = [str(settings.log_seconds), str(settings.log_megabytes)]
         self._arguments = [str(project.logs / "predictions"), *limits]
-        self._metrics = metrics
+        self._metrics, self._wanted = metrics, settings.log_share > 0
         self._entries: deque[Entry] = deque()
         self._waiting = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -141,6 +141,9 @@ class PredictionLog:
 
     def _run(self) -> None:
         """Hand over what there is every second, and sooner where it is much."""
+        if self._wanted:
+            with suppress(OSError):  # then it is tried again with the first batch
+                self._process = self._start()
         while not self._end.is_set():
             self._wake.wait(BATCH_SECONDS)
             self._wake.clear()

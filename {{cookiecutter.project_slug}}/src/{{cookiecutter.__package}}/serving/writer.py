@@ -211,6 +211,10 @@ def read_exactly(source: int, size: int) -> bytes:
 def main() -> None:
     """Run until the service has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the service ends it, with what is left
+    if hasattr(os, "nice"):
+        os.nice(10)  # whoever waits for an answer comes first
+    import pyarrow.parquet  # noqa: F401  # which takes longest: before there is something to do
+
     folder, seconds, megabytes = sys.argv[1:]
     run(sys.stdin.fileno(), Writer(Path(folder), float(seconds), float(megabytes)))
 
