@@ -87,6 +87,16 @@ class Project:
         """The folder of written answers."""
         return self.root / "docs"
 
+    @property
+    def checklist(self) -> Path:
+        """The folder of sign-offs, waivers and the team's own items."""
+        return self.root / "checklist"
+
+    @property
+    def answers_file(self) -> Path:
+        """The answers that the project was made with, as cruft keeps them."""
+        return self.root / ".cruft.json"
+
     def split_folder(self, name: str) -> Path:
         """Return the folder of one part of the split: train, valid or test."""
         return self.data / name

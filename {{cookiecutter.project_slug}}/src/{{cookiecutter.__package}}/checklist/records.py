@@ -1,0 +1,160 @@
+"""What people decided, in `checklist/signoffs.yaml`: sign-offs and waivers, one line each.
+
+One line per item and a fixed order let two branches that both signed merge without a conflict.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from ..errors import UserError
+from ..files import write_text
+from ..project import Project
+from .catalogue import Catalogue, Item, Source
+
+HEAD = """\
+# What people decided about items of the checklist; one line each. Written by `checklist sign`,
+# `checklist waive` and `checklist withdraw`, and reviewed like code.
+"""
+SIGNED = {"by": str, "date": str, "note": str, "data": str, "model": str}
+WAIVED = {"reason": str, "by": str, "date": str}
+
+
+@dataclass(frozen=True)
+class SignOff:
+    """A person's word that an item is so.
+
+    Attributes:
+        date: As YYYY-MM-DD.
+        data: The fingerprint of the data at that time, if there was any.
+        model: The run id of the model in service at that time, if there was one.
+    """
+
+    by: str
+    date: str
+    note: str
+    data: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """A person's decision to do without an item."""
+
+    reason: str
+    by: str
+    date: str
+
+
+@dataclass(frozen=True)
+class Records:
+    """All sign-offs and waivers, by the item's id."""
+
+    signoffs: Mapping[str, SignOff]
+    waivers: Mapping[str, Waiver]
+
+
+def read_records(project: Project, catalogue: Catalogue) -> Records:
+    """Read the decisions.
+
+    Raises:
+        UserError: With file and line: no YAML, unknown keys or ids, marks of a merge conflict.
+    """
+    path = project.checklist / "signoffs.yaml"
+    if not path.exists():
+        return Records({}, {})
+    source = Source(path, project.relative(path))
+    content = source.read() or {}
+    source.check_keys((), content, {"signoffs": dict, "waivers": dict}, ())
+    for group, keys, required in (
+        ("signoffs", SIGNED, ("by", "date", "note")),
+        ("waivers", WAIVED, ("reason", "by", "date")),
+    ):
+        for name, entry in content.get(group, {}).items():
+            if name not in catalogue.items:
+                source.refuse((group, name), f"'{name}' is no item of the checklist")
+            source.check_keys((group, name), entry, keys, required)
+    return Records(
+        {name: SignOff(**entry) for name, entry in content.get("signoffs", {}).items()},
+        {name: Waiver(**entry) for name, entry in content.get("waivers", {}).items()},
+    )
+
+
+def sign(
+    project: Project,
+    records: Records,
+    item: Item,
+    *,
+    by: str,
+    note: str,
+    data: str | None,
+    model: str | None,
+) -> None:
+    """Record that a person vouches for an item.
+
+    Raises:
+        UserError: If the item is proved otherwise, or name or note are empty.
+    """
+    if item.kind != "signoff":
+        how = "its document" if item.kind == "written" else "the machine"
+        raise UserError(
+            f"{item.id} is proved by {how}, not by a signature; `checklist show {item.id}` says "
+            f"how, and `checklist waive {item.id} --reason WHY` does without it."
+        )
+    signed = SignOff(_said(by, "--by"), _today(), _said(note, "--note"), data, model)
+    _write(project, replace(records, signoffs={**records.signoffs, item.id: signed}))
+
+
+def waive(project: Project, records: Records, item: Item, *, reason: str, by: str) -> None:
+    """Record that the team does without an item, and why.
+
+    Raises:
+        UserError: If reason or name are empty.
+    """
+    waiver = Waiver(_said(reason, "--reason"), _said(by, "--by"), _today())
+    _write(project, replace(records, waivers={**records.waivers, item.id: waiver}))
+
+
+def withdraw(project: Project, records: Records, item: Item) -> None:
+    """Take back the sign-off or waiver of an item.
+
+    Raises:
+        UserError: If it has neither.
+    """
+    if item.id not in records.signoffs and item.id not in records.waivers:
+        raise UserError(f"{item.id} is neither signed nor waived; there is nothing to withdraw.")
+    signoffs = {name: signed for name, signed in records.signoffs.items() if name != item.id}
+    waivers = {name: waived for name, waived in records.waivers.items() if name != item.id}
+    _write(project, Records(signoffs, waivers))
+
+
+def _write(project: Project, records: Records) -> None:
+    """Write all decisions, each group in the order of the ids."""
+    lines = [HEAD]
+    for group, entries in (("signoffs", records.signoffs), ("waivers", records.waivers)):
+        lines.append(f"{group}:\n" if entries else f"{group}: {{}}\n")
+        lines += [f"  {name}: {_flow(vars(entries[name]))}\n" for name in sorted(entries)]
+    write_text(project.checklist / "signoffs.yaml", "".join(lines))
+
+
+def _flow(entry: dict[str, Any]) -> str:
+    """Return an entry on one line; JSON strings are YAML, whatever they hold."""
+    pairs = ((key, value) for key, value in entry.items() if value is not None)
+    return f"{{{', '.join(f'{key}: {json.dumps(v, ensure_ascii=False)}' for key, v in pairs)}}}"
+
+
+def _said(text: str, option: str) -> str:
+    """Return the text on one line; nothing said is refused."""
+    said = " ".join(text.split())
+    if not said:
+        raise UserError(f"{option} is empty; say it in a few words.")
+    return said
+
+
+def _today() -> str:
+    """Return the date, in UTC so that two machines agree."""
+    return datetime.now(UTC).date().isoformat()

@@ -1,0 +1,125 @@
+"""Looking for the proof of every item: what is done, open, stale, waived or not applicable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .. import registry
+from ..project import Project
+from .catalogue import STAGES, Area, Catalogue, Item, load_catalogue
+from .context import Context
+from .evidence import Finding
+from .records import read_records
+
+DONE, OPEN, STALE, WAIVED, OUT = "done", "open", "stale", "waived", "not applicable"
+STATES = (DONE, OPEN, STALE, WAIVED, OUT)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One item's state.
+
+    Attributes:
+        state: One of `STATES`.
+        reason: One clause: what proves it, or what is missing and what to do.
+        findings: What looking for each proof gave; none unless the item is known to apply.
+    """
+
+    item: Item
+    state: str
+    reason: str
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing remains to be done."""
+        return self.state in (DONE, WAIVED, OUT)
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """The state of a whole checklist.
+
+    Attributes:
+        project: The project's name.
+        stage: The latest stage whose items are in `results`.
+        data: The fingerprint of the current data, if there is any.
+        model: The run id of the model in service, if there is one.
+        catalogue: All items, those of later stages too.
+        results: By the item's id, in the order of a project.
+    """
+
+    project: str
+    stage: str
+    data: str | None
+    model: str | None
+    catalogue: Catalogue
+    results: dict[str, Result]
+
+    def of(self, area: Area) -> list[Result]:
+        """Return the results of one area."""
+        return [self.results[item.id] for item in area.items if item.id in self.results]
+
+    @property
+    def missing(self) -> list[Result]:
+        """What keeps the stage's gate closed."""
+        return [result for result in self.results.values() if not result.settled]
+
+
+def open_context(project: Project, *, brief: bool = False) -> tuple[Catalogue, Context]:
+    """Return the items (`brief` as in `load_catalogue`), and what their evidence looks at.
+
+    Raises:
+        UserError: If the items or the decisions about them are malformed.
+    """
+    catalogue = load_catalogue(project, brief=brief)
+    return catalogue, Context(project, read_records(project, catalogue))
+
+
+def assess(project: Project, stage: str | None = None, *, brief: bool = False) -> Assessment:
+    """Verify every item up to a stage (default: the project's own); `brief` for verdicts only.
+
+    Raises:
+        UserError: If the items, the decisions or a report are malformed.
+    """
+    catalogue, context = open_context(project, brief=brief)
+    stage = stage or own_stage(context)
+    wanted = STAGES[: STAGES.index(stage) + 1]
+    results = {
+        item.id: verify(context, item) for item in catalogue.items.values() if item.stage in wanted
+    }
+    name = str(context.answers.get("project_name", project.root.name))
+    return Assessment(name, stage, context.data, context.model, catalogue, results)
+
+
+def own_stage(context: Context) -> str:
+    """Return the stage that the project claims; a project without answers is a proof of concept."""
+    stage = context.answers.get("stage")
+    return stage if stage in STAGES else STAGES[0]
+
+
+def verify(context: Context, item: Item) -> Result:
+    """Look for the proof of one item."""
+    for condition in item.applies:
+        finding = _look(context, item, condition.kind, condition)
+        # Whether it applies can be as open as what it asks for.
+        if finding.stale or finding.unknown:
+            return Result(item, STALE if finding.stale else OPEN, finding.message)
+        if not finding.holds:
+            return Result(item, OUT, finding.message)
+    findings = tuple(_look(context, item, proof.kind, proof) for proof in item.evidence)
+    lacking = [finding for finding in findings if not finding.holds]
+    if not lacking:
+        return Result(item, DONE, findings[0].message, findings)
+    waiver = context.records.waivers.get(item.id)
+    if waiver is not None:
+        return Result(item, WAIVED, f"{waiver.reason} ({waiver.by}, {waiver.date})", findings)
+    state = STALE if all(finding.stale for finding in lacking) else OPEN
+    first = next((finding for finding in lacking if not finding.stale), lacking[0])
+    return Result(item, state, first.message, findings)
+
+
+def _look(context: Context, item: Item, kind: str, evidence: object) -> Finding:
+    """Look for one proof."""
+    finding: Finding = registry.load(registry.EVIDENCE[kind])(context, item, evidence)
+    return finding
