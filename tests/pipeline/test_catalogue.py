@@ -6,11 +6,12 @@ import csv
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from answers import CHOICES, COOKIECUTTER, FREE_TEXT, MODULES, SKELETON, TEMPLATE, skeleton_files
-from mlproj.checklist import catalogue, evidence, score
+from mlproj.checklist import catalogue, evidence
 from mlproj.checklist.catalogue import AREAS, STAGES, Item, load_area, load_catalogue
 from mlproj.checklist.documents import read_document
 from mlproj.errors import UserError
@@ -72,7 +73,7 @@ def test_every_section_of_every_document_is_asked_for() -> None:
 
 def test_the_ml_test_score_has_each_of_its_28_tests_on_one_item_that_always_applies() -> None:
     marked = [item for item in ITEMS if item.ml_test_score]
-    tests = [f"{section}-{n}" for section in score.SECTIONS for n in range(1, 8)]
+    tests = [f"{section}-{n}" for section in catalogue.SECTIONS for n in range(1, 8)]
     assert Counter(item.ml_test_score for item in marked) == Counter(tests)
     assert [item.id for item in marked if item.applies] == []
 
@@ -163,6 +164,27 @@ items:
         ("fact: split.overlap_rows == 0", "git: stash", 10, "known are originals"),
         ("fact: split.overlap_rows == 0", "section: docs/data.md", 10, "docs/NAME.md#HEADING"),
         ("    stage: poc\n", "    stage: poc\n    applies: [{file: x}]\n", 9, "a condition"),
+        (
+            "    stage: poc\n",
+            "    stage: poc\n    ml_test_score: data-8\n",
+            9,
+            "data-1 to monitor-7",
+        ),
+        (
+            "fact: split.overlap_rows == 0",
+            "{section: docs/a.md#b, words: 0}",
+            10,
+            "asks for 0 words",
+        ),
+        (
+            "fact: split.overlap_rows == 0",
+            "{section: docs/a.md#b, words: true}",
+            10,
+            "a whole number",
+        ),
+        ("fact: split.overlap_rows == 0", "section: docs/../a.md#b", 10, "docs/NAME.md#HEADING"),
+        ("    evidence:\n", "    evidence: []\n    xs:\n", 10, "unknown key 'xs'"),
+        ('{file: README.md, contains: "abc"}', "README.md", 11, "not written as kind: rule"),
     ],
 )
 def test_a_fault_is_one_sentence_with_file_and_line(
@@ -200,3 +222,88 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"title: \xff\n")
     with pytest.raises(UserError, match="not UTF-8"):
         load_area(path)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "/etc/passwd",
+        "../x",
+        "a/../b",
+        "..",
+        ".",
+        "**x",
+        "**/a/**/b",
+        "C:/x",
+        "a\\b",
+        "a | ",
+        "a//b",
+        " | a",
+    ],
+)
+def test_a_pattern_leads_to_files_of_the_project_alone(tmp_path: Path, pattern: str) -> None:
+    (tmp_path / "checklist").mkdir()
+    text = WELL_FORMED.replace("README.md", json.dumps(pattern))
+    (tmp_path / "checklist" / "own.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"own\.yaml, line 11: has the pattern"):
+        load_catalogue(Project(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        (b"title: T\nabout: 2026-13-45\n", 2, "month must be in 1..12"),
+        (b"title: T\nabout: A\nitems:\n  - !!int x\n", 4, "no YAML (invalid literal"),
+        (b"title: T\nabout: !!bool x\n", 2, "no YAML ("),
+        (b"title: T\nabout: \xc3\xa4\nitems: a\0b\n", 3, "no YAML (#x00: control characters"),
+        (b"title: T\nabout: !!python/name:os.system x\n", 2, "no YAML (could not determine"),
+        (b"title: &a [*a]\n", 1, "'title' has to be text"),
+        (b"title: T\nabout: '  '\nitems: []\n", 2, "'about' has to be text"),
+        (b"title: T\n--- {}\n", 2, "no YAML (but found another document)"),
+        (b"\xef\xbb\xbftitle: T\r\nabout: A\r\nitems: 3\r\n", 3, "'items' has to be a list"),
+        (b"", 1, "has to be a mapping of title, about, items"),
+        (b"[]", 1, "has to be a mapping of title, about, items"),
+    ],
+)
+def test_whatever_stands_in_the_file_is_a_fault_in_a_line(
+    tmp_path: Path, text: bytes, line: int, said: str
+) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_bytes(text)
+    with pytest.raises(UserError) as error:
+        load_area(path, "own.yaml")
+    sentence = str(error.value)
+    assert sentence.startswith(f"own.yaml, line {line}: ") and said in sentence, sentence
+
+
+def test_aliases_that_stand_for_ever_more_end_in_no_time(tmp_path: Path) -> None:
+    lines = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    path = tmp_path / "own.yaml"
+    path.write_text("\n".join(["a0: &a0 [x]", *lines]), encoding="utf-8")
+    with pytest.raises(UserError, match="unknown key 'a0'"):
+        load_area(path)
+
+
+def test_an_alias_is_as_good_as_what_it_stands_for(tmp_path: Path) -> None:
+    text = WELL_FORMED.replace("why: It is. Or not.", "why: &w It is. Or not.")
+    path = tmp_path / "own.yaml"
+    path.write_text(text.replace("how: Do it.", "how: *w"), encoding="utf-8")
+    assert load_area(path).items[0].how == "It is. Or not."
+
+
+def test_a_file_with_windows_line_ends_and_mark_is_as_good(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + WELL_FORMED.replace("\n", "\r\n").encode())
+    assert [item.id for item in load_area(path).items] == ["own-x"]
+
+
+def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be read"):
+        load_area(tmp_path)
+
+
+def test_brief_items_differ_only_in_what_is_shown() -> None:
+    brief = load_catalogue(Project(SKELETON), brief=True).items
+    assert list(brief) == list(CATALOGUE.items)
+    for name, item in CATALOGUE.items.items():
+        assert brief[name] == replace(item, options=(), tools=(), references=())

@@ -704,6 +704,32 @@ BROKEN = {
         "signoffs.yaml, line 2: 'own-gone' is no item",
     ),
     "cut-off report": ("reports/metrics.json", '{"version": 1,\n"facts": {"pas', "line 2"),
+    "report of a later version": (
+        "reports/metrics.json",
+        '{"version": 2, "stage": "evaluate", "facts": {}}',
+        "reports/metrics.json is no report of version 1",
+    ),
+    "report without facts": (
+        "reports/metrics.json",
+        '{"version": 1, "stage": "evaluate", "facts": [true]}',
+        "reports/metrics.json is no report of version 1",
+    ),
+    "impossible date": (
+        "checklist/signoffs.yaml",
+        'signoffs:\n  own-table: {by: "A", date: 2025-02-30, note: "b"}\n',
+        "signoffs.yaml, line 2: no YAML (day is out of range",
+    ),
+    "pattern that leads away": (
+        "checklist/own.yaml",
+        OWN.replace("file: README.md", "file: ../../secret", 1),
+        "own.yaml, line 10: has the pattern '../../secret'",
+    ),
+    "unknown stage": (
+        ".cruft.json",
+        '{"context": {"cookiecutter": {"stage": "MVP"}}}',
+        ".cruft.json has the stage 'MVP'; known are poc, mvp, production",
+    ),
+    "settings": ("conf.cfg", "[data]\nsource = a\nx\n", "conf.cfg cannot be read"),
     "cut-off manifest": ("data/manifest.json", '{"finger', "manifest.json is not complete JSON"),
     "cut-off answers": (".cruft.json", '{"context": {', ".cruft.json is not complete JSON"),
     "conflict in a document": (
@@ -725,6 +751,70 @@ def test_bad_input_is_one_sentence_with_file_and_line_and_never_a_pass(
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert told in err and "Traceback" not in err
     assert not (root / "checklist/checklist.md").exists()
+
+
+def test_a_kind_of_ones_own_is_found_in_custom(
+    root: Path, every: Callable[[Path], Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = importlib.import_module("mlproj.registry")
+    custom = importlib.import_module("mlproj.custom")
+    Finding = importlib.import_module("mlproj.checklist.evidence").Finding
+
+    def ticket(context: Any, item: Any, evidence: Any) -> Any:
+        if evidence.rule == "none":
+            return "closed"
+        return Finding(evidence.rule == "T-1", f"ticket {evidence.rule} is looked at")
+
+    monkeypatch.setattr(custom, "ticket", ticket, raising=False)
+    monkeypatch.setitem(registry.EVIDENCE, "ticket", ".custom:ticket")
+    own = OWN.replace("file: README.md", "ticket: T-1", 1)
+    (root / "checklist/own.yaml").write_text(own, encoding="utf-8")
+    run = every(root)
+    assert "\u2713 ticket T-1 is looked at" in run("show", "own-readme")[1]
+    (root / "checklist/own.yaml").write_text(own.replace("T-1", "T-2"), encoding="utf-8")
+    assert "own-readme: open: ticket T-2 is looked at" in run("gate")[1]
+    (root / "checklist/own.yaml").write_text(own.replace("T-1", "none"), encoding="utf-8")
+    assert "(.custom:ticket) has to return a Finding" in run("gate")[2]
+
+
+def test_an_item_of_ones_own_raises_the_ml_test_score_and_never_lowers_it(
+    root: Path, every: Callable[[Path], Run]
+) -> None:
+    run = every(root)
+    score = json.loads(run("--json")[1])["ml_test_score"]
+    assert score["tests"]["data-1"] == 1  # by own-readme
+    assert score["tests"]["model-1"] == 0
+    assert "own-readme" not in run("score")[1].partition("data-2")[2]
+    (root / "README.md").unlink()
+    assert json.loads(run("--json")[1])["ml_test_score"]["tests"]["data-1"] == 0
+    assert max(score["sections"].values()) <= 7
+
+
+def test_two_processes_that_decide_at_once_lose_nothing(
+    root: Path, package_environment: dict[str, str]
+) -> None:
+    command = [sys.executable, "-m", "mlproj", "checklist", "waive"]
+    both = [
+        subprocess.Popen(
+            [*command, name, "--reason", "r", "--by", "b"],
+            cwd=root,
+            env={**os.environ, **package_environment},
+            stdout=subprocess.DEVNULL,
+        )
+        for name in ("own-notes", "own-bar")
+    ]
+    assert [each.wait() for each in both] == [0, 0]
+    kept = (root / "checklist/signoffs.yaml").read_text(encoding="utf-8")
+    assert "own-notes:" in kept and "own-bar:" in kept
+
+
+def test_a_subfolder_is_as_good_as_the_root(
+    root: Path, package_environment: dict[str, str]
+) -> None:
+    whole = process(root, package_environment)
+    below = process(root / "docs", package_environment)
+    assert (below.returncode, below.stdout) == (0, whole.stdout)
+    assert b"README" not in below.stderr and whole.stdout.startswith(b"Small")
 
 
 def test_bad_input_through_the_real_process(

@@ -32,7 +32,7 @@ def item(
 
 
 def report(
-    project: Project, name: str, run: str | None = MODEL, data: str = DATA, **facts: Any
+    project: Project, name: str, run: str | None = MODEL, data: str | None = DATA, **facts: Any
 ) -> None:
     """Write a report as a stage would."""
     document = {"version": 1, "stage": name, "run_id": run, "data": data, "model": None}
@@ -87,6 +87,14 @@ def look(
 )
 def test_a_fact_follows_its_rule(project: Project, rule: str, holds: bool) -> None:
     assert look(project, ("fact", rule)).state == ("done" if holds else "open")
+
+
+def test_what_one_of_many_lacks_is_no_proof_by_the_others(project: Project) -> None:
+    report(project, "slices", by={"a": {"ok": True}, "b": {"ok": True}})
+    assert look(project, ("fact", "slices.by.*.ok == true")).state == "done"
+    report(project, "slices", by={"a": {"ok": True}, "b": {}})
+    result = look(project, ("fact", "slices.by.*.ok == true"))
+    assert (result.state, "by.*.ok is not there" in result.reason) == ("open", True)
 
 
 def test_a_fact_of_other_data_is_stale(project: Project) -> None:
@@ -263,6 +271,8 @@ def test_git_holds_what_it_should_and_nothing_else(
 
 
 def test_the_original_needs_its_checksum(repository: Project) -> None:
+    report(repository, "ingest", None, original="t.csv")
+    assert "checksum" in look(repository, ("git", "originals")).reason
     report(repository, "ingest", None, original=None)
     assert "checksum" in look(repository, ("git", "originals")).reason
 
@@ -291,4 +301,126 @@ def test_a_file_that_is_cut_off_is_an_error_and_no_verdict(project: Project, nam
     path = project.root / name
     path.write_text(path.read_text(encoding="utf-8")[:20], encoding="utf-8")
     with pytest.raises(UserError, match=rf"{name}.*line \d"):
+        look(project, ("fact", "metrics.passed"))
+
+
+def test_the_project_may_be_a_part_of_a_larger_repository(project: Project) -> None:
+    inner = project.root / "inner"
+    inner.mkdir()
+    (inner / "conf.cfg").write_text("[data]\n", encoding="utf-8")
+    git(project, "init", "--quiet")
+    track(project, "outer.txt", "x" * 500_001)
+    part = Project(inner)
+    assert "git tracks no file of this project" in look(part, ("git", "sizes")).reason
+    track(project, "inner/conf.cfg", "[data]\n")
+    assert look(part, ("git", "sizes")).state == "done"
+    track(project, "inner/models/b/model.skops", "x")
+    assert "models/b/model.skops" in look(part, ("git", "models")).reason
+
+
+@pytest.mark.parametrize("name", ["a b.txt", "Zoë 東.txt", "a\nb.txt", '"quoted".txt', "-e.txt"])
+def test_names_of_any_kind_are_named(repository: Project, name: str) -> None:
+    git(repository, "config", "color.ui", "always")
+    track(repository, f"notes/{name}", f"AKIA{'Q' * 16} {'x' * 500_000}")
+    for check in ("secrets", "sizes"):
+        assert f"notes/{name}" in look(repository, ("git", check)).reason
+
+
+def test_a_search_that_fails_is_no_proof(repository: Project) -> None:
+    git(repository, "config", "grep.threads", "many")
+    result = look(repository, ("git", "secrets"))
+    assert (result.state, "git grep" in result.reason) == ("open", True)
+
+
+@pytest.mark.parametrize(
+    "content", ['{"cells": [1]}', '{"cells": null}', '{"worksheets": []}', "[]"]
+)
+def test_what_is_no_notebook_is_none_without_outputs(repository: Project, content: str) -> None:
+    track(repository, "notebooks/odd.ipynb", content)
+    assert "notebooks/odd.ipynb is no notebook" in look(repository, ("git", "notebooks")).reason
+
+
+def test_an_answer_that_is_not_recorded_leaves_open_whether_an_item_applies(
+    project: Project,
+) -> None:
+    write_json(project.answers_file, {"context": {"cookiecutter": {"ci": "none"}}})
+    result = look(project, ("file", "conf.cfg"), applies=("answer", "platfrom == docker"))
+    assert (result.state, "platfrom" in result.reason) == ("open", True)
+    result = look(project, ("file", "conf.cfg"), applies=("answer", "ci != none"))
+    assert result.state == "not applicable"
+
+
+def test_settings_can_be_counted(project: Project) -> None:
+    assert look(project, ("config", "len(model.candidates) >= 3")).state == "done"
+    result = look(project, ("config", "len(model.candidates) > 9"))
+    assert result.reason == "conf.cfg, [model] the number of candidates is 3, but has to be above 9"
+
+
+def test_a_waiver_holds_while_it_is_open_whether_the_item_applies(project: Project) -> None:
+    records = Records({}, {"own-x": Waiver("no groups here", "A. Person", "2026-01-31")})
+    report(project, "metrics", data="0" * 16, skill=0.4)
+    condition = ("fact", "metrics.skill > 1")
+    result = look(project, ("file", "absent"), applies=condition, records=records)
+    assert (result.state, result.findings) == ("waived", ())
+
+
+@pytest.mark.parametrize("scope", ["data", "model"])
+def test_a_signature_for_nothing_is_stale(project: Project, scope: str) -> None:
+    records = Records({"own-x": SignOff("A. Person", "2026-01-31", "looked")}, {})
+    result = look(project, ("signoff", scope), records=records)
+    assert (result.state, f"for the {scope} none" in result.reason) == ("stale", True)
+    project.manifest_file.unlink()
+    project.champion_file.unlink()
+    result = look(project, ("signoff", scope), records=records)
+    assert (result.state, "which is now none" in result.reason) == ("stale", True)
+
+
+def test_a_fact_needs_data_that_are_there(project: Project) -> None:
+    project.manifest_file.unlink()
+    assert look(project, ("fact", "split.overlap_rows == 0")).state == "stale"
+    report(project, "split", None, None, overlap_rows=0)
+    assert look(project, ("fact", "split.overlap_rows == 0")).state == "stale"
+
+
+def test_only_the_beginning_of_a_file_is_read(project: Project) -> None:
+    large = project.root / "large.bin"
+    with large.open("wb") as file:
+        file.write(b"\xff\x00 begin")
+        file.seek(2**33)
+        file.write(b"end")
+    assert look(project, ("file", "large.bin"), contains="begin").state == "done"
+    assert look(project, ("file", "large.bin"), contains="end").state == "open"
+
+
+def test_any_of_several_patterns_is_enough(project: Project) -> None:
+    assert look(project, ("file", "absent.* | conf.*")).state == "done"
+    assert (
+        look(project, ("file", "absent.* | gone.*")).reason
+        == "absent.* or gone.* is missing or empty"
+    )
+    (project.root / "link").symlink_to("link")
+    (project.root / "dangling").symlink_to("gone")
+    assert look(project, ("file", "link | dangling | data")).state == "open"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"facts": [1]},
+        {"facts": None},
+        {"version": 2},
+        {"version": None},
+        {"run_id": [1]},
+        {"data": 3},
+        {"stage": None},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_a_report_of_another_form_is_an_error_and_no_verdict(
+    project: Project, change: dict[str, Any]
+) -> None:
+    path = project.report_file("metrics")
+    write_json(path, json.loads(path.read_text(encoding="utf-8")) | change)
+    with pytest.raises(UserError, match="reports/metrics.json is no report of version 1"):
         look(project, ("fact", "metrics.passed"))

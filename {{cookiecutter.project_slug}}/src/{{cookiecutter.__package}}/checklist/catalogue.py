@@ -40,6 +40,8 @@ SHOWN_ONLY = re.compile(r"^    (?:options|tools|references):\n(?:(?: {5}.*)?\n)*
 
 # libyaml's loader is ten times as fast; an installation without it still works.
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# What a value raises that is none of the kind that it looks like, or that its tag says.
+CONSTRUCTION = (ValueError, TypeError, AttributeError, LookupError)
 
 AREA_KEYS = {"title": str, "about": str, "items": list}
 ITEM_KEYS = {
@@ -57,6 +59,17 @@ ITEM_KEYS = {
 }
 REQUIRED = ("id", "title", "why", "how", "stage", "evidence")
 CONDITIONS = ("answer", "config", "fact")
+# The 28 tests of the ML Test Score (Breck et al., 2017): seven of each of four kinds.
+SECTIONS = {
+    "data": "Features and data",
+    "model": "Model development",
+    "infra": "Infrastructure",
+    "monitor": "Monitoring",
+}
+TESTS_PER_SECTION = 7
+ML_TESTS = tuple(
+    f"{section}-{number}" for section in SECTIONS for number in range(1, TESTS_PER_SECTION + 1)
+)
 CHOICES = {
     "fresh": ("ingest", "schema", "split", "train", "release", "metrics", "diagnostics", "profile"),
     "git": ("originals", "sizes", "secrets", "notebooks", "models", "remote"),
@@ -201,9 +214,7 @@ def load_area(path: Path, shown: str | None = None, *, brief: bool = False) -> A
         UserError: With file and line, at the first fault.
     """
     source = Source(path, shown or f"checklist/items/{path.name}")
-    content = source.read(SHOWN_ONLY if brief else None) or {}
-    if not isinstance(content, dict):
-        source.refuse((), "has to hold title, about and items")
+    content = source.read(SHOWN_ONLY if brief else None)
     source.check_keys((), content, AREA_KEYS, ("title", "about", "items"))
     ids: set[str] = set()
     items = []
@@ -232,35 +243,41 @@ class Source:
         Raises:
             UserError: If it is no YAML, is not UTF-8, or holds marks of a merge conflict.
         """
-        try:
-            text = self.path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"{self.shown} is not UTF-8 (byte {error.start}); save it so."
-            ) from None
+        text = self._text()
         refuse_conflict(text, self.shown)
         if without:
             # Line ends stay, so that faults are found where they are.
             text = without.sub(lambda found: "\n" * found[0].count("\n"), text)
+        loader = LOADER(text)
         try:
-            loader = LOADER(text)
             node = loader.get_single_node()
             content = None if node is None else loader.construct_document(node)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            line = mark.line + 1 if mark else 1
-            raise UserError(
-                f"{self.shown}, line {line}: no YAML ({error.problem}); correct it there."
-            ) from None
-        except yaml.YAMLError as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"{self.shown} is no YAML ({reason}); correct it there.") from None
+            self._refuse_line(mark.line + 1 if mark else 1, f"no YAML ({error.problem})")
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, text.find(chr(error.character))) + 1
+            self._refuse_line(line, f"no YAML (#x{error.character:02x}: {error.reason})")
+        except CONSTRUCTION as error:
+            self._refuse_line(_line_of_wrong_value(node), f"no YAML ({error})")
         twice = _find_repeated_key(node)
         if twice is not None:
-            raise UserError(
-                f"{self.shown}, line {twice[1]}: '{twice[0]}' stands there twice; keep one of them."
-            )
+            fault = f"'{twice[0]}' stands there twice; keep one of them"
+            raise UserError(f"{self.shown}, line {twice[1]}: {fault}.")
         return content
+
+    def _text(self) -> str:
+        """Return the text as it is."""
+        try:
+            return self.path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{self.shown} is not UTF-8 (byte {error.start}); save it so."
+            ) from None
+        except OSError as error:
+            raise UserError(
+                f"{self.shown} cannot be read ({error.strerror}); make it a file that can."
+            ) from None
 
     def check_keys(
         self, where: Where, value: Any, known: Mapping[str, type], required: tuple[str, ...]
@@ -271,7 +288,8 @@ class Source:
         for key, entry in value.items():
             if key not in known:
                 self.refuse((*where, key), f"has an unknown key '{key}'; known: {', '.join(known)}")
-            if not isinstance(entry, known[key]) or entry == "":
+            # Not isinstance: true is no number.
+            if type(entry) is not known[key] or (isinstance(entry, str) and not entry.strip()):
                 self.refuse((*where, key), f"'{key}' has to be {NAMES[known[key]]}")
         missing = [key for key in required if key not in value]
         if missing:
@@ -279,11 +297,15 @@ class Source:
 
     def refuse(self, where: Where, fault: str) -> NoReturn:
         """Raise the sentence, with file and line."""
-        raise UserError(f"{self.shown}, line {self._line(where)}: {fault}; correct it there.")
+        self._refuse_line(self._line(where), fault)
+
+    def _refuse_line(self, line: int, fault: str) -> NoReturn:
+        """Raise the sentence about a line."""
+        raise UserError(f"{self.shown}, line {line}: {fault}; correct it there.")
 
     def _line(self, where: Where) -> int:
         """Return the line of a key or entry; reading again is slow, so only faults ask for it."""
-        node: Any = yaml.compose(self.path.read_text(encoding="utf-8-sig"), LOADER)
+        node: Any = yaml.compose(self._text(), LOADER)
         line = 1
         for step in where:
             if isinstance(node, yaml.MappingNode):
@@ -314,21 +336,42 @@ def refuse_conflict(text: str, shown: str) -> None:
         raise UserError(f"{shown}, line {line}: a merge conflict; choose a side and save it.")
 
 
-def _find_repeated_key(root: yaml.Node | None) -> tuple[str, int] | None:
-    """Return the first key that a mapping holds twice, and its line: YAML would drop one."""
-    todo: list[Any] = [root]
+def _nodes(root: Any) -> Iterator[Any]:
+    """Yield every node once, even where an alias names one again or leads back to it."""
+    todo, seen = [root], set()
     while todo:
         node = todo.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        yield node
+        if isinstance(node, yaml.MappingNode):
+            todo.extend(value for _, value in node.value)
+        elif isinstance(node, yaml.SequenceNode):
+            todo.extend(node.value)
+
+
+def _find_repeated_key(root: Any) -> tuple[str, int] | None:
+    """Return the first key that a mapping holds twice, and its line: YAML would drop one."""
+    for node in _nodes(root):
         if isinstance(node, yaml.MappingNode):
             seen = set()
-            for key, value in node.value:
+            for key, _ in node.value:
                 if key.value in seen:
                     return str(key.value), key.start_mark.line + 1
                 seen.add(key.value)
-                todo.append(value)
-        elif isinstance(node, yaml.SequenceNode):
-            todo.extend(node.value)
     return None
+
+
+def _line_of_wrong_value(root: Any) -> int:
+    """Return the line of the value that is none of its kind, such as the date 2026-13-45."""
+    for node in _nodes(root):
+        if isinstance(node, yaml.ScalarNode):
+            try:
+                LOADER("").construct_object(node)
+            except CONSTRUCTION:
+                return node.start_mark.line + 1
+    return 1
 
 
 def _read_item(source: Source, where: Where, area: str, entry: Any) -> Item:
@@ -339,6 +382,10 @@ def _read_item(source: Source, where: Where, area: str, entry: Any) -> Item:
     if entry["stage"] not in STAGES:
         known = ", ".join(STAGES)
         source.refuse((*where, "stage"), f"has the stage '{entry['stage']}'; known are {known}")
+    if entry.get("ml_test_score") not in (None, *ML_TESTS):
+        known = f"{ML_TESTS[0]} to {ML_TESTS[-1]}"
+        place = (*where, "ml_test_score")
+        source.refuse(place, f"has the test '{entry['ml_test_score']}'; known are {known}")
     proofs = tuple(_read_evidence(source, (*where, "evidence"), entry["evidence"]))
     if not proofs:
         source.refuse((*where, "evidence"), f"has no evidence for '{entry['id']}'")
@@ -403,6 +450,8 @@ def _read_evidence(source: Source, where: Where, entries: list[Any]) -> Iterator
             source.refuse(place, f"has evidence of the unknown kind '{kind}'; known are {known}")
         source.check_keys(place, entry, {kind: str} | FURTHER_KEYS.get(kind, {}), (kind,))
         _check_rule(source, place, kind, rule)
+        if entry.get("words", 1) < 1:
+            source.refuse((*place, "words"), f"asks for {entry['words']} words; at least 1")
         yield Evidence(kind, rule, {key: entry[key] for key in entry if key != kind})
 
 
@@ -418,5 +467,23 @@ def _check_rule(source: Source, where: Where, kind: str, rule: str) -> None:
             source.refuse(where, f"{error}")
         if kind != "answer" and depth < 2:
             source.refuse(where, f"has the rule '{rule}', but needs section.key or report.path")
+    if kind == "file":
+        for pattern in split_patterns(rule):
+            if not is_inside(pattern):
+                fault = f"has the pattern '{pattern}', but needs one below the project's folder"
+                source.refuse(where, f"{fault}, such as docs/*.md, with ** at most once")
     if kind == "section" and not re.fullmatch(r"docs/[\w-]+\.md#[\w-]+", rule):
         source.refuse(where, f"has the section '{rule}', but needs docs/NAME.md#HEADING")
+
+
+def split_patterns(rule: str) -> list[str]:
+    """Return the patterns of the evidence `file`, any of which is enough."""
+    return [pattern.strip() for pattern in rule.split(" | ")]
+
+
+def is_inside(pattern: str) -> bool:
+    """Tell whether a pattern stays below the folder that it starts from, and ends in good time."""
+    steps = pattern.split("/")
+    # A drive of Windows or a backslash would mean one thing here and another there.
+    strange = {"", ".", ".."} & set(steps) or set(pattern) & set("\\:\0")
+    return not strange and pattern.count("**") == steps.count("**") <= 1

@@ -1,5 +1,6 @@
 """The commands of `checklist`: thin; what is heavy is imported inside."""
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -42,6 +43,8 @@ def checklist(
     from . import show, summary
     from .verify import assess
 
+    # pydantic would search every installed package for plugins, which this project needs none of.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     if context.invoked_subcommand:
         if stage or as_json:
             option, command = "--json" if as_json else "--stage", context.invoked_subcommand
@@ -121,7 +124,7 @@ def sign(
     catalogue, context = verify.open_context(project, brief=True)
     item = catalogue.find(name)
     now = {"data": context.data, "model": context.model}
-    records.sign(project, context.records, item, by=by, note=note, **now)
+    records.sign(project, catalogue, item, by=by, note=note, **now)
     _say_state(project, item)
 
 
@@ -143,19 +146,20 @@ def waive(
     by = by if by is not None else (context.git("config", "user.name") or "").strip()
     if not by:
         raise UserError("Nobody decides: git knows no user.name; say who does with --by NAME.")
-    records.waive(project, context.records, item, reason=reason, by=by)
+    records.waive(project, catalogue, item, reason=reason, by=by)
     _say_state(project, item)
 
 
 @checklist_app.command()
 def withdraw(name: Id) -> None:
     """Take back a sign-off or a waiver."""
-    from . import records, verify
+    from . import records
+    from .catalogue import load_catalogue
 
     project = _project()
-    catalogue, context = verify.open_context(project, brief=True)
+    catalogue = load_catalogue(project, brief=True)
     item = catalogue.find(name)
-    records.withdraw(project, context.records, item)
+    records.withdraw(project, catalogue, item)
     _say_state(project, item)
 
 
@@ -190,7 +194,7 @@ def score() -> None:
     from . import show, summary
 
     found = summary.survey(_project())
-    _say(show.score(show.find_look(), found.score, found.whole))
+    _say(show.score(show.find_look(), found.score))
 
 
 @checklist_app.command()

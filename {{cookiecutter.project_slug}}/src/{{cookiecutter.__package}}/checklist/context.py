@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 from ..files import read_json
 from ..project import Project, Report, read_report
+from .records import NOBODY, Records
 
 if TYPE_CHECKING:
     from ..config import Settings
     from .documents import Section
-    from .records import Records
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Context:
     """
 
     project: Project
-    records: Records
+    records: Records = NOBODY
     _reports: dict[str, Report | None] = field(default_factory=dict)
     _documents: dict[Path, dict[str, Section]] = field(default_factory=dict)
 
@@ -89,21 +91,31 @@ class Context:
     def tracked(self) -> list[str] | None:
         """The files that git tracks, relative to the root; None where there is no repository."""
         listed = self.git("ls-files", "-z")
-        return None if listed is None else [name for name in listed.split("\0") if name]
+        return None if listed is None else split_names(listed)
 
-    def git(self, *arguments: str) -> str | None:
-        """Return what git prints; None where git or the repository is missing, or it fails."""
+    def git(self, *arguments: str, fine: tuple[int, ...] = (0,)) -> str | None:
+        """Return what git prints; None where git or the repository is missing, or it fails.
+
+        Names are relative to the project, which may be a part of a larger repository.
+        """
         try:
             done = subprocess.run(  # noqa: S603
-                ["git", "-c", "core.quotePath=false", *arguments],  # noqa: S607
+                ["git", "-c", "color.ui=false", *arguments],  # noqa: S607
                 cwd=self.project.root,
                 capture_output=True,
                 encoding="utf-8",
                 errors="replace",
+                # Ten times as fast as in UTF-8, in which `git grep` compares sign by sign.
+                env={**os.environ, "LC_ALL": "C"},
             )
         except OSError:
             return None
-        return done.stdout if done.returncode == 0 else None
+        return done.stdout if done.returncode in fine else None
+
+
+def split_names(listed: str) -> list[str]:
+    """Return the names that git lists with `-z`: nothing in a name ends it but a zero."""
+    return [name for name in listed.split("\0") if name]
 
 
 def read_answers(project: Project) -> dict[str, Any]:
@@ -114,11 +126,16 @@ def read_answers(project: Project) -> dict[str, Any]:
     """
     if not project.answers_file.exists():
         return {}
-    state = read_json(project.answers_file)
+    try:
+        state = json.loads(project.answers_file.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise UserError(
+            f".cruft.json is not complete JSON ({error}); bring back an earlier version from git."
+        ) from None
     try:
         return dict(state["context"]["cookiecutter"])
     except (KeyError, TypeError, ValueError):
         raise UserError(
             ".cruft.json does not hold the project's answers (context, cookiecutter); "
-            "bring back an earlier version."
+            "bring back an earlier version from git."
         ) from None

@@ -10,17 +10,19 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ..errors import UserError
 from ..files import write_text
 from ..project import Project
-from .measured import PARTS, Material, measure
+
+if TYPE_CHECKING:
+    from .measured import Material
 
 BEGIN = re.compile(r"\s*<!--\s*measured:\s*([\w-]+)\s*-->\s*")
 END = re.compile(r"\s*<!--\s*end of measured\s*-->\s*")
 CONFLICT = re.compile(r"^(?:<{7}|>{7})(?: |\r?$)", re.MULTILINE)
-HEADING = re.compile(r" {0,3}(#{1,2})[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*")
+HEADING = re.compile(r" {0,3}(#{1,2})[ \t]+(.*)")
 QUOTE = re.compile(r" {0,3}> ?(.*)")
 FENCE = re.compile(r"\s*(`{3,}(?=[^`]*$)|~{3,})")
 # Code shields what looks like a comment inside it; a comment may end on a later line.
@@ -95,6 +97,8 @@ def refresh(project: Project) -> list[str]:
     Raises:
         UserError: With file and line, at the first fault of a document that has measured parts.
     """
+    from .measured import Material
+
     material = Material(project)
     changed = {}
     for path in sorted(project.docs.glob("*.md")):
@@ -177,6 +181,8 @@ def _filled(text: str, shown: str, material: Material) -> str:
 
 def _measure(line: Line, shown: str, material: Material) -> list[str]:
     """Return the lines of a part, apart from its markers by empty ones."""
+    from .measured import PARTS, measure
+
     if line.text not in PARTS:
         known = ", ".join(sorted(PARTS))
         fault = f"there is no measured part '{line.text}'; known are {known}"
@@ -205,7 +211,7 @@ def _lines(text: str, shown: str) -> Iterator[Line]:
         elif END.fullmatch(row):
             _refuse(shown, number, "a measured part ends here that begins nowhere; remove the line")
         elif heading:
-            yield Line(number, "heading" if heading[1] == "##" else "title", heading[2])
+            yield Line(number, "heading" if heading[1] == "##" else "title", _title(heading[2]))
         elif quote:
             yield Line(number, "quote", quote[1])
         elif fence:
@@ -213,6 +219,13 @@ def _lines(text: str, shown: str) -> Iterator[Line]:
             yield from _to_end_of_code(rows, number, fence[1], shown)
         else:
             yield from _without_comments(rows, number, row, shown)
+
+
+def _title(text: str) -> str:
+    """Return a heading's text without the `#` that may close it."""
+    text = text.rstrip()
+    bare = text.rstrip("#")
+    return bare.rstrip() if not bare or bare[-1].isspace() else text
 
 
 def _to_end_of_measured(rows: Rows, begun: int, shown: str) -> Iterator[Line]:
@@ -266,7 +279,12 @@ def _to_end_of_comment(rows: Rows, begun: int, shown: str) -> Iterator[Line]:
 
 def _read(path: Path) -> str:
     """Return a document as it is: line ends and a byte-order mark included."""
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{_shown(path)} cannot be read ({error.strerror}); make it a file that can."
+        ) from None
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

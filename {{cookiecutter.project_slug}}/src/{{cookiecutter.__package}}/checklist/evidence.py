@@ -7,19 +7,22 @@ team's own by `registry.EVIDENCE["kind"] = ".custom:function"`.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from ..config import redact
 from ..errors import UserError
 from ..project import Report
-from .catalogue import Evidence, Item
-from .context import Context
+from .catalogue import Evidence, Item, split_patterns
+from .context import Context, split_names
 from .rules import Rule, parse_rule
 
 # Own words that a section needs before it counts as written.
 WORDS = 8
+
+# So much of a file is read, in characters; what is longer was not written by a person.
+MOST_READ = 1_000_000
 
 # What of these folders may be tracked: descriptions, never data or models.
 DESCRIPTIONS = {
@@ -67,10 +70,11 @@ class Finding:
 def file(context: Context, item: Item, evidence: Evidence) -> Finding:
     """One of the files is there and not empty; with `contains`, one of them holds that text.
 
-    The rule is a glob pattern, or several with `|` between them: one of them is enough.
+    The rule is a glob pattern, or several with ` | ` between them: one of them is enough. A text is
+    looked for in the first `MOST_READ` characters.
     """
     package = __package__.partition(".")[0]
-    patterns = evidence.rule.replace("{package}", package).split(" | ")
+    patterns = split_patterns(evidence.rule.replace("{package}", package))
     found = [
         path
         for pattern in patterns
@@ -83,9 +87,15 @@ def file(context: Context, item: Item, evidence: Evidence) -> Finding:
     if "contains" not in evidence.further:
         return Finding(True, f"{shown} is there")
     text = evidence.further["contains"].replace("{package}", package)
-    if any(text in path.read_text(encoding="utf-8", errors="replace") for path in found):
+    if any(text in _beginning(path) for path in found):
         return Finding(True, f"{shown} holds '{text}'")
     return Finding(False, f"{shown} lacks '{text}'")
+
+
+def _beginning(path: Path) -> str:
+    """Return the beginning of a file's text."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.read(MOST_READ)
 
 
 def section(context: Context, item: Item, evidence: Evidence) -> Finding:
@@ -115,7 +125,7 @@ def fact(context: Context, item: Item, evidence: Evidence) -> Finding:
     stale = _staleness(context, name, report)
     if stale:
         return Finding(False, stale, stale=True)
-    below = Rule(rule.path[1:], rule.operator, rule.value, rule.counted)
+    below = replace(rule, path=rule.path[1:])
     fault = below.fault(report.facts)
     if fault:
         return Finding(False, f"reports/{name}.json: {fault}")
@@ -133,17 +143,17 @@ def config(context: Context, item: Item, evidence: Evidence) -> Finding:
             f"The checklist's item '{item.id}' asks for the setting {name}.{key}, "
             "which does not exist; `config show` lists all."
         ) from None
-    fault = Rule((key,), rule.operator, rule.value).fault({key: value})
-    if fault:
-        return Finding(False, f"conf.cfg, [{name}] {fault}")
-    return Finding(True, f"conf.cfg, [{name}] {key} is {rule.demand}")
+    below = replace(rule, path=(key,))
+    fault = below.fault({key: value})
+    return Finding(not fault, f"conf.cfg, [{name}] {fault or f'{below.name} is {below.demand}'}")
 
 
 def answer(context: Context, item: Item, evidence: Evidence) -> Finding:
     """A rule holds of the answers that the project was made with."""
     rule = parse_rule(evidence.rule)
     if rule.path[0] not in context.answers:
-        return Finding(False, f"the answer {rule.name} is not recorded in .cruft.json")
+        message = f"the answer {rule.path[0]} is not recorded in .cruft.json"
+        return Finding(False, message, unknown=True)
     fault = rule.fault(context.answers)
     return Finding(not fault, f"the answer {fault or f'{rule.name} is {rule.demand}'}")
 
@@ -152,6 +162,8 @@ def git(context: Context, item: Item, evidence: Evidence) -> Finding:
     """The repository holds what it should, and nothing that it should not."""
     if context.tracked is None:
         return Finding(False, "this is no git repository, or git is missing; `git init` makes one")
+    if not context.tracked:
+        return Finding(False, "git tracks no file of this project; `git add --all`, then commit")
     return GIT_CHECKS[evidence.rule](context)
 
 
@@ -186,18 +198,18 @@ def signoff(context: Context, item: Item, evidence: Evidence) -> Finding:
         ("data", signed.data, context.data),
         ("model", signed.model, context.model),
     ):
-        if evidence.rule == scope and then != now:
-            message = f"{mark} for the {scope} {then}, which is now {now}; sign again"
-            return Finding(False, message, stale=True)
+        if evidence.rule == scope and (then != now or now is None):
+            message = f"{mark} for the {scope} {then or 'none'}, which is now {now or 'none'}"
+            return Finding(False, f"{message}; sign again", stale=True)
     return Finding(True, f"{mark}: {signed.note}")
 
 
 def _staleness(context: Context, name: str, report: Report) -> str | None:
     """Say why a report is not about the current data or model, or None."""
-    if report.data != context.data:
+    if report.data != context.data or context.data is None:
         return (
-            f"reports/{name}.json is about the data {report.data}, which is now {context.data}; "
-            "`run` again"
+            f"reports/{name}.json is about the data {report.data or 'none'}, which is now "
+            f"{context.data or 'none'}; `run` again"
         )
     if report.run_id is not None and report.run_id not in context.runs:
         return (
@@ -213,10 +225,10 @@ def _originals_untracked(context: Context) -> Finding:
     if stray:
         return Finding(False, f"git tracks {_some(stray)}; `git rm --cached` takes data out")
     report = context.report("ingest")
-    original = report.facts.get("original") if report else None
-    if not original or not original.get("sha256"):
+    checksum = Rule(("original", "sha256"))
+    if report is None or checksum.fault(report.facts):
         return Finding(False, "reports/ingest.json has no checksum of the original; `run` takes it")
-    return Finding(True, f"{original['path']} is untracked, SHA-256 {original['sha256'][:12]}")
+    return Finding(True, "no data is tracked by git, and reports/ingest.json has their checksum")
 
 
 def _no_bundle(context: Context) -> Finding:
@@ -238,8 +250,11 @@ def _no_large_file(context: Context) -> Finding:
 
 def _no_secret(context: Context) -> Finding:
     """No tracked file holds a key, a token, or credentials in conf.cfg."""
-    found = context.git("grep", "-I", "--name-only", "-E", "-e", "|".join(SECRETS))
-    files = [] if found is None else found.splitlines()
+    search = ("grep", "-I", "--name-only", "-z", "-E", "-e", "|".join(SECRETS))
+    found = context.git(*search, fine=(0, 1))  # 1: in no file
+    if found is None:
+        return Finding(False, "`git grep` fails here, so nothing is known about keys and tokens")
+    files = split_names(found)
     conf = context.project.conf.read_text(encoding="utf-8", errors="replace")
     if redact(conf) != conf:
         files.append("conf.cfg")
@@ -257,11 +272,10 @@ def _no_outputs(context: Context) -> Finding:
         if not path.is_file():
             continue
         try:
-            cells = json.loads(path.read_text(encoding="utf-8")).get("cells", [])
-        except (ValueError, AttributeError):
+            cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+            full += [name] if any(cell.get("outputs") for cell in cells) else []
+        except (ValueError, LookupError, TypeError, AttributeError):
             return Finding(False, f"{name} is no notebook; delete it or bring it back")
-        if any(cell.get("outputs") for cell in cells):
-            full.append(name)
     if full:
         return Finding(False, f"{_some(full)} holds outputs; `nbstripout` takes them out")
     return Finding(True, f"{len(names)} tracked notebooks without outputs")

@@ -11,9 +11,9 @@ from typing import Any
 
 from ..files import write_text
 from ..project import Project
-from .records import Records
-from .score import SECTIONS, TESTS_PER_SECTION
-from .summary import KINDS, SIGNS, Counts, Survey, count, filled, later, one_line, split_code
+from .catalogue import SECTIONS, TESTS_PER_SECTION
+from .records import Records, one_line
+from .summary import KINDS, SIGNS, Counts, Survey, count, filled, later, split_code
 from .verify import OUT, STATES, WAIVED, Assessment, Result
 
 # Raised when a program that reads the document would have to change; adding a key does not.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..files import read_json
-from ..project import SPLITS, Project, Report, read_report
+from ..project import SPLITS, Report
+from .catalogue import Source
+from .context import Context
 
 CRUFT = ".cruft.json"
 SCHEMA = "data/schema.yaml"
@@ -23,19 +23,8 @@ STAGES = {"poc": "proof of concept", "mvp": "minimum viable product", "productio
 UNSEEN = {"target", "id", "group", "ignore", "time"}
 
 
-class Material:
+class Material(Context):
     """The files that parts are made of, each read once."""
-
-    def __init__(self, project: Project) -> None:
-        """Begin with nothing read."""
-        self.project = project
-        self._reports: dict[str, Report | None] = {}
-
-    def report(self, name: str) -> Report | None:
-        """Return a report, or None where its stage has not run."""
-        if name not in self._reports:
-            self._reports[name] = read_report(self.project, name)
-        return self._reports[name]
 
     def facts(self, name: str) -> dict[str, Any]:
         """Return what a report found; nothing where its stage has not run."""
@@ -45,39 +34,10 @@ class Material:
     @cached_property
     def schema(self) -> list[dict[str, Any]]:
         """The columns of data/schema.yaml, as they stand there; none before the first ingest."""
-        import yaml
-
         path = self.project.schema_file
-        loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        try:
-            content = yaml.load(path.read_bytes(), loader) if path.exists() else {}  # noqa: S506
-        except yaml.YAMLError as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"{SCHEMA} is no YAML ({reason}); correct it there.") from None
+        content = Source(path, SCHEMA).read() if path.exists() else {}
         columns = content.get("columns") if isinstance(content, dict) else None
         return [{"type": "-", **each} for each in columns or [] if "name" in each]
-
-    @cached_property
-    def answers(self) -> dict[str, str]:
-        """The answers that the project was made with; none where it does not know them."""
-        path = self.project.root / CRUFT
-        content = _read_or_refuse(path, "restore it from git") if path.exists() else {}
-        context = content.get("context", {}).get("cookiecutter", {})
-        return {name: str(answer) for name, answer in context.items()}
-
-    @cached_property
-    def data(self) -> str | None:
-        """The fingerprint of the data in use."""
-        path = self.project.manifest_file
-        manifest = _read_or_refuse(path, "run `preprocess`") if path.exists() else {}
-        return manifest.get("fingerprint")
-
-    @cached_property
-    def model(self) -> str | None:
-        """The run whose model is in service."""
-        path = self.project.champion_file
-        champion = _read_or_refuse(path, "run `champion promote`") if path.exists() else {}
-        return champion.get("run_id")
 
 
 Form = Callable[[Material], Iterable[str]]
@@ -144,24 +104,13 @@ def _report(source: str, material: Material) -> Report | None:
     return None if source in (CRUFT, SCHEMA) else material.report(source)
 
 
-def _read_or_refuse(path: Path, remedy: str) -> dict[str, Any]:
-    """Return a JSON object from a file that no stage writes anew by itself."""
-    try:
-        content = read_json(path)
-    except UserError:
-        content = None
-    if not isinstance(content, dict):
-        raise UserError(f"{path.name} is not complete JSON; {remedy}.")
-    return content
-
-
 # ----------------------------------------------------------------------------- scoping and data
 
 
 @part("answers", CRUFT)
 def answers(material: Material) -> Iterator[str]:
     """What was answered when the project was made."""
-    given = material.answers
+    given = {name: str(answer) for name, answer in material.answers.items()}
     stage = given.get("stage", "")
     shown = {
         "Description": given.get("description"),

@@ -10,9 +10,9 @@ from datetime import date
 from html import escape
 from pathlib import Path
 
-from .catalogue import STAGES, Area, Item, Reference
-from .records import Records
-from .score import PAPER, SECTIONS, TESTS_PER_SECTION, Score
+from .catalogue import SECTIONS, STAGES, TESTS_PER_SECTION, Area, Item, Reference
+from .records import Records, one_line
+from .score import PAPER, Score
 from .summary import (
     KINDS,
     NEXT,
@@ -22,7 +22,6 @@ from .summary import (
     count,
     filled,
     later,
-    one_line,
     rule_text,
     split_code,
     upcoming,

@@ -6,7 +6,9 @@ One line per item and a fixed order let two branches that both signed merge with
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +24,8 @@ HEAD = """\
 """
 SIGNED = {"by": str, "date": str, "note": str, "data": str, "model": str}
 WAIVED = {"reason": str, "by": str, "date": str}
+# How long to wait for another process, in seconds.
+PATIENCE = 5
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,9 @@ class Records:
     waivers: Mapping[str, Waiver]
 
 
+NOBODY = Records({}, {})
+
+
 def read_records(project: Project, catalogue: Catalogue) -> Records:
     """Read the decisions.
 
@@ -66,9 +73,11 @@ def read_records(project: Project, catalogue: Catalogue) -> Records:
     """
     path = project.checklist / "signoffs.yaml"
     if not path.exists():
-        return Records({}, {})
+        return NOBODY
     source = Source(path, project.relative(path))
-    content = source.read() or {}
+    content = source.read()
+    if content is None:
+        return NOBODY
     source.check_keys((), content, {"signoffs": dict, "waivers": dict}, ())
     for group, keys, required in (
         ("signoffs", SIGNED, ("by", "date", "note")),
@@ -86,7 +95,7 @@ def read_records(project: Project, catalogue: Catalogue) -> Records:
 
 def sign(
     project: Project,
-    records: Records,
+    catalogue: Catalogue,
     item: Item,
     *,
     by: str,
@@ -97,7 +106,8 @@ def sign(
     """Record that a person vouches for an item.
 
     Raises:
-        UserError: If the item is proved otherwise, or name or note are empty.
+        UserError: If the item is proved otherwise, is about data or a model where there are none,
+            or name or note are empty.
     """
     if item.kind != "signoff":
         how = "its document" if item.kind == "written" else "the machine"
@@ -105,31 +115,65 @@ def sign(
             f"{item.id} is proved by {how}, not by a signature; `checklist show {item.id}` says "
             f"how, and `checklist waive {item.id} --reason WHY` does without it."
         )
+    scopes = {evidence.rule for evidence in item.evidence}
+    for scope, now in (("data", data), ("model", model)):
+        if scope in scopes and now is None:
+            raise UserError(f"{item.id} is about the {scope}, and there is none yet; `run` first.")
     signed = SignOff(_said(by, "--by"), _today(), _said(note, "--note"), data, model)
-    _write(project, replace(records, signoffs={**records.signoffs, item.id: signed}))
+    with _alone(project):
+        records = read_records(project, catalogue)
+        _write(project, replace(records, signoffs={**records.signoffs, item.id: signed}))
 
 
-def waive(project: Project, records: Records, item: Item, *, reason: str, by: str) -> None:
+def waive(project: Project, catalogue: Catalogue, item: Item, *, reason: str, by: str) -> None:
     """Record that the team does without an item, and why.
 
     Raises:
         UserError: If reason or name are empty.
     """
     waiver = Waiver(_said(reason, "--reason"), _said(by, "--by"), _today())
-    _write(project, replace(records, waivers={**records.waivers, item.id: waiver}))
+    with _alone(project):
+        records = read_records(project, catalogue)
+        _write(project, replace(records, waivers={**records.waivers, item.id: waiver}))
 
 
-def withdraw(project: Project, records: Records, item: Item) -> None:
+def withdraw(project: Project, catalogue: Catalogue, item: Item) -> None:
     """Take back the sign-off or waiver of an item.
 
     Raises:
         UserError: If it has neither.
     """
-    if item.id not in records.signoffs and item.id not in records.waivers:
-        raise UserError(f"{item.id} is neither signed nor waived; there is nothing to withdraw.")
-    signoffs = {name: signed for name, signed in records.signoffs.items() if name != item.id}
-    waivers = {name: waived for name, waived in records.waivers.items() if name != item.id}
-    _write(project, Records(signoffs, waivers))
+    with _alone(project):
+        records = read_records(project, catalogue)
+        if item.id not in {*records.signoffs, *records.waivers}:
+            told = f"{item.id} is neither signed nor waived"
+            raise UserError(f"{told}; there is nothing to withdraw.")
+        signoffs = {name: signed for name, signed in records.signoffs.items() if name != item.id}
+        waivers = {name: waived for name, waived in records.waivers.items() if name != item.id}
+        _write(project, Records(signoffs, waivers))
+
+
+@contextmanager
+def _alone(project: Project) -> Iterator[None]:
+    """Let one process at a time change the decisions, so that none is lost; the others wait."""
+    lock = project.checklist / ".lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    latest = time.monotonic() + PATIENCE
+    while True:
+        try:
+            lock.touch(exist_ok=False)
+            break
+        except FileExistsError:
+            if time.monotonic() > latest:
+                raise UserError(
+                    f"Another process is changing checklist/signoffs.yaml; if none is, "
+                    f"delete {project.relative(lock)}."
+                ) from None
+            time.sleep(0.02)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
 
 
 def _write(project: Project, records: Records) -> None:
@@ -149,10 +193,15 @@ def _flow(entry: dict[str, Any]) -> str:
 
 def _said(text: str, option: str) -> str:
     """Return the text on one line; nothing said is refused."""
-    said = " ".join(text.split())
+    said = one_line(text)
     if not said:
         raise UserError(f"{option} is empty; say it in a few words.")
     return said
+
+
+def one_line(text: str) -> str:
+    """Return a text on one line, without signs that command a terminal or turn others round."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
 def _today() -> str:

@@ -8,20 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .catalogue import ML_TESTS, SECTIONS, Item
 from .verify import DONE, Assessment
 
 PAPER = (
     "https://research.google/pubs/"
     "the-ml-test-score-a-rubric-for-ml-production-readiness-and-technical-debt-reduction/"
 )
-
-SECTIONS = {
-    "data": "Features and data",
-    "model": "Model development",
-    "infra": "Infrastructure",
-    "monitor": "Monitoring",
-}
-TESTS_PER_SECTION = 7
 
 # How the paper reads a score, by its upper bound.
 READINGS = (
@@ -43,28 +36,32 @@ class Score:
         sections: Points of each section, 0 to 7.
         total: The lowest section's points: a system is as ready as its weakest part.
         reading: What the paper says of such a total.
+        items: The item that answers each test.
     """
 
     tests: dict[str, float]
     sections: dict[str, float]
     total: float
     reading: str
+    items: dict[str, Item]
 
 
 def ml_test_score(assessment: Assessment) -> Score:
-    """Return the score of an assessment that covers every stage."""
-    tests = {
-        f"{section}-{number}": 0.0
-        for section in SECTIONS
-        for number in range(1, TESTS_PER_SECTION + 1)
-    }
+    """Return the score of an assessment that covers every stage.
+
+    Where the team's own items answer a test, too, the item with the most points counts.
+    """
+    tests, items = dict.fromkeys(ML_TESTS, 0.0), {}
     for result in assessment.results.values():
-        if result.item.ml_test_score is not None and result.state == DONE:
-            tests[result.item.ml_test_score] = 1.0 if result.item.kind == "auto" else 0.5
+        test, points = result.item.ml_test_score, 0.0
+        if result.state == DONE:
+            points = 1.0 if result.item.kind == "auto" else 0.5
+        if test is not None and (test not in items or points > tests[test]):
+            tests[test], items[test] = points, result.item
     sections = {
         section: sum(points for test, points in tests.items() if test.startswith(f"{section}-"))
         for section in SECTIONS
     }
     total = min(sections.values())
     reading = next(text for bound, text in READINGS if total <= bound)
-    return Score(tests, sections, total, reading)
+    return Score(tests, sections, total, reading, items)

@@ -10,10 +10,10 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from .catalogue import Item
-from .records import Records
-from .score import SECTIONS, TESTS_PER_SECTION, Score
-from .summary import KINDS, NEXT, SIGNS, Counts, count, filled, later, one_line, rule_text, upcoming
+from .catalogue import SECTIONS, TESTS_PER_SECTION, Item
+from .records import Records, one_line
+from .score import Score
+from .summary import KINDS, NEXT, SIGNS, Counts, count, filled, later, rule_text, upcoming
 from .verify import DONE, OPEN, OUT, STALE, STATES, WAIVED, Assessment, Result
 
 PLAIN_SIGNS = {DONE: "*", OPEN: "o", STALE: "~", WAIVED: "w", OUT: "-"}
@@ -100,6 +100,8 @@ def overview(look: Look, assessment: Assessment) -> str:
     """Return one line per area, and the next items with what to do."""
     lines = [_heading(look, assessment), "", *_area_lines(look, assessment), ""]
     todo = upcoming(assessment)
+    if assessment.data is None:
+        lines += ["Nothing has run yet: `make run` first proves what a machine can.", ""]
     if todo:
         lines.append(look.paint("Next:", BOLD))
         for number, result in enumerate(todo[:NEXT], start=1):
@@ -329,13 +331,8 @@ def gate_missing(assessment: Assessment) -> str:
     )
 
 
-def score(look: Look, found: Score, assessment: Assessment) -> str:
+def score(look: Look, found: Score) -> str:
     """Return the ML Test Score: its sections, and every test with the item that answers it."""
-    items = {
-        result.item.ml_test_score: result.item
-        for result in assessment.results.values()
-        if result.item.ml_test_score
-    }
     total = look.paint(f"ML Test Score: {found.total:g} of {TESTS_PER_SECTION}", BOLD)
     lines = [f"{total}, {found.reading}"]
     about = (
@@ -349,7 +346,7 @@ def score(look: Look, found: Score, assessment: Assessment) -> str:
         lines += ["", f"{look.paint(f'{title:<19}', BOLD)}  {bar}  {points:g}/{TESTS_PER_SECTION}"]
         for test, value in found.tests.items():
             if test.startswith(f"{section}-"):
-                lines += _test_lines(look, test, value, items.get(test))
+                lines += _test_lines(look, test, value, found.items.get(test))
     return "\n".join(lines)
 
 

@@ -10,10 +10,23 @@ from ..errors import UserError
 from ..project import Project
 from .catalogue import AREAS, CONDITIONS, OWN, STAGES, Area, Evidence, Item
 from .context import Context
-from .records import Records, read_records
+from .records import Records
 from .rules import parse_rule
 from .score import Score, ml_test_score
-from .verify import DONE, OPEN, OUT, STALE, STATES, WAIVED, Assessment, Result, assess, own_stage
+from .verify import (
+    DONE,
+    OPEN,
+    OUT,
+    STALE,
+    STATES,
+    WAIVED,
+    Assessment,
+    Result,
+    assess_all,
+    open_context,
+    own_stage,
+    until,
+)
 
 # How an item is proved, as people read it.
 KINDS = {"auto": "automatic", "written": "in writing", "signoff": "by signature"}
@@ -89,15 +102,13 @@ def survey(project: Project, stage: str | None = None) -> Survey:
     Raises:
         UserError: If the items, the decisions or a report are malformed.
     """
-    whole = assess(project, STAGES[-1])
-    upto = STAGES.index(stage or own_stage(Context(project, Records({}, {}))))
+    catalogue, context = open_context(project)
+    upto = stage or own_stage(context)
+    whole = assess_all(catalogue, context, STAGES[-1])
     results = {
-        name: result
-        for name, result in whole.results.items()
-        if STAGES.index(result.item.stage) <= upto
+        name: result for name, result in whole.results.items() if result.item.stage in until(upto)
     }
-    shown = replace(whole, stage=STAGES[upto], results=results)
-    return Survey(shown, whole, read_records(project, whole.catalogue))
+    return Survey(replace(whole, stage=upto, results=results), whole, context.records)
 
 
 def count(results: Iterable[Result]) -> Counts:
@@ -208,8 +219,3 @@ def split_code(text: str) -> list[tuple[str, bool]]:
     """Split a text into pieces, and tell of each whether it stood in backticks."""
     pieces = re.split(r"`([^`]+)`", text)
     return [(piece, number % 2 == 1) for number, piece in enumerate(pieces) if piece]
-
-
-def one_line(text: str) -> str:
-    """Return a text on one line, without signs that command a terminal or turn others round."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())

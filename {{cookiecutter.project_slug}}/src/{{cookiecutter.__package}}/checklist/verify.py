@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .. import registry
+from ..errors import UserError
 from ..project import Project
-from .catalogue import STAGES, Area, Catalogue, Item, load_catalogue
+from .catalogue import STAGES, Area, Catalogue, Evidence, Item, load_catalogue
 from .context import Context
 from .evidence import Finding
 from .records import read_records
@@ -83,32 +84,53 @@ def assess(project: Project, stage: str | None = None, *, brief: bool = False) -
         UserError: If the items, the decisions or a report are malformed.
     """
     catalogue, context = open_context(project, brief=brief)
-    stage = stage or own_stage(context)
-    wanted = STAGES[: STAGES.index(stage) + 1]
+    return assess_all(catalogue, context, stage or own_stage(context))
+
+
+def assess_all(catalogue: Catalogue, context: Context, stage: str) -> Assessment:
+    """Verify every item up to a stage.
+
+    Raises:
+        UserError: If a report is malformed.
+    """
+    wanted = until(stage)
     results = {
         item.id: verify(context, item) for item in catalogue.items.values() if item.stage in wanted
     }
-    name = str(context.answers.get("project_name", project.root.name))
+    name = str(context.answers.get("project_name", context.project.root.name))
     return Assessment(name, stage, context.data, context.model, catalogue, results)
 
 
+def until(stage: str) -> tuple[str, ...]:
+    """Return a stage and those before it."""
+    return STAGES[: STAGES.index(stage) + 1]
+
+
 def own_stage(context: Context) -> str:
-    """Return the stage that the project claims; a project without answers is a proof of concept."""
-    stage = context.answers.get("stage")
-    return stage if stage in STAGES else STAGES[0]
+    """Return the stage that the project claims; a project without answers is a proof of concept.
+
+    Raises:
+        UserError: If there is no such stage.
+    """
+    stage = context.answers.get("stage", STAGES[0])
+    if stage not in STAGES:
+        known = ", ".join(STAGES)
+        raise UserError(
+            f".cruft.json has the stage '{stage}'; known are {known}: "
+            "`python tools/template.py set stage=...` records another one."
+        )
+    return str(stage)
 
 
 def verify(context: Context, item: Item) -> Result:
-    """Look for the proof of one item."""
-    for condition in item.applies:
-        finding = _look(context, item, condition.kind, condition)
-        # Whether it applies can be as open as what it asks for.
-        if finding.stale or finding.unknown:
-            return Result(item, STALE if finding.stale else OPEN, finding.message)
-        if not finding.holds:
-            return Result(item, OUT, finding.message)
-    findings = tuple(_look(context, item, proof.kind, proof) for proof in item.evidence)
-    lacking = [finding for finding in findings if not finding.holds]
+    """Look for the proof of one item, if it applies; unless it is there, a waiver counts."""
+    conditions = (_look(context, item, condition) for condition in item.applies)
+    unmet = next((finding for finding in conditions if not finding.holds), None)
+    # Whether an item applies can be as open as what it asks for.
+    if unmet and not (unmet.stale or unmet.unknown):
+        return Result(item, OUT, unmet.message)
+    findings = () if unmet else tuple(_look(context, item, proof) for proof in item.evidence)
+    lacking = [unmet] if unmet else [finding for finding in findings if not finding.holds]
     if not lacking:
         return Result(item, DONE, findings[0].message, findings)
     waiver = context.records.waivers.get(item.id)
@@ -119,7 +141,14 @@ def verify(context: Context, item: Item) -> Result:
     return Result(item, state, first.message, findings)
 
 
-def _look(context: Context, item: Item, kind: str, evidence: object) -> Finding:
-    """Look for one proof."""
-    finding: Finding = registry.load(registry.EVIDENCE[kind])(context, item, evidence)
+def _look(context: Context, item: Item, evidence: Evidence) -> Finding:
+    """Look for one proof.
+
+    Raises:
+        UserError: If a kind of the team's own does not answer with a finding.
+    """
+    place = registry.EVIDENCE[evidence.kind]
+    finding = registry.load(place)(context, item, evidence)
+    if not isinstance(finding, Finding):
+        raise UserError(f"The evidence '{evidence.kind}' ({place}) has to return a Finding.")
     return finding
