@@ -116,8 +116,7 @@ def own_stage(context: Context) -> str:
     if stage not in STAGES:
         known = ", ".join(STAGES)
         raise UserError(
-            f".cruft.json has the stage '{stage}'; known are {known}: "
-            "`python tools/template.py set stage=...` records another one."
+            f".cruft.json has the stage '{stage}', but known are {known}; correct it there."
         )
     return str(stage)
 
