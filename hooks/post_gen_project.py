@@ -30,6 +30,7 @@ PRISTINE = [
     *("-c", f"core.hooksPath={os.devnull}"),
     *("-c", "core.excludesFile="),
     *("-c", "core.fsmonitor=false"),
+    *("-c", "core.looseCompression=0"),  # git's first housekeeping packs them
     *("-c", "gc.auto=0"),
     *("-c", "maintenance.auto=false"),
     *("-c", "init.defaultBranch=main"),
