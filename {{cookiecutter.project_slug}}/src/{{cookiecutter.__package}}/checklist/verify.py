@@ -116,7 +116,7 @@ def own_stage(context: Context) -> str:
     if stage not in STAGES:
         known = ", ".join(STAGES)
         raise UserError(
-            f".cruft.json has the stage '{stage}', but known are {known}; correct it there."
+            f".cruft.json has the stage '{stage}'; known are {known}; correct it there."
         )
     return str(stage)
 
