@@ -1,16 +1,19 @@
-"""Write the tables of the documentation that repeat what stands in the code."""
+"""Write what the documentation repeats of the code: tables of settings, pages of the checklist."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 DOCS = Path(__file__).parent
 PACKAGE = DOCS.parent / "{{cookiecutter.project_slug}}" / "src" / "{{cookiecutter.__package}}"
 MARK = "<!-- settings: made by docs/tables.py -->\n"
+CHECKLIST = DOCS / "checklist"
+ITEMS_MARK = "<!-- items: made by docs/tables.py -->\n"
 
 
 def load_package(name: str = "documented") -> None:
@@ -60,10 +63,75 @@ def with_tables(text: str) -> str:
     return text.partition(MARK)[0] + MARK + "\n" + settings_table()
 
 
+def checklist_pages() -> dict[str, str]:
+    """Return the pages of the checklist by their names: one per area, and the index."""
+    load_package()
+    catalogue = importlib.import_module("documented.checklist.catalogue")
+    areas = [catalogue.load_area(catalogue.ITEMS / f"{name}.yaml") for name in catalogue.AREAS]
+    index = (CHECKLIST / "index.md").read_text("utf-8").partition(ITEMS_MARK)[0]
+    pages = {f"{area.name}.md": area_page(area) for area in areas}
+    return pages | {"index.md": f"{index}{ITEMS_MARK}\n{areas_table(areas, catalogue.STAGES)}"}
+
+
+def areas_table(areas: list[Any], stages: tuple[str, ...]) -> str:
+    """Return how many items each area has at which stage, and the pages' order."""
+    rows = [f"| Area | {' | '.join(stages)} | Items |", f"|---|{'--:|' * (len(stages) + 1)}"]
+    totals = [0] * (len(stages) + 1)
+    for area in areas:
+        numbers = [sum(item.stage == stage for item in area.items) for stage in stages]
+        numbers.append(len(area.items))
+        totals = [total + number for total, number in zip(totals, numbers, strict=True)]
+        rows.append(f"| [{area.title}]({area.name}.md) | {' | '.join(map(str, numbers))} |")
+    rows.append(f"| **All** | {' | '.join(map(str, totals))} |")
+    pages = "\n".join(area.name for area in areas)
+    return "\n".join(rows) + f"\n\n```{{toctree}}\n:hidden:\n\n{pages}\n```\n"
+
+
+def area_page(area: Any) -> str:
+    """Return the page of one area."""
+    inline = importlib.import_module("documented.checklist.formats").inline
+    note = f"<!-- Made by docs/tables.py from checklist/items/{area.name}.yaml. -->"
+    parts = [f"# {inline(area.title)}\n", note + "\n", f"{inline(area.about)}\n"]
+    return "\n".join([*parts, *(item_text(item, inline) for item in area.items)])
+
+
+def item_text(item: Any, inline: Callable[[str], str]) -> str:
+    """Return an item: what it claims and why, what proves it, and what to choose from."""
+    summary = importlib.import_module("documented.checklist.summary")
+
+    def rules(evidence: Any) -> str:
+        return ", ".join(inline(f"`{summary.rule_text(each)}`") for each in evidence)
+
+    def choices(entries: list[tuple[Any, str]]) -> list[str]:
+        return [
+            f"- {inline(one.name)}{' *(built in)*' if one.built_in else ''}: {inline(about)}"
+            for one, about in entries
+        ]
+
+    facts = [f"`{item.id}`", f"from {item.stage} on", summary.KINDS[item.kind]]
+    facts += [f"ML Test Score {item.ml_test_score}"] if item.ml_test_score else []
+    lines = [f'<a id="{item.id}"></a>', "", f"## {inline(item.title)}", "", ", ".join(facts), ""]
+    lines += [inline(item.why), "", f"**How:** {inline(item.how)}", ""]
+    lines += [f"**Proof:** {rules(item.evidence)}", ""]
+    lines += [f"**Applies where:** {rules(item.applies)}", ""] if item.applies else []
+    for title, entries in (
+        ("Options", choices([(option, option.when) for option in item.options])),
+        ("Tools", choices([(tool, tool.purpose) for tool in item.tools])),
+        (
+            "Read on",
+            [f"- [{inline(r.title)}](<{r.url}>), {inline(r.by)}" for r in item.references],
+        ),
+    ):
+        lines += [f"**{title}**", "", *entries, ""] if entries else []
+    return "\n".join(lines)
+
+
 def main() -> None:
-    """Bring `settings.md` up to date."""
+    """Bring `settings.md` and the pages of the checklist up to date."""
     page = DOCS / "settings.md"
     page.write_text(with_tables(page.read_text("utf-8")), encoding="utf-8", newline="\n")
+    for name, text in checklist_pages().items():
+        (CHECKLIST / name).write_text(text, encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

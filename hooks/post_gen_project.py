@@ -32,6 +32,7 @@ PRISTINE = [
     *("-c", f"core.hooksPath={os.devnull}"),
     *("-c", "core.excludesFile="),
     *("-c", "core.fsmonitor=false"),
+    *("-c", "core.looseCompression=0"),  # git's first housekeeping packs them
     *("-c", "gc.auto=0"),
     *("-c", "maintenance.auto=false"),
     *("-c", "init.defaultBranch=main"),
@@ -111,35 +112,47 @@ def template_folder(answers: dict[str, Any]) -> str | None:
     return None
 
 
+def without_password(address: str) -> str:
+    """Return an address without the password or token that must not be committed."""
+    scheme, separator, rest = address.partition("://")
+    if not scheme.endswith(("http", "https")):
+        return address
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
+
+
 def template_url(answers: dict[str, Any], folder: str) -> str:
     """Return where `cruft` finds the template again: a local path as such, else what was cloned."""
     for start in start_folders(answers):
         if os.path.normpath(os.path.join(start, answers["_template"])) == folder:
             return folder
-    url = git("config", "--get", "remote.origin.url", folder=folder).strip()
-    scheme, separator, rest = url.partition("://")
-    if scheme in ("http", "https"):
-        # A password or token in the address must not be committed.
-        host, slash, path = rest.partition("/")
-        return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
-    return url
+    return without_password(git("config", "--get", "remote.origin.url", folder=folder).strip())
+
+
+def template_version(answers: dict[str, Any]) -> tuple[str, str | None]:
+    """Return the template's address and commit; as it was given and None where git knows neither.
+
+    So it is with a downloaded archive, without git, and in a folder of another repository.
+    """
+    given = without_password(answers["_template"])
+    folder = template_folder(answers)
+    if folder is None:
+        return given, None
+    try:
+        above, commit = git("rev-parse", "--show-cdup", "HEAD", folder=folder).split("\n")[:2]
+        return (given, None) if above else (template_url(answers, folder), commit)
+    except (OSError, subprocess.CalledProcessError):
+        return given, None
 
 
 def write_cruft_file(answers: dict[str, Any]) -> None:
-    """Write .cruft.json, by which `cruft update` brings later versions of the template."""
-    folder = template_folder(answers)
-    if folder is None:
-        return say("No .cruft.json: the template's folder was not found, so cruft cannot update.")
-    try:
-        above, commit = git("rev-parse", "--show-cdup", "HEAD", folder=folder).split("\n")[:2]
-        if above:
-            return say("No .cruft.json: the template is no repository of its own.")
-        url = template_url(answers, folder)
-    except (OSError, subprocess.CalledProcessError):
-        return say("No .cruft.json: git could not tell the template's address and commit.")
+    """Write .cruft.json: the answers, and what brings later versions of the template."""
+    address, commit = template_version(answers)
+    if commit is None:
+        say("git does not know the template's version: `make update` says how to record it later.")
     context = {name: value for name, value in answers.items() if not name.startswith("_")}
     state = {
-        "template": url,
+        "template": address,
         "commit": commit,
         "checkout": None,
         "context": {"cookiecutter": context},

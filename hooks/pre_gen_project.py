@@ -34,6 +34,7 @@ IMPOSSIBLE: list[tuple[dict[str, str], str]] = []
 DEPENDENCIES = {
     "black": "black",
     "catboost": "catboost",
+    "cruft": "cruft",
     "fastapi": "fastapi",
     "fsspec": "fsspec",
     "gcsfs": "gcsfs",
@@ -85,22 +86,23 @@ INDIRECT = re.findall(
     r"\w+",
     """
     aiobotocore aiohappyeyeballs aiohttp aioitertools aiosignal annotated_doc annotated_types
-    anyio    ast_serialize asttokens attr attrs blackd blib2to3 botocore certifi cffi cfgv
-    charset_normalizer click cloudpickle comm contourpy cryptography cycler dateutil debugpy
-    decorator distlib et_xmlfile executing fastjsonschema filelock flatbuffers fonttools frozenlist
-    google google_api_core google_auth google_auth_oauthlib google_cloud_core google_cloud_storage
-    google_cloud_storage_control google_crc32c google_resumable_media googleapis_common_protos
-    graphviz grpc grpc_google_iam_v1 grpc_status grpcio grpcio_status h11 identify idna iniconfig
+    anyio arrow ast_serialize asttokens attr attrs binaryornot blackd blib2to3 botocore certifi
+    cffi cfgv charset_normalizer click cloudpickle comm contourpy cookiecutter cryptography
+    cycler dateutil debugpy decorator distlib et_xmlfile executing fastjsonschema filelock
+    flatbuffers fonttools frozenlist gitdb gitpython google google_api_core google_auth
+    google_auth_oauthlib google_cloud_core google_cloud_storage google_cloud_storage_control
+    google_crc32c google_resumable_media googleapis_common_protos graphviz grpc
+    grpc_google_iam_v1 grpc_status grpcio grpcio_status h11 identify idna iniconfig
     ipykernel_launcher ipython ipython_pygments_lexers jedi jinja2 jmespath joblib jsonschema
-    jsonschema_specifications jupyter_core kiwisolver librt
-    markupsafe matplotlib_inline mdurl ml_dtypes mpl_toolkits multidict
-    mypy_extensions mypyc nest_asyncio2 nodeenv nvidia nvidia_nccl_cu12 oauthlib opentelemetry
-    opentelemetry_api packaging parso pathspec pexpect pillow platformdirs plotly pluggy
-    prettytable prompt_toolkit propcache proto proto_plus protobuf psutil ptyprocess pure_eval py
-    pyasn1 pyasn1_modules pycparser pydantic_core pydot pygments pylab pyparsing python_dateutil
-    python_discovery pytokens pyzmq referencing requests requests_oauthlib rpds rpds_py
-    shellingham six stack_data tokenize_rt tornado traitlets typeguard
-    typing_extensions typing_inspect typing_inspection urllib3 virtualenv wcwidth wrapt yarl zmq
+    jsonschema_specifications jupyter_core kiwisolver librt markupsafe matplotlib_inline mdurl
+    ml_dtypes mpl_toolkits multidict mypy_extensions mypyc nest_asyncio2 nodeenv nvidia
+    nvidia_nccl_cu12 oauthlib opentelemetry opentelemetry_api packaging parso pathspec pexpect
+    pillow platformdirs plotly pluggy prettytable prompt_toolkit propcache proto proto_plus
+    protobuf psutil ptyprocess pure_eval py pyasn1 pyasn1_modules pycparser pydantic_core pydot
+    pygments pylab pyparsing python_dateutil python_discovery python_slugify pytokens pyzmq
+    referencing requests requests_oauthlib rpds rpds_py shellingham six slugify smmap stack_data
+    text_unidecode tokenize_rt tornado traitlets typeguard typing_extensions typing_inspect
+    typing_inspection tzdata urllib3 virtualenv wcwidth wrapt yarl zmq
     """,
 )
 

@@ -22,6 +22,15 @@ def test_settings_page_repeats_the_code() -> None:
     assert page == tables["with_tables"](page), "run `python docs/tables.py`"
 
 
+def test_checklist_pages_repeat_the_items() -> None:
+    tables = runpy.run_path(str(DOCS / "tables.py"))
+    pages = tables["checklist_pages"]()
+    written = {path.name: path.read_text("utf-8") for path in (DOCS / "checklist").glob("*.md")}
+    assert sorted(written) == sorted(pages)
+    stale = [name for name in pages if written[name] != pages[name]]
+    assert stale == [], "run `python docs/tables.py`"
+
+
 def test_layout_page_names_only_what_a_project_has() -> None:
     page = (DOCS / "layout.md").read_text(encoding="utf-8")
     rows = [line.split("|") for line in page.splitlines() if line.startswith("|")]

@@ -326,7 +326,8 @@ def test_without_git_the_project_is_whole_and_a_sentence_says_so(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     project = bake_into(tmp_path / "out")
-    assert project.files() == [name for name in bake().files() if name != ".cruft.json"]
+    assert project.files() == bake().files()
+    assert cruft_state(project)["commit"] is None
     assert not (project.root / ".git").exists()
     assert "No git repository: git was not found." in capsys.readouterr().out
 
@@ -379,19 +380,29 @@ def test_the_cruft_file_holds_the_template_the_commit_and_the_answers(
     }
 
 
-def test_a_template_that_is_no_repository_gives_no_cruft_file(
+def test_a_template_that_is_no_repository_is_recorded_without_a_commit(
     template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = tmp_path / "copy"
     for name in run_git(template, "ls-files", "-z").split("\0")[:-1]:
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         (copy / name).write_bytes((template / name).read_bytes())
-    assert not bake_project(copy, tmp_path / "a", {}).has_file(".cruft.json")
-    assert "No .cruft.json" in capsys.readouterr().out
+    states = [cruft_state(bake_project(copy, tmp_path / "a", {"ci": "gitlab"}))]
+    assert "`make update` says how to record it later" in capsys.readouterr().out
+    # Nor is a commit of another repository, in which the copy lies, the template's.
     run_git(tmp_path, "init", "--quiet")
     run_git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "of something else")
-    assert not bake_project(copy, tmp_path / "b", {}).has_file(".cruft.json")
-    assert "no repository of its own" in capsys.readouterr().out
+    states.append(cruft_state(bake_project(copy, tmp_path / "b", {"ci": "gitlab"})))
+    for state in states:
+        assert (state["template"], state["commit"]) == (str(copy), None)
+        assert state["context"]["cookiecutter"]["ci"] == "gitlab"
+
+
+def test_no_password_of_an_archive_s_address_is_recorded(tmp_path: Path) -> None:
+    address = "https://me:secret@host.invalid/template.zip"
+    answers = {"_template": address, "_output_dir": str(tmp_path), "_repo_dir": str(tmp_path)}
+    version = POST_GEN["template_version"](answers)
+    assert version == ("https://host.invalid/template.zip", None)
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,11 @@ def test_the_pipeline_check_passes(installed: Installed) -> None:
     assert re.search(r"1 passed", installed.make("check").splitlines()[-1])
 
 
+def test_it_knows_its_template(installed: Installed) -> None:
+    printed = installed.make("template-status")
+    assert re.search(r"^Version +[0-9a-f]{10}, the newest commit", printed, re.MULTILINE)
+
+
 def test_git_sees_what_has_to_travel_and_no_data(installed: Installed) -> None:
     if not (installed.root / ".git").exists():
         checked(["git", "init", "--quiet"], installed.root)

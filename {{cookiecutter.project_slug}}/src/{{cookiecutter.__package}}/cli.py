@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import registry
+from .checklist.commands import checklist_app
 from .errors import GateError, UserError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ runs_app = typer.Typer(help="Look at training runs.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(champion_app, name="champion")
 app.add_typer(runs_app, name="runs")
+app.add_typer(checklist_app, name="checklist")
 
 Overrides = Annotated[
     list[str],
@@ -262,8 +264,23 @@ def _results_shown(project: "Project") -> Iterator[None]:
     page = project.reports / "index.html"
     if page.exists():
         typer.echo(f"Report: {page}")
+    _say_checklist(project)
     if missed:
         raise missed
+
+
+def _say_checklist(project: "Project") -> None:
+    """Bring the measured parts of the documents up to date, and say what is still open."""
+    from .checklist.documents import refresh
+    from .checklist.summary import count, upcoming
+    from .checklist.verify import assess
+
+    refresh(project)
+    assessment = assess(project)
+    counts = count(assessment.results.values())
+    todo = upcoming(assessment)
+    ahead = f"; next: {todo[0].item.id} (`checklist next`)" if todo else ""
+    typer.echo(f"Checklist: {counts.done} of {counts.total} done at {assessment.stage}{ahead}")
 
 
 def _print(renderable: object) -> None:

@@ -87,6 +87,16 @@ class Project:
         """The folder of written answers."""
         return self.root / "docs"
 
+    @property
+    def checklist(self) -> Path:
+        """The folder of sign-offs, waivers and the team's own items."""
+        return self.root / "checklist"
+
+    @property
+    def answers_file(self) -> Path:
+        """The answers that the project was made with, as cruft keeps them."""
+        return self.root / ".cruft.json"
+
     def split_folder(self, name: str) -> Path:
         """Return the folder of one part of the split: train, valid or test."""
         return self.data / name
@@ -163,10 +173,23 @@ def read_report(project: Project, name: str) -> Report | None:
     if not path.exists():
         return None
     document = read_json(path)
-    if not isinstance(document, dict) or document.get("version") != REPORT_VERSION:
+    if not _is_report(document):
         raise UserError(
             f"{project.relative(path)} is no report of version {REPORT_VERSION}; "
             "delete it and run its stage again."
         )
-    document.pop("version")
+    del document["version"]
     return Report(**document)
+
+
+def _is_report(document: Any) -> bool:
+    """Tell whether a document has the version, the keys and the types of a report."""
+    if not isinstance(document, dict) or document.get("version") != REPORT_VERSION:
+        return False
+    rest = {key: value for key, value in document.items() if key not in ("version", "facts")}
+    return (
+        rest.keys() <= Report.__dataclass_fields__.keys()
+        and isinstance(rest.get("stage"), str)
+        and isinstance(document.get("facts"), dict)
+        and all(isinstance(value, str | None) for value in rest.values())
+    )

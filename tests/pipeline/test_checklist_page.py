@@ -1,0 +1,506 @@
+"""The HTML of the checklist: complete without a script, safe with any text, filtered by hand."""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from answers import SKELETON
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+HOSTILE = (
+    '"><script>document.title = "taken"</script><img src=x onerror="document.title=1"> & `</code>`'
+)
+
+
+class Page(HTMLParser):
+    """The elements of a page with their attributes, and the text of all that is not code for it."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.inside = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self.inside = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self.inside not in ("script", "style"):
+            self.text.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    @property
+    def words(self) -> str:
+        return " ".join("".join(self.text).split())
+
+
+@pytest.fixture(scope="session")
+def survey(package: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return the template's whole checklist, looked at in a project that never ran."""
+    from mlproj.checklist.summary import survey as look_at
+    from mlproj.project import Project
+
+    root = tmp_path_factory.mktemp("page") / "project"
+    root.mkdir()
+    shutil.copytree(SKELETON / "docs", root / "docs")
+    shutil.copytree(SKELETON / "checklist", root / "checklist")
+    (root / "conf.cfg").write_text("[data]\nsource = t.csv\ntarget = y\n", encoding="utf-8")
+    return look_at(Project(root), "production")
+
+
+@pytest.fixture(scope="session")
+def html(survey: Any) -> str:
+    """Return its page."""
+    from mlproj.checklist.page import page
+
+    return str(page(survey, date(2025, 1, 2)))
+
+
+def with_hostile_text(survey: Any) -> Any:
+    """Return a survey in which every text of the first item, and of its area, is hostile."""
+    from mlproj.checklist.catalogue import Catalogue, Option, Reference, Tool
+    from mlproj.checklist.records import Records, SignOff, Waiver
+
+    area = survey.shown.catalogue.areas[0]
+    first = area.items[0]
+    item = replace(
+        first,
+        title=HOSTILE,
+        why=HOSTILE,
+        how=HOSTILE,
+        options=(Option(HOSTILE, HOSTILE, True),),
+        tools=(Tool(HOSTILE, HOSTILE),),
+        references=(
+            Reference(HOSTILE, HOSTILE, 'https://x.invalid/"onclick="alert(1)'),
+            Reference("Script", "Nobody", "javascript:alert(1)"),
+        ),
+    )
+    changed = replace(area, title=HOSTILE, about=HOSTILE, items=(item, *area.items[1:]))
+    catalogue = Catalogue((changed, *survey.shown.catalogue.areas[1:]))
+    result = replace(survey.shown.results[first.id], item=item, reason=HOSTILE)
+    results = {**survey.shown.results, first.id: result}
+    shown = replace(survey.shown, project=HOSTILE, catalogue=catalogue, results=results)
+    records = Records(
+        {first.id: SignOff(HOSTILE, HOSTILE, HOSTILE)},
+        {first.id: Waiver(HOSTILE, HOSTILE, HOSTILE)},
+    )
+    return replace(survey, shown=shown, records=records)
+
+
+def test_everything_is_there_without_a_script(html: str, survey: Any) -> None:
+    page = Page(html)
+    ids = [entry["id"] for entry in page.all("li") if "data-state" in entry]
+    assert ids == [f"item-{name}" for name in survey.shown.results]
+    for result in list(survey.shown.results.values())[::20]:
+        item = result.item
+        for text in (item.title, item.why, item.how, result.reason):
+            assert " ".join(text.replace("`", "").split()) in page.words
+    # Only the controls, which would do nothing, and the sentence that no item fits.
+    assert [tag for tag, attributes in page.elements if "hidden" in attributes] == ["form", "p"]
+
+
+def test_states_are_told_in_words(html: str, survey: Any) -> None:
+    from mlproj.checklist.summary import count
+
+    counts = count(survey.shown.results.values())
+    found = re.findall(r'<span aria-hidden="true">.</span> ([a-z ]+)</span></dt><dd>(\d+)', html)
+    assert {state: int(number) for state, number in found} == counts.by_state
+    assert f"{counts.missing} of {counts.total} items are missing." in html
+
+
+def test_later_items_are_not_in_the_page(survey: Any) -> None:
+    from mlproj.checklist.page import page
+
+    poc = {name: r for name, r in survey.whole.results.items() if r.item.stage == "poc"}
+    html = page(
+        replace(survey, shown=replace(survey.shown, stage="poc", results=poc)), date.today()
+    )
+    later = [name for name in survey.whole.results if name not in poc]
+    assert later and not [name for name in later if f"item-{name}" in html]
+    assert "checklist report --stage mvp" in html
+
+
+def test_nothing_is_loaded_and_only_the_pages_own_script_runs(html: str) -> None:
+    page = Page(html)
+    assert [tag for tag, _ in page.elements if tag in ("link", "img", "iframe", "object")] == []
+    policy = next(entry["content"] or "" for entry in page.all("meta") if "http-equiv" in entry)
+    assert "default-src 'none'" in policy and "unsafe" not in policy
+    for tag in ("style", "script"):
+        content = re.search(rf"<{tag}>(.*?)</{tag}>", html, flags=re.DOTALL)
+        assert content
+        digest = base64.b64encode(hashlib.sha256(content[1].encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+        assert "url(" not in content[1] and "fetch(" not in content[1]
+    # The policy refuses inline styles, so that none may be needed.
+    assert [tag for tag, attributes in page.elements if "style" in attributes] == []
+
+
+def test_any_text_is_only_text(survey: Any) -> None:
+    from mlproj.checklist.page import page
+
+    plain, hostile = (
+        Page(page(each, date.today())) for each in (survey, with_hostile_text(survey))
+    )
+    assert len(hostile.all("script")) == len(plain.all("script")) == 1
+    assert hostile.all("img") == []
+    names = {name for _, attributes in hostile.elements for name in attributes}
+    assert names == {name for _, attributes in plain.elements for name in attributes}
+    addresses = [entry["href"] or "" for entry in hostile.all("a")]
+    schemes = {address.partition(":")[0] for address in addresses if address[0] != "#"}
+    assert schemes <= {"http", "https"}
+    assert hostile.words.count('<script>document.title = "taken"</script>') > 10
+
+
+def test_controls_have_names_and_ids_are_unique(html: str) -> None:
+    page = Page(html)
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {attributes.get("type") for attributes in page.all("input")} == {"search", "checkbox"}
+    for control in re.findall(r"<(?:input|select)\b", html):
+        assert control
+    labelled = re.findall(r"<label>(?:(?!</label>).)*<(?:input|select)\b", html, flags=re.DOTALL)
+    assert len(labelled) == len(page.all("input")) + len(page.all("select"))
+    assert html.count("<fieldset><legend>") == html.count("<fieldset>") == 3
+    assert 'role="status"' in html
+    targets = {entry["href"] or "" for entry in page.all("a")}
+    assert [target for target in targets if target[0] == "#" and target[1:] not in ids] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_its_ground(package: ModuleType, scheme: str) -> None:
+    from mlproj.checklist.page import STYLES
+
+    colours: dict[str, str] = {}
+    for path in STYLES:
+        text = path.read_text(encoding="utf-8").partition("@media print")[0]
+        dark = "".join(re.findall(r"@media \(prefers-color-scheme: dark\) \{(.*?)\n\}", text, re.S))
+        light = text.replace(dark, "")
+        for part in (light, dark) if scheme == "dark" else (light,):
+            colours |= dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})\b", part))
+    grounds: dict[str, tuple[str, ...]]
+    grounds = {"ink": ("page", "card", "tint"), "soft": ("page", "card", "tint")}
+    grounds |= {"link": ("card", "tint"), "good": ("card", "good-tint"), "bad": ("bad-tint",)}
+    grounds |= {name: (f"{name}-tint",) for name in ("open", "stale", "waived")}
+    weak = {
+        (name, ground): round(contrast(colours[name], colours[ground]), 2)
+        for name, beneath in grounds.items()
+        for ground in beneath
+        if contrast(colours[name], colours[ground]) < 4.5
+    }
+    assert weak == {}
+
+
+def contrast(first: str, second: str) -> float:
+    """Return the contrast of two colours (WCAG 2.1, 1.4.3)."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+# ------------------------------------------------------------------------------- in a browser
+
+
+class Browser:
+    """Chromium over its DevTools protocol, through a pipe: nothing to install."""
+
+    def __init__(self, folder: Path) -> None:
+        theirs, ours = os.pipe()
+        answers, says = os.pipe()
+        # Out of the way of 3 and 4, from which Chromium reads and to which it writes.
+        theirs, says = out_of_the_way(theirs), out_of_the_way(says)
+        options = (
+            "headless=new no-sandbox disable-gpu no-first-run disable-background-networking "
+            f"disable-component-update disable-sync user-data-dir={folder} remote-debugging-pipe"
+        )
+        self.process = subprocess.Popen(
+            [str(BROWSER), *(f"--{option}" for option in options.split()), "about:blank"],
+            preexec_fn=lambda: (os.dup2(theirs, 3), os.dup2(says, 4)),
+            pass_fds=(3, 4),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(theirs)
+        os.close(says)
+        self.commands = os.fdopen(ours, "wb", buffering=0)
+        self.answers = os.fdopen(answers, "rb")
+        # A browser that hangs ends here, and with it the wait for its answer.
+        self.watch = threading.Timer(120, self.process.kill)
+        self.watch.start()
+        self.number, self.session = 0, ""
+        self.events: list[dict[str, Any]] = []
+        pages = self.call("Target.getTargets")["targetInfos"]
+        target = next(each["targetId"] for each in pages if each["type"] == "page")
+        answer = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self.session = str(answer["sessionId"])
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Give a command and return its answer; events that come meanwhile are kept."""
+        self.number += 1
+        message = {"id": self.number, "method": method, "params": parameters}
+        if self.session:
+            message["sessionId"] = self.session
+        self.commands.write(json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self.read()
+            if answer.get("id") == self.number:
+                assert "error" not in answer, answer
+                return dict(answer["result"])
+            self.events.append(answer)
+
+    def read(self) -> dict[str, Any]:
+        """Return the next message."""
+        text = bytearray()
+        while (sign := self.answers.read(1)) != b"\0":
+            assert sign, "the browser has ended"
+            text += sign
+        return dict(json.loads(text))
+
+    def open(self, address: str) -> None:
+        """Load a page anew, and wait until it is there."""
+        for each in ("about:blank", address):
+            self.call("Page.navigate", url=each)
+            while "Page.loadEventFired" not in [event.get("method") for event in self.events]:
+                self.events.append(self.read())
+            self.events = [e for e in self.events if e.get("method") != "Page.loadEventFired"]
+
+    def ask(self, expression: str) -> Any:
+        """Return the value of an expression of JavaScript."""
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def click(self, selector: str) -> None:
+        """Click with the mouse on the middle of an element."""
+        where = self.ask(
+            f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
+            "e.scrollIntoView({block: 'center', behavior: 'instant'});"
+            "const r = e.getBoundingClientRect();"
+            "return [r.x + r.width / 2, r.y + r.height / 2] })()"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            place = {"x": where[0], "y": where[1], "button": "left", "clickCount": 1}
+            self.call("Input.dispatchMouseEvent", type=kind, **place)
+
+    def press(self, key: str, code: int, text: str = "") -> None:
+        """Press a key."""
+        for kind in ("keyDown", "keyUp"):
+            named = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+            more = {"text": text} if text and kind == "keyDown" else {}
+            self.call("Input.dispatchKeyEvent", type=kind, **named, **more)
+
+    def shown(self) -> list[str]:
+        """Return the ids of the items that are to be seen."""
+        script = (
+            "[...document.querySelectorAll('#items li[id]')]"
+            ".filter(e => e.checkVisibility()).map(e => e.id.slice(5))"
+        )
+        return list(self.ask(script))
+
+    def close(self) -> None:
+        """End the browser."""
+        self.watch.cancel()
+        self.call("Browser.close")
+        self.process.wait(20)
+
+
+def out_of_the_way(file: int) -> int:
+    """Give an open file a number from 10 on."""
+    moved = fcntl.fcntl(file, fcntl.F_DUPFD, 10)
+    os.close(file)
+    return moved
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Return a browser, or skip."""
+    if BROWSER is None:
+        pytest.skip("chromium is not installed")
+    found = Browser(tmp_path_factory.mktemp("browser"))
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def address(html: str, tmp_path: Path) -> str:
+    """Write the page and return its address."""
+    path = tmp_path / "checklist.html"
+    path.write_text(html, encoding="utf-8")
+    return path.as_uri()
+
+
+def expected(survey: Any, **wanted: str) -> list[str]:
+    """Return the ids of the items with these properties."""
+    return [
+        name
+        for name, result in survey.shown.results.items()
+        if result.item.area == wanted.get("area", result.item.area)
+        and result.item.stage == wanted.get("stage", result.item.stage)
+        and result.item.kind == wanted.get("kind", result.item.kind)
+        and result.state == wanted.get("state", result.state)
+    ]
+
+
+@pytest.mark.modules
+def test_filters_are_clicked_and_stand_in_the_address(
+    browser: Browser, address: str, survey: Any
+) -> None:
+    browser.open(address)
+    assert browser.shown() == list(survey.shown.results)
+    browser.click("[name=state][value=open]")
+    browser.click("[name=stage][value=mvp]")
+    wanted = expected(survey, state="open", stage="mvp")
+    assert browser.shown() == wanted and 0 < len(wanted) < len(survey.shown.results)
+    total = len(survey.shown.results)
+    status = browser.ask("document.querySelector('[role=status]').textContent")
+    assert status == f"{len(wanted)} of {total} items shown"
+    assert browser.ask("location.hash") == "#state=open&stage=mvp"
+    # Whoever gets the link sees the same.
+    browser.open(browser.ask("location.href"))
+    assert browser.shown() == wanted
+    assert browser.ask("document.querySelectorAll('#filters :checked[name]').length") == 2
+    browser.click("#all")
+    assert browser.shown() == list(survey.shown.results)
+
+
+@pytest.mark.modules
+def test_filters_work_from_the_keyboard(browser: Browser, address: str, survey: Any) -> None:
+    browser.open(address)
+    browser.ask("document.querySelector('#filters [name=q]').focus()")
+    browser.call("Input.insertText", text="Leak")
+    found = browser.shown()
+    assert 0 < len(found) < len(survey.shown.results)
+    assert browser.ask("location.hash") == "#q=Leak"
+    browser.click("#all")
+    browser.ask("document.querySelector('[name=kind][value=written]').focus()")
+    browser.press(" ", 32, " ")
+    assert browser.shown() == expected(survey, kind="written")
+    browser.ask("document.querySelector('#items li:not([hidden]) summary').focus()")
+    browser.press("Enter", 13, "\r")
+    assert browser.ask("document.querySelector('#items li:not([hidden]) details').open") is True
+
+
+@pytest.mark.modules
+@pytest.mark.parametrize(
+    ("fragment", "wanted"),
+    [
+        ("#area=data&state=open", {"area": "data", "state": "open"}),
+        ("#kind=signoff&stage=production", {"kind": "signoff", "stage": "production"}),
+        ("#state=nonsense&area=nowhere&x=y", {}),
+        ("#%3Cscript%3E", {}),
+    ],
+)
+def test_an_address_sets_the_filters(
+    browser: Browser, address: str, survey: Any, fragment: str, wanted: dict[str, str]
+) -> None:
+    browser.open(address + fragment)
+    assert browser.shown() == expected(survey, **wanted)
+
+
+@pytest.mark.modules
+def test_an_address_of_an_item_opens_it(browser: Browser, address: str, survey: Any) -> None:
+    name = list(survey.shown.results)[-1]
+    browser.open(f"{address}#item-{name}")
+    assert (
+        browser.ask("document.querySelector('#items details[open]').parentNode.id")
+        == f"item-{name}"
+    )
+    assert browser.ask("location.hash") == f"#item-{name}"
+    top = browser.ask(f"document.getElementById('item-{name}').getBoundingClientRect().top")
+    assert 0 <= top < browser.ask("innerHeight")
+
+
+@pytest.mark.modules
+def test_no_item_fits_is_said(browser: Browser, address: str) -> None:
+    browser.open(address + "#q=zzzzzz")
+    assert browser.shown() == []
+    assert browser.ask("document.getElementById('none').checkVisibility()") is True
+    assert browser.ask("document.querySelectorAll('#items .area:not([hidden])').length") == 0
+
+
+@pytest.mark.modules
+def test_nothing_is_fetched_and_nothing_is_logged(
+    browser: Browser, survey: Any, tmp_path: Path
+) -> None:
+    from mlproj.checklist.page import page
+
+    path = tmp_path / "hostile.html"
+    path.write_text(page(with_hostile_text(survey), date.today()), encoding="utf-8")
+    browser.events.clear()
+    browser.open(path.as_uri())
+    browser.ask("fetch('https://example.invalid/x').catch(() => 0), 0")
+    asked = [
+        event["params"]["request"]["url"]
+        for event in browser.events
+        if event.get("method") == "Network.requestWillBeSent"
+    ]
+    assert set(asked) <= {path.as_uri(), "about:blank"}
+    assert "taken" not in browser.ask("document.title").split('"')[0]
+    noise = [event for event in browser.events if event.get("method") == "Log.entryAdded"]
+    refused = [event["params"]["entry"]["text"] for event in noise]
+    assert [text for text in refused if "example.invalid" not in text] == []
+
+
+@pytest.mark.modules
+@pytest.mark.parametrize("width", [400, 1280])
+def test_nothing_is_wider_than_the_screen(browser: Browser, address: str, width: int) -> None:
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.call("Emulation.setDeviceMetricsOverride", **size)
+    browser.open(address)
+    browser.click("#unfold")
+    assert browser.ask("document.querySelectorAll('#items details:not([open])').length") == 0
+    assert browser.ask("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.modules
+def test_without_a_script_all_is_shown(browser: Browser, address: str, survey: Any) -> None:
+    browser.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.open(address + "#state=done")
+        tree = browser.call("DOM.getDocument", depth=-1)
+    finally:
+        browser.call("Emulation.setScriptExecutionDisabled", value=False)
+    text = json.dumps(tree)
+    assert all(f'"item-{name}"' in text for name in survey.shown.results)
+    assert browser.ask("document.getElementById('filters').hidden") is True
+
+
+@pytest.mark.modules
+def test_paper_has_every_detail_and_no_controls(browser: Browser, address: str) -> None:
+    browser.open(address)
+    browser.ask("dispatchEvent(new Event('beforeprint'))")
+    assert browser.ask("document.querySelectorAll('#items details:not([open])').length") == 0
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    try:
+        assert browser.ask("document.getElementById('filters').checkVisibility()") is False
+    finally:
+        browser.call("Emulation.setEmulatedMedia", media="")

@@ -1,0 +1,14 @@
+"""The executable checklist: items say what proves them, and a command looks for the proof."""
+
+from .. import registry
+
+registry.EVIDENCE.update(
+    answer=".checklist.evidence:answer",
+    config=".checklist.evidence:config",
+    fact=".checklist.evidence:fact",
+    file=".checklist.evidence:file",
+    fresh=".checklist.evidence:fresh",
+    git=".checklist.evidence:git",
+    section=".checklist.evidence:section",
+    signoff=".checklist.evidence:signoff",
+)

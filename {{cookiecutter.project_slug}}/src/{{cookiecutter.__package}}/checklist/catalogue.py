@@ -1,0 +1,489 @@
+"""The items, as `items/*.yaml` and the team's `checklist/own.yaml` state them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from .. import registry
+from ..errors import UserError
+from ..project import Project
+from .rules import parse_rule
+
+# The order of a project, and of every list of items.
+AREAS = (
+    "scoping",
+    "version_control",
+    "environment",
+    "data",
+    "data_engineering",
+    "programming",
+    "modelling",
+    "deployment",
+    "responsible_ai",
+    "operation",
+    "architecture",
+    "business",
+)
+OWN = "own"
+STAGES = ("poc", "mvp", "production")
+ITEMS = Path(__file__).parent / "items"
+
+# What is only shown: two thirds of an item's text, and of the time that reading it takes.
+SHOWN_ONLY = re.compile(r"^    (?:options|tools|references):\n(?:(?: {5}.*)?\n)*", re.MULTILINE)
+
+# libyaml's loader is ten times as fast; an installation without it still works.
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# What a value raises that is none of the kind that it looks like, or that its tag says.
+CONSTRUCTION = (ValueError, TypeError, AttributeError, LookupError)
+
+AREA_KEYS = {"title": str, "about": str, "items": list}
+ITEM_KEYS = {
+    "id": str,
+    "title": str,
+    "why": str,
+    "how": str,
+    "stage": str,
+    "evidence": list,
+    "applies": list,
+    "options": list,
+    "tools": list,
+    "references": list,
+    "ml_test_score": str,
+}
+REQUIRED = ("id", "title", "why", "how", "stage", "evidence")
+CONDITIONS = ("answer", "config", "fact")
+# The 28 tests of the ML Test Score (Breck et al., 2017): seven of each of four kinds.
+SECTIONS = {
+    "data": "Features and data",
+    "model": "Model development",
+    "infra": "Infrastructure",
+    "monitor": "Monitoring",
+}
+TESTS_PER_SECTION = 7
+ML_TESTS = tuple(
+    f"{section}-{number}" for section in SECTIONS for number in range(1, TESTS_PER_SECTION + 1)
+)
+CHOICES = {
+    "fresh": ("ingest", "schema", "split", "train", "release", "metrics", "diagnostics", "profile"),
+    "git": ("originals", "sizes", "secrets", "notebooks", "models", "remote"),
+    "signoff": ("project", "data", "model"),
+}
+FURTHER_KEYS: dict[str, dict[str, type]] = {"file": {"contains": str}, "section": {"words": int}}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One thing that proves an item, or one condition on which it applies."""
+
+    kind: str
+    rule: str
+    further: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Option:
+    """A method to choose, and when."""
+
+    name: str
+    when: str
+    built_in: bool = False
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool, and what it is for."""
+
+    name: str
+    purpose: str
+    built_in: bool = False
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where to read on."""
+
+    title: str
+    by: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Item:
+    """One line of the checklist: a claim, why it matters, and what proves it.
+
+    Attributes:
+        kind: "auto" if a machine can tell, "written" if a person has to write, else "signoff".
+        ml_test_score: The test of Breck et al. (2017) that it is, such as "data-1".
+    """
+
+    id: str
+    area: str
+    title: str
+    why: str
+    how: str
+    stage: str
+    evidence: tuple[Evidence, ...]
+    applies: tuple[Evidence, ...] = ()
+    options: tuple[Option, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    references: tuple[Reference, ...] = ()
+    ml_test_score: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """How it is proved: by a machine, in writing, or by a person's word."""
+        kinds = {evidence.kind for evidence in self.evidence}
+        if "signoff" in kinds:
+            return "signoff"
+        return "written" if "section" in kinds else "auto"
+
+
+@dataclass(frozen=True)
+class Area:
+    """A part of the checklist."""
+
+    name: str
+    title: str
+    about: str
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Every item, in the order of a project."""
+
+    areas: tuple[Area, ...]
+
+    @cached_property
+    def items(self) -> dict[str, Item]:
+        """Return every item by its id."""
+        return {item.id: item for area in self.areas for item in area.items}
+
+    def find(self, name: str) -> Item:
+        """Return one item.
+
+        Raises:
+            UserError: If there is none of that id; the sentence names the nearest ones.
+        """
+        if name not in self.items:
+            import difflib
+
+            near = difflib.get_close_matches(name, self.items, n=3, cutoff=0.4)
+            every = "`checklist list --all` has all."
+            instead = f"did you mean {' or '.join(near)}?" if near else every
+            raise UserError(f"There is no item '{name}' in the checklist; {instead}")
+        return self.items[name]
+
+
+def load_catalogue(project: Project, *, brief: bool = False) -> Catalogue:
+    """Load the template's items and the team's own; `brief` for verdicts only.
+
+    Brief items of the template are without options, tools and references. The template's own tests
+    have read those; the team's file is always read in full.
+
+    Raises:
+        UserError: With file and line, at the first fault.
+    """
+    areas = [load_area(ITEMS / f"{name}.yaml", brief=brief) for name in AREAS]
+    own = project.checklist / "own.yaml"
+    if own.exists():
+        areas.append(load_area(own, shown=project.relative(own)))
+    seen: dict[str, str] = {}
+    for area in areas:
+        for number, item in enumerate(area.items):
+            if item.id in seen:
+                path = own if area.name == OWN else ITEMS / f"{area.name}.yaml"
+                shown = project.relative(own) if path == own else f"checklist/items/{path.name}"
+                fault = f"has the item '{item.id}' twice, first in the area {seen[item.id]}"
+                Source(path, shown).refuse(("items", number, "id"), fault)
+            seen[item.id] = area.name
+    return Catalogue(tuple(areas))
+
+
+def load_area(path: Path, shown: str | None = None, *, brief: bool = False) -> Area:
+    """Load one file of items; `shown` is how messages name it, `brief` as in `load_catalogue`.
+
+    Raises:
+        UserError: With file and line, at the first fault.
+    """
+    source = Source(path, shown or f"checklist/items/{path.name}")
+    content = source.read(SHOWN_ONLY if brief else None)
+    source.check_keys((), content, AREA_KEYS, ("title", "about", "items"))
+    ids: set[str] = set()
+    items = []
+    for number, entry in enumerate(content["items"]):
+        item = _read_item(source, ("items", number), path.stem, entry)
+        if item.id in ids:
+            source.refuse(("items", number, "id"), f"has the item '{item.id}' twice")
+        ids.add(item.id)
+        items.append(item)
+    return Area(path.stem, content["title"], content["about"].strip(), tuple(items))
+
+
+Where = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A YAML file, and where in it things stand, for messages."""
+
+    path: Path
+    shown: str
+
+    def read(self, without: re.Pattern[str] | None = None) -> Any:
+        """Return the content, without the lines that match.
+
+        Raises:
+            UserError: If it is no YAML, is not UTF-8, or holds marks of a merge conflict.
+        """
+        text = self._text()
+        refuse_conflict(text, self.shown)
+        if without:
+            # Line ends stay, so that faults are found where they are.
+            text = without.sub(lambda found: "\n" * found[0].count("\n"), text)
+        loader = LOADER(text)
+        try:
+            node = loader.get_single_node()
+            content = None if node is None else loader.construct_document(node)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            self._refuse_line(mark.line + 1 if mark else 1, f"no YAML ({error.problem})")
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, text.find(chr(error.character))) + 1
+            self._refuse_line(line, f"no YAML (#x{error.character:02x}: {error.reason})")
+        except CONSTRUCTION as error:
+            self._refuse_line(_line_of_wrong_value(node), f"no YAML ({error})")
+        twice = _find_repeated_key(node)
+        if twice is not None:
+            fault = f"'{twice[0]}' stands there twice; keep one of them"
+            raise UserError(f"{self.shown}, line {twice[1]}: {fault}.")
+        return content
+
+    def _text(self) -> str:
+        """Return the text as it is."""
+        try:
+            return self.path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{self.shown} is not UTF-8 (byte {error.start}); save it so."
+            ) from None
+        except OSError as error:
+            raise UserError(
+                f"{self.shown} cannot be read ({error.strerror}); make it a file that can."
+            ) from None
+
+    def check_keys(
+        self, where: Where, value: Any, known: Mapping[str, type], required: tuple[str, ...]
+    ) -> None:
+        """Refuse a mapping with unknown, missing or wrongly typed keys."""
+        if not isinstance(value, dict):
+            self.refuse(where, f"has to be a mapping of {', '.join(known)}")
+        for key, entry in value.items():
+            if key not in known:
+                self.refuse((*where, key), f"has an unknown key '{key}'; known: {', '.join(known)}")
+            # Not isinstance: true is no number.
+            if type(entry) is not known[key] or (isinstance(entry, str) and not entry.strip()):
+                self.refuse((*where, key), f"'{key}' has to be {NAMES[known[key]]}")
+        missing = [key for key in required if key not in value]
+        if missing:
+            self.refuse(where, f"lacks the key '{missing[0]}'")
+
+    def refuse(self, where: Where, fault: str) -> NoReturn:
+        """Raise the sentence, with file and line."""
+        self._refuse_line(self._line(where), fault)
+
+    def _refuse_line(self, line: int, fault: str) -> NoReturn:
+        """Raise the sentence about a line."""
+        raise UserError(f"{self.shown}, line {line}: {fault}; correct it there.")
+
+    def _line(self, where: Where) -> int:
+        """Return the line of a key or entry; reading again is slow, so only faults ask for it."""
+        node: Any = yaml.compose(self._text(), LOADER)
+        line = 1
+        for step in where:
+            if isinstance(node, yaml.MappingNode):
+                pairs = [(key, value) for key, value in node.value if key.value == str(step)]
+                if not pairs:
+                    break
+                line, node = pairs[0][0].start_mark.line + 1, pairs[0][1]
+            elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+                node = node.value[step]
+                line = node.start_mark.line + 1
+        return line
+
+
+NAMES = {
+    str: "text",
+    list: "a list",
+    bool: "true or false",
+    int: "a whole number",
+    dict: "a mapping",
+}
+
+
+def refuse_conflict(text: str, shown: str) -> None:
+    """Refuse a file that git left with the marks of a merge conflict."""
+    mark = re.search(r"^(<<<<<<< |=======$|>>>>>>> )", text, re.MULTILINE)
+    if mark:
+        line = text.count("\n", 0, mark.start()) + 1
+        raise UserError(f"{shown}, line {line}: a merge conflict; choose a side and save it.")
+
+
+def _nodes(root: Any) -> Iterator[Any]:
+    """Yield every node once, even where an alias names one again or leads back to it."""
+    todo, seen = [root], set()
+    while todo:
+        node = todo.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        yield node
+        if isinstance(node, yaml.MappingNode):
+            todo.extend(value for _, value in node.value)
+        elif isinstance(node, yaml.SequenceNode):
+            todo.extend(node.value)
+
+
+def _find_repeated_key(root: Any) -> tuple[str, int] | None:
+    """Return the first key that a mapping holds twice, and its line: YAML would drop one."""
+    for node in _nodes(root):
+        if isinstance(node, yaml.MappingNode):
+            seen = set()
+            for key, _ in node.value:
+                if key.value in seen:
+                    return str(key.value), key.start_mark.line + 1
+                seen.add(key.value)
+    return None
+
+
+def _line_of_wrong_value(root: Any) -> int:
+    """Return the line of the value that is none of its kind, such as the date 2026-13-45."""
+    for node in _nodes(root):
+        if isinstance(node, yaml.ScalarNode):
+            try:
+                LOADER("").construct_object(node)
+            except CONSTRUCTION:
+                return node.start_mark.line + 1
+    return 1
+
+
+def _read_item(source: Source, where: Where, area: str, entry: Any) -> Item:
+    """Check one item and return it."""
+    source.check_keys(where, entry, ITEM_KEYS, REQUIRED)
+    if not re.fullmatch("[a-z][a-z0-9]*(-[a-z0-9]+)*", entry["id"]):
+        source.refuse((*where, "id"), f"has the id '{entry['id']}'; allowed are a-z, 0-9 and -")
+    if entry["stage"] not in STAGES:
+        known = ", ".join(STAGES)
+        source.refuse((*where, "stage"), f"has the stage '{entry['stage']}'; known are {known}")
+    if entry.get("ml_test_score") not in (None, *ML_TESTS):
+        known = f"{ML_TESTS[0]} to {ML_TESTS[-1]}"
+        place = (*where, "ml_test_score")
+        source.refuse(place, f"has the test '{entry['ml_test_score']}'; known are {known}")
+    proofs = tuple(_read_evidence(source, (*where, "evidence"), entry["evidence"]))
+    if not proofs:
+        source.refuse((*where, "evidence"), f"has no evidence for '{entry['id']}'")
+    conditions = tuple(_read_evidence(source, (*where, "applies"), entry.get("applies", [])))
+    for number, condition in enumerate(conditions):
+        if condition.kind not in CONDITIONS:
+            place = (*where, "applies", number)
+            source.refuse(place, f"has a condition that is none of {', '.join(CONDITIONS)}")
+    return Item(
+        id=entry["id"],
+        area=area,
+        title=entry["title"],
+        why=entry["why"].strip(),
+        how=entry["how"].strip(),
+        stage=entry["stage"],
+        evidence=proofs,
+        applies=conditions,
+        options=tuple(
+            Option(option["name"], option["when"], option.get("built_in", False))
+            for option in _entries(source, where, entry, "options", ("name", "when"))
+        ),
+        tools=tuple(
+            Tool(tool["name"], tool["for"], tool.get("built_in", False))
+            for tool in _entries(source, where, entry, "tools", ("name", "for"))
+        ),
+        references=tuple(
+            Reference(**reference)
+            for reference in _entries(source, where, entry, "references", ("title", "by", "url"))
+        ),
+        ml_test_score=entry.get("ml_test_score"),
+    )
+
+
+def _entries(
+    source: Source, where: Where, item: dict[str, Any], key: str, required: tuple[str, ...]
+) -> Iterator[dict[str, Any]]:
+    """Yield the checked options, tools or references of an item."""
+    known: dict[str, type] = dict.fromkeys(required, str)
+    if key != "references":
+        known["built_in"] = bool
+    names = set()
+    for number, entry in enumerate(item.get(key, [])):
+        source.check_keys((*where, key, number), entry, known, required)
+        if entry[required[0]] in names:
+            source.refuse((*where, key, number), f"names '{entry[required[0]]}' twice")
+        names.add(entry[required[0]])
+        yield entry
+
+
+def _read_evidence(source: Source, where: Where, entries: list[Any]) -> Iterator[Evidence]:
+    """Yield what proves an item: `kind: rule`, and for some kinds further keys."""
+    for number, entry in enumerate(entries):
+        place = (*where, number)
+        if not isinstance(entry, dict) or not entry:
+            source.refuse(place, "has evidence that is not written as kind: rule")
+        kind, rule = next(iter(entry.items()))
+        if kind not in registry.EVIDENCE:
+            # Only now the team's own kinds: custom.py may import what is slow to import.
+            registry.extend_by_custom()
+        if kind not in registry.EVIDENCE:
+            known = ", ".join(sorted(registry.EVIDENCE))
+            source.refuse(place, f"has evidence of the unknown kind '{kind}'; known are {known}")
+        source.check_keys(place, entry, {kind: str} | FURTHER_KEYS.get(kind, {}), (kind,))
+        _check_rule(source, place, kind, rule)
+        if entry.get("words", 1) < 1:
+            source.refuse((*place, "words"), f"asks for {entry['words']} words; at least 1")
+        yield Evidence(kind, rule, {key: entry[key] for key in entry if key != kind})
+
+
+def _check_rule(source: Source, where: Where, kind: str, rule: str) -> None:
+    """Refuse a rule that could never be looked up."""
+    if kind in CHOICES and rule not in CHOICES[kind]:
+        known = ", ".join(CHOICES[kind])
+        source.refuse(where, f"has the evidence {kind}: {rule}; known are {known}")
+    if kind in CONDITIONS:
+        try:
+            depth = len(parse_rule(rule).path)
+        except ValueError as error:
+            source.refuse(where, f"{error}")
+        if kind != "answer" and depth < 2:
+            source.refuse(where, f"has the rule '{rule}', but needs section.key or report.path")
+    if kind == "file":
+        for pattern in split_patterns(rule):
+            if not is_inside(pattern):
+                fault = f"has the pattern '{pattern}', but needs one below the project's folder"
+                source.refuse(where, f"{fault}, such as docs/*.md, with ** at most once")
+    if kind == "section" and not re.fullmatch(r"docs/[\w-]+\.md#[\w-]+", rule):
+        source.refuse(where, f"has the section '{rule}', but needs docs/NAME.md#HEADING")
+
+
+def split_patterns(rule: str) -> list[str]:
+    """Return the patterns of the evidence `file`, any of which is enough."""
+    return [pattern.strip() for pattern in rule.split(" | ")]
+
+
+def is_inside(pattern: str) -> bool:
+    """Tell whether a pattern stays below the folder that it starts from, and ends in good time."""
+    steps = pattern.split("/")
+    # A drive of Windows or a backslash would mean one thing here and another there.
+    strange = {"", ".", ".."} & set(steps) or set(pattern) & set("\\:\0")
+    return not strange and pattern.count("**") == steps.count("**") <= 1

@@ -1,0 +1,241 @@
+"""The commands of `checklist`: thin; what is heavy is imported inside."""
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ..project import Project
+    from .catalogue import Item
+
+checklist_app = typer.Typer(
+    help="See what is proved, what is missing, and how to go on.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
+
+Stage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="poc|mvp|production",
+        show_default=False,
+        help="The latest stage to look at; default: the project's own.",
+    ),
+]
+Id = Annotated[str, typer.Argument(metavar="ID", help="An item, as `list` shows it.")]
+
+
+@checklist_app.callback()
+def checklist(
+    context: typer.Context,
+    stage: Stage = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print everything, for programs.")
+    ] = False,
+) -> None:
+    """See what is proved, what is missing, and how to go on.
+
+    Without a command: one line per area, then the next three items.
+    A proof about other data or another model than today's is stale.
+    """
+    from ..errors import UserError
+    from . import show, summary
+    from .verify import assess
+
+    # pydantic would search every installed package for plugins, which this project needs none of.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    if context.invoked_subcommand:
+        if stage or as_json:
+            option, command = "--json" if as_json else "--stage", context.invoked_subcommand
+            raise UserError(
+                f"{option} before `{command}` would be lost; "
+                f"write it behind, if `checklist {command} --help` has it."
+            )
+        return
+    stage = summary.check_stage(stage)
+    if as_json:
+        import json
+
+        from .formats import document
+
+        # In ASCII, so that no terminal's encoding stands in the way.
+        _say(json.dumps(document(summary.survey(_project(), stage)), indent=2))
+    else:
+        _say(show.overview(show.find_look(), assess(_project(), stage, brief=True)))
+
+
+@checklist_app.command("next")
+def next_(stage: Stage = None) -> None:
+    """Show the next item in full: stale ones first, then in the order of a project."""
+    from . import show, summary
+    from .verify import assess
+
+    project = _project()
+    assessment = assess(project, summary.check_stage(stage), brief=True)
+    todo = summary.upcoming(assessment)
+    shown = _shown(project, todo[0].item.id) if todo else ""
+    _say(show.next_item(show.find_look(), assessment, shown))
+
+
+@checklist_app.command("list")
+def list_(
+    area: Annotated[str | None, typer.Option(help="Of this area, such as data.")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="done, open, stale, waived or not-applicable.")
+    ] = None,
+    stage: Stage = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Of every stage, and what does not apply too.")
+    ] = False,
+) -> None:
+    """List the items that apply, with their states."""
+    from . import show, summary
+    from .catalogue import STAGES
+    from .verify import OUT, assess
+
+    area, state = summary.check_area(area), summary.check_state(state)
+    stage = summary.check_stage(stage) or (STAGES[-1] if everything else None)
+    results = [
+        result
+        for result in assess(_project(), stage, brief=True).results.values()
+        if area in (None, result.item.area)
+        and (result.state == state if state else everything or result.state != OUT)
+    ]
+    _say(show.listing(show.find_look(), results))
+
+
+@checklist_app.command("show")
+def show_(name: Id) -> None:
+    """Show an item: why it matters, how to satisfy it, where, and what to choose from."""
+    _say(_shown(_project(), name))
+
+
+@checklist_app.command()
+def sign(
+    name: Id,
+    by: Annotated[str, typer.Option(help="Who vouches for it.")],
+    note: Annotated[str, typer.Option(help="What you looked at, in a sentence.")],
+) -> None:
+    """Vouch for an item that no machine can tell."""
+    from . import records, verify
+
+    project = _project()
+    catalogue, context = verify.open_context(project, brief=True)
+    item = catalogue.find(name)
+    now = {"data": context.data, "model": context.model}
+    records.sign(project, catalogue, item, by=by, note=note, **now)
+    _say_state(project, item)
+
+
+@checklist_app.command()
+def waive(
+    name: Id,
+    reason: Annotated[str, typer.Option(help="Why; it is shown wherever the item is.")],
+    by: Annotated[
+        str | None, typer.Option(help="Who decides; default: git's user.name.", show_default=False)
+    ] = None,
+) -> None:
+    """Do without an item, for a reason."""
+    from ..errors import UserError
+    from . import records, verify
+
+    project = _project()
+    catalogue, context = verify.open_context(project, brief=True)
+    item = catalogue.find(name)
+    by = by if by is not None else (context.git("config", "user.name") or "").strip()
+    if not by:
+        raise UserError("Nobody decides: git knows no user.name; say who does with --by NAME.")
+    records.waive(project, catalogue, item, reason=reason, by=by)
+    _say_state(project, item)
+
+
+@checklist_app.command()
+def withdraw(name: Id) -> None:
+    """Take back a sign-off or a waiver."""
+    from . import records
+    from .catalogue import load_catalogue
+
+    project = _project()
+    catalogue = load_catalogue(project, brief=True)
+    item = catalogue.find(name)
+    records.withdraw(project, catalogue, item)
+    _say_state(project, item)
+
+
+@checklist_app.command()
+def gate(
+    stage: Stage = None,
+    warn_at_poc: Annotated[
+        bool, typer.Option("--warn-at-poc", help="At the stage poc, only warn.")
+    ] = False,
+) -> None:
+    """Refuse, with exit code 1, what lacks an item of the stage; for CI."""
+    from ..errors import GateError
+    from . import show, summary
+    from .catalogue import STAGES
+    from .verify import assess
+
+    assessment = assess(_project(), summary.check_stage(stage), brief=True)
+    missing = summary.upcoming(assessment)
+    if not missing:
+        _say(show.gate(assessment))
+        return
+    _say("\n".join(map(show.missing_line, missing)))
+    sentence = show.gate_missing(assessment)
+    if not (warn_at_poc and assessment.stage == STAGES[0]):
+        raise GateError(sentence)
+    _say(f"Warning: {sentence} From {STAGES[1]} on this is an error.")
+
+
+@checklist_app.command()
+def score() -> None:
+    """Show the ML Test Score (Breck et al., 2017): 28 tests, and the items that answer them."""
+    from . import show, summary
+
+    found = summary.survey(_project())
+    _say(show.score(show.find_look(), found.score))
+
+
+@checklist_app.command()
+def report(stage: Stage = None) -> None:
+    """Write reports/checklist.html, and for git checklist/checklist.md and checklist/badge.svg."""
+    from . import formats, summary
+
+    project = _project()
+    for path in formats.write(project, summary.survey(project, summary.check_stage(stage))):
+        _say(str(path))
+
+
+def _project() -> "Project":
+    """Return the project around the working folder."""
+    from ..project import find_project
+
+    return find_project()
+
+
+def _shown(project: "Project", name: str) -> str:
+    """Return an item in full, whatever its stage."""
+    from . import show, summary
+    from .verify import open_context, verify
+
+    catalogue, context = open_context(project)
+    item = catalogue.find(name)
+    result = verify(context, item)
+    return show.item(show.find_look(), result, context.records, summary.places(context, item))
+
+
+def _say_state(project: "Project", item: "Item") -> None:
+    """Print an item's state, as it is after a decision about it."""
+    from . import show
+    from .verify import open_context, verify
+
+    _say(show.state_line(show.find_look(), verify(open_context(project, brief=True)[1], item)))
+
+
+def _say(text: str) -> None:
+    """Print text with its colours, and a sign that the encoding lacks as a question mark."""
+    from .show import find_look
+
+    look = find_look()
+    typer.echo(look.printable(text), color=look.colour)

@@ -1,0 +1,209 @@
+"""What people decided, in `checklist/signoffs.yaml`: sign-offs and waivers, one line each.
+
+One line per item and a fixed order let two branches that both signed merge without a conflict.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from ..errors import UserError
+from ..files import write_text
+from ..project import Project
+from .catalogue import Catalogue, Item, Source
+
+HEAD = """\
+# What people decided about items of the checklist; one line each. Written by `checklist sign`,
+# `checklist waive` and `checklist withdraw`, and reviewed like code.
+"""
+SIGNED = {"by": str, "date": str, "note": str, "data": str, "model": str}
+WAIVED = {"reason": str, "by": str, "date": str}
+# How long to wait for another process, in seconds.
+PATIENCE = 5
+
+
+@dataclass(frozen=True)
+class SignOff:
+    """A person's word that an item is so.
+
+    Attributes:
+        date: As YYYY-MM-DD.
+        data: The fingerprint of the data at that time, if there was any.
+        model: The run id of the model in service at that time, if there was one.
+    """
+
+    by: str
+    date: str
+    note: str
+    data: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """A person's decision to do without an item."""
+
+    reason: str
+    by: str
+    date: str
+
+
+@dataclass(frozen=True)
+class Records:
+    """All sign-offs and waivers, by the item's id."""
+
+    signoffs: Mapping[str, SignOff]
+    waivers: Mapping[str, Waiver]
+
+
+NOBODY = Records({}, {})
+
+
+def read_records(project: Project, catalogue: Catalogue) -> Records:
+    """Read the decisions.
+
+    Raises:
+        UserError: With file and line: no YAML, unknown keys or ids, marks of a merge conflict.
+    """
+    path = project.checklist / "signoffs.yaml"
+    if not path.exists():
+        return NOBODY
+    source = Source(path, project.relative(path))
+    content = source.read()
+    if content is None:
+        return NOBODY
+    source.check_keys((), content, {"signoffs": dict, "waivers": dict}, ())
+    for group, keys, required in (
+        ("signoffs", SIGNED, ("by", "date", "note")),
+        ("waivers", WAIVED, ("reason", "by", "date")),
+    ):
+        for name, entry in content.get(group, {}).items():
+            if name not in catalogue.items:
+                source.refuse((group, name), f"'{name}' is no item of the checklist")
+            source.check_keys((group, name), entry, keys, required)
+    return Records(
+        {name: SignOff(**entry) for name, entry in content.get("signoffs", {}).items()},
+        {name: Waiver(**entry) for name, entry in content.get("waivers", {}).items()},
+    )
+
+
+def sign(
+    project: Project,
+    catalogue: Catalogue,
+    item: Item,
+    *,
+    by: str,
+    note: str,
+    data: str | None,
+    model: str | None,
+) -> None:
+    """Record that a person vouches for an item.
+
+    Raises:
+        UserError: If the item is proved otherwise, is about data or a model where there are none,
+            or name or note are empty.
+    """
+    if item.kind != "signoff":
+        how = "its document" if item.kind == "written" else "the machine"
+        raise UserError(
+            f"{item.id} is proved by {how}, not by a signature; `checklist show {item.id}` says "
+            f"how, and `checklist waive {item.id} --reason WHY` does without it."
+        )
+    scopes = {evidence.rule for evidence in item.evidence}
+    for scope, now in (("data", data), ("model", model)):
+        if scope in scopes and now is None:
+            raise UserError(f"{item.id} is about the {scope}, and there is none yet; `run` first.")
+    signed = SignOff(_said(by, "--by"), _today(), _said(note, "--note"), data, model)
+    with _alone(project):
+        records = read_records(project, catalogue)
+        _write(project, replace(records, signoffs={**records.signoffs, item.id: signed}))
+
+
+def waive(project: Project, catalogue: Catalogue, item: Item, *, reason: str, by: str) -> None:
+    """Record that the team does without an item, and why.
+
+    Raises:
+        UserError: If reason or name are empty.
+    """
+    waiver = Waiver(_said(reason, "--reason"), _said(by, "--by"), _today())
+    with _alone(project):
+        records = read_records(project, catalogue)
+        _write(project, replace(records, waivers={**records.waivers, item.id: waiver}))
+
+
+def withdraw(project: Project, catalogue: Catalogue, item: Item) -> None:
+    """Take back the sign-off or waiver of an item.
+
+    Raises:
+        UserError: If it has neither.
+    """
+    with _alone(project):
+        records = read_records(project, catalogue)
+        if item.id not in {*records.signoffs, *records.waivers}:
+            told = f"{item.id} is neither signed nor waived"
+            raise UserError(f"{told}; there is nothing to withdraw.")
+        signoffs = {name: signed for name, signed in records.signoffs.items() if name != item.id}
+        waivers = {name: waived for name, waived in records.waivers.items() if name != item.id}
+        _write(project, Records(signoffs, waivers))
+
+
+@contextmanager
+def _alone(project: Project) -> Iterator[None]:
+    """Let one process at a time change the decisions, so that none is lost; the others wait."""
+    lock = project.checklist / ".lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    latest = time.monotonic() + PATIENCE
+    while True:
+        try:
+            lock.touch(exist_ok=False)
+            break
+        except FileExistsError:
+            if time.monotonic() > latest:
+                raise UserError(
+                    f"Another process is changing checklist/signoffs.yaml; if none is, "
+                    f"delete {project.relative(lock)}."
+                ) from None
+            time.sleep(0.02)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def _write(project: Project, records: Records) -> None:
+    """Write all decisions, each group in the order of the ids."""
+    lines = [HEAD]
+    for group, entries in (("signoffs", records.signoffs), ("waivers", records.waivers)):
+        lines.append(f"{group}:\n" if entries else f"{group}: {{}}\n")
+        lines += [f"  {name}: {_flow(vars(entries[name]))}\n" for name in sorted(entries)]
+    write_text(project.checklist / "signoffs.yaml", "".join(lines))
+
+
+def _flow(entry: dict[str, Any]) -> str:
+    """Return an entry on one line; JSON strings are YAML, whatever they hold."""
+    pairs = ((key, value) for key, value in entry.items() if value is not None)
+    return f"{{{', '.join(f'{key}: {json.dumps(v, ensure_ascii=False)}' for key, v in pairs)}}}"
+
+
+def _said(text: str, option: str) -> str:
+    """Return the text on one line; nothing said is refused."""
+    said = one_line(text)
+    if not said:
+        raise UserError(f"{option} is empty; say it in a few words.")
+    return said
+
+
+def one_line(text: str) -> str:
+    """Return a text on one line, without signs that command a terminal or turn others round."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
+def _today() -> str:
+    """Return the date, in UTC so that two machines agree."""
+    return datetime.now(UTC).date().isoformat()

@@ -1,0 +1,123 @@
+"""Rules such as `split.overlap_rows == 0`: a path into nested values, and what holds there."""
+
+from __future__ import annotations
+
+import json
+import operator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+# Operators, and how a sentence says them.
+OPERATORS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
+    "==": (operator.eq, ""),
+    "!=": (operator.ne, "other than "),
+    "<=": (operator.le, "at most "),
+    ">=": (operator.ge, "at least "),
+    "<": (operator.lt, "below "),
+    ">": (operator.gt, "above "),
+    "in": (lambda value, allowed: value in allowed, "one of "),
+}
+FORM = re.compile(
+    r"(?P<length>len\()?(?P<path>[\w*-]+(?:\.[\w*-]+)*)(?(length)\))"
+    r"(?:\s*(?P<operator>==|!=|<=|>=|<|>|\bin\b)\s*(?P<value>\S.*))?"
+)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What has to hold of a value; without an operator: that it is there and not empty.
+
+    Attributes:
+        path: Names from the outside in; `*` stands for every element or value at its place.
+        counted: The rule is about how many there are, as in `len(train.candidates) >= 2`.
+    """
+
+    path: tuple[str, ...]
+    operator: str | None = None
+    value: Any = None
+    counted: bool = False
+
+    def fault(self, values: Any) -> str | None:
+        """Return how the values break the rule, as `path is 3, but has to be 0`, or None."""
+        found = list(_follow(values, self.path))
+        if not found:
+            return f"{self.name} is not there"
+        for value in found:
+            seen = len(value) if self.counted and isinstance(value, list | dict | str) else value
+            if not self._holds(seen):
+                return f"{self.name} is {_shown(seen)}, but has to be {self.demand}"
+        return None
+
+    @property
+    def name(self) -> str:
+        """The path as people read it."""
+        path = ".".join(self.path)
+        return f"the number of {path}" if self.counted else path
+
+    @property
+    def demand(self) -> str:
+        """What is asked of the value, as the end of a sentence."""
+        if self.operator is None:
+            return "set"
+        value = ", ".join(map(_shown, self.value)) if self.operator == "in" else _shown(self.value)
+        return f"{OPERATORS[self.operator][1]}{value}"
+
+    def _holds(self, value: Any) -> bool:
+        if self.operator is None:
+            return value not in (None, False, "", [], {}, ())
+        try:
+            return OPERATORS[self.operator][0](value, self.value)
+        except TypeError:  # a number against null, say
+            return False
+
+
+def parse_rule(text: str) -> Rule:
+    """Read a rule.
+
+    Raises:
+        ValueError: If it is none; the message says what a rule looks like.
+    """
+    match = FORM.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"'{text}' is no rule such as split.overlap_rows == 0")
+    path, name = tuple(match["path"].split(".")), match["operator"]
+    value = _literal(match["value"]) if name else None
+    if name == "in" and not isinstance(value, list):
+        raise ValueError(f'\'{text}\' needs a list after in, such as ["time", "group"]')
+    return Rule(path, name, value, counted=match["length"] is not None)
+
+
+def _literal(text: str) -> Any:
+    """Read a JSON value; anything else is a word."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text.strip()
+
+
+def _follow(values: Any, path: tuple[str, ...]) -> Iterator[Any]:
+    """Yield what stands at the path; nothing at all if any branch lacks it."""
+    found = [values]
+    for step in path:
+        below: list[Any] = []
+        for value in found:
+            if step == "*" and isinstance(value, list | tuple):
+                below.extend(value)
+            elif step == "*" and isinstance(value, dict):
+                below.extend(value.values())
+            elif isinstance(value, dict) and step in value:
+                below.append(value[step])
+            else:
+                return
+        found = below
+    yield from found
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a sentence has it."""
+    if value is None or value == "" or value == [] or value == ():
+        return "empty"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."

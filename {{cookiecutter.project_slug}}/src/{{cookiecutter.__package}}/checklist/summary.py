@@ -1,0 +1,221 @@
+"""What every form of the checklist says alike: counts, the order of what is next, words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from ..errors import UserError
+from ..project import Project
+from .catalogue import AREAS, CONDITIONS, OWN, STAGES, Area, Evidence, Item
+from .context import Context
+from .records import Records
+from .rules import parse_rule
+from .score import Score, ml_test_score
+from .verify import (
+    DONE,
+    OPEN,
+    OUT,
+    STALE,
+    STATES,
+    WAIVED,
+    Assessment,
+    Result,
+    assess_all,
+    open_context,
+    own_stage,
+    until,
+)
+
+# How an item is proved, as people read it.
+KINDS = {"auto": "automatic", "written": "in writing", "signoff": "by signature"}
+
+# So many of what is missing are shown at first sight.
+NEXT = 3
+
+SIGNS = {DONE: "✓", OPEN: "○", STALE: "↻", WAIVED: "»", OUT: "·"}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many items are in which state.
+
+    Attributes:
+        out: Not applicable.
+    """
+
+    done: int = 0
+    open: int = 0
+    stale: int = 0
+    waived: int = 0
+    out: int = 0
+
+    @property
+    def total(self) -> int:
+        """What has to be done: waived and not applicable items are counted apart."""
+        return self.done + self.open + self.stale
+
+    @property
+    def missing(self) -> int:
+        """What keeps a gate closed."""
+        return self.open + self.stale
+
+    @property
+    def by_state(self) -> dict[str, int]:
+        """The number of items in each state, by the state's name."""
+        numbers = (self.done, self.open, self.stale, self.waived, self.out)
+        return dict(zip(STATES, numbers, strict=True))
+
+    @property
+    def apart(self) -> str:
+        """What is counted apart, as the end of a sentence; empty if there is none."""
+        parts = [
+            f"{self.by_state[state]} {state}" for state in (WAIVED, OUT) if self.by_state[state]
+        ]
+        return f" ({', '.join(parts)})" if parts else ""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A checklist, looked at once for all that a report shows.
+
+    Attributes:
+        shown: Up to the stage that is asked for.
+        whole: Every stage: the ML Test Score is about all of them.
+        records: What people signed and waived.
+    """
+
+    shown: Assessment
+    whole: Assessment
+    records: Records
+
+    @property
+    def score(self) -> Score:
+        """The ML Test Score."""
+        return ml_test_score(self.whole)
+
+
+def survey(project: Project, stage: str | None = None) -> Survey:
+    """Verify every item; `shown` is up to `stage`, by default the project's own.
+
+    Raises:
+        UserError: If the items, the decisions or a report are malformed.
+    """
+    catalogue, context = open_context(project)
+    upto = stage or own_stage(context)
+    whole = assess_all(catalogue, context, STAGES[-1])
+    results = {
+        name: result for name, result in whole.results.items() if result.item.stage in until(upto)
+    }
+    return Survey(replace(whole, stage=upto, results=results), whole, context.records)
+
+
+def count(results: Iterable[Result]) -> Counts:
+    """Count results by their states."""
+    numbers = dict.fromkeys(STATES, 0)
+    for result in results:
+        numbers[result.state] += 1
+    return Counts(*(numbers[state] for state in STATES))
+
+
+def filled(assessment: Assessment) -> Iterator[tuple[Area, list[Result]]]:
+    """Yield each area that has items at the stage, with their results."""
+    for area in assessment.catalogue.areas:
+        results = assessment.of(area)
+        if results:
+            yield area, results
+
+
+def upcoming(assessment: Assessment) -> list[Result]:
+    """Return what is missing, in the order to take it up.
+
+    Stale items come first: they were done before, and often one run brings all of them back. Then
+    earlier stages before later ones, and within a stage the order of a project.
+    """
+    return sorted(
+        assessment.missing,
+        key=lambda result: (result.state != STALE, STAGES.index(result.item.stage)),
+    )
+
+
+def later(assessment: Assessment) -> tuple[str, int] | None:
+    """Return the next stage and how many items it adds; None at the last one."""
+    place = STAGES.index(assessment.stage) + 1
+    if place == len(STAGES):
+        return None
+    stage = STAGES[place]
+    return stage, sum(item.stage == stage for item in assessment.catalogue.items.values())
+
+
+def places(context: Context, item: Item) -> list[str]:
+    """Return where an item is proved: documents with lines, reports, settings; each once."""
+    return list(dict.fromkeys(filter(None, (_place(context, each) for each in item.evidence))))
+
+
+def _place(context: Context, evidence: Evidence) -> str:
+    """Return where one proof is looked for; empty for the team's own kinds."""
+    kind, rule = evidence.kind, evidence.rule
+    if kind == "section":
+        name, _, slug = rule.partition("#")
+        sections = context.document(context.project.root / name)
+        return f"{name}:{sections[slug].line}" if slug in sections else name
+    if kind in CONDITIONS:
+        path = parse_rule(rule).path
+        return {
+            "fact": f"reports/{path[0]}.json",
+            "config": f"conf.cfg, [{path[0]}] {'.'.join(path[1:])}",
+            "answer": f".cruft.json, {path[0]}",
+        }[kind]
+    return {
+        "file": rule.replace("{package}", __package__.partition(".")[0]),
+        "fresh": f"reports/{rule}.json",
+        "git": "the git repository",
+        "signoff": "checklist/signoffs.yaml",
+    }.get(kind, "")
+
+
+def rule_text(evidence: Evidence) -> str:
+    """Return a proof the way the YAML has it."""
+    pairs = {evidence.kind: evidence.rule, **evidence.further}
+    return ", ".join(f"{key}: {value}" for key, value in pairs.items())
+
+
+def check_stage(stage: str | None) -> str | None:
+    """Return the stage if there is such a one.
+
+    Raises:
+        UserError: If not.
+    """
+    return _check("stage", stage, STAGES)
+
+
+def check_area(area: str | None) -> str | None:
+    """Return the area if there is such a one; `version-control` is as good as `version_control`.
+
+    Raises:
+        UserError: If not.
+    """
+    return _check("area", area and area.replace("-", "_").replace(" ", "_"), (*AREAS, OWN))
+
+
+def check_state(state: str | None) -> str | None:
+    """Return the state if there is such a one; `not-applicable` needs no quotes in a shell.
+
+    Raises:
+        UserError: If not.
+    """
+    return _check("state", state and state.replace("-", " ").replace("_", " "), STATES)
+
+
+def _check(what: str, name: str | None, known: tuple[str, ...]) -> str | None:
+    if name is not None and name not in known:
+        names = ", ".join(each.replace(" ", "-").replace("_", "-") for each in known)
+        raise UserError(f"There is no {what} '{name}'; known are {names}.")
+    return name
+
+
+def split_code(text: str) -> list[tuple[str, bool]]:
+    """Split a text into pieces, and tell of each whether it stood in backticks."""
+    pieces = re.split(r"`([^`]+)`", text)
+    return [(piece, number % 2 == 1) for number, piece in enumerate(pieces) if piece]
