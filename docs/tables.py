@@ -67,7 +67,7 @@ def checklist_pages() -> dict[str, str]:
     """Return the pages of the checklist by their names: one per area, and the index."""
     load_package()
     catalogue = importlib.import_module("documented.checklist.catalogue")
-    areas = [catalogue.load_area(catalogue.ITEMS / f"{name}.yaml") for name in catalogue.AREAS]
+    areas = [catalogue.load_area(catalogue.template_source(name)) for name in catalogue.AREAS]
     index = (CHECKLIST / "index.md").read_text("utf-8").partition(ITEMS_MARK)[0]
     pages = {f"{area.name}.md": area_page(area) for area in areas}
     return pages | {"index.md": f"{index}{ITEMS_MARK}\n{areas_table(areas, catalogue.STAGES)}"}

@@ -78,7 +78,7 @@ def break_config(project: Project, evidence: Evidence) -> None:
     section, key = rule.path
     wrong = opposite(rule)
     parser = configparser.ConfigParser(interpolation=None)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # keys keep their case
     parser.read(project.conf, encoding="utf-8")
     if section not in parser:
         parser.add_section(section)

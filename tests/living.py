@@ -157,8 +157,11 @@ class Upstream:
 
     def edit_prompts(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """Change cookiecutter.json."""
-        dumped = lambda text: json.dumps(change(json.loads(text)), indent=2) + "\n"  # noqa: E731
-        self.edit("cookiecutter.json", dumped)
+
+        def change_text(text: str) -> str:
+            return json.dumps(change(json.loads(text)), indent=2) + "\n"
+
+        self.edit("cookiecutter.json", change_text)
 
     def release(self, tag: str) -> None:
         """Commit and tag."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from answers import CHOICES, COOKIECUTTER, FREE_TEXT, MODULES, SKELETON, TEMPLATE, skeleton_files
 from mlproj.checklist import catalogue, evidence
-from mlproj.checklist.catalogue import AREAS, STAGES, Item, load_area, load_catalogue
+from mlproj.checklist.catalogue import AREAS, STAGES, Item, Source, load_area, load_catalogue
 from mlproj.checklist.documents import read_document
 from mlproj.errors import UserError
 from mlproj.project import Project
@@ -221,7 +221,7 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_bytes(b"title: \xff\n")
     with pytest.raises(UserError, match="not UTF-8"):
-        load_area(path)
+        load_area(Source(path, path.name))
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_whatever_stands_in_the_file_is_a_fault_in_a_line(
     path = tmp_path / "own.yaml"
     path.write_bytes(text)
     with pytest.raises(UserError) as error:
-        load_area(path, "own.yaml")
+        load_area(Source(path, "own.yaml"))
     sentence = str(error.value)
     assert sentence.startswith(f"own.yaml, line {line}: ") and said in sentence, sentence
 
@@ -281,25 +281,25 @@ def test_aliases_that_stand_for_ever_more_end_in_no_time(tmp_path: Path) -> None
     path = tmp_path / "own.yaml"
     path.write_text("\n".join(["a0: &a0 [x]", *lines]), encoding="utf-8")
     with pytest.raises(UserError, match="unknown key 'a0'"):
-        load_area(path)
+        load_area(Source(path, path.name))
 
 
 def test_an_alias_is_as_good_as_what_it_stands_for(tmp_path: Path) -> None:
     text = WELL_FORMED.replace("why: It is. Or not.", "why: &w It is. Or not.")
     path = tmp_path / "own.yaml"
     path.write_text(text.replace("how: Do it.", "how: *w"), encoding="utf-8")
-    assert load_area(path).items[0].how == "It is. Or not."
+    assert load_area(Source(path, path.name)).items[0].how == "It is. Or not."
 
 
 def test_a_file_with_windows_line_ends_and_mark_is_as_good(tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_bytes(b"\xef\xbb\xbf" + WELL_FORMED.replace("\n", "\r\n").encode())
-    assert [item.id for item in load_area(path).items] == ["own-x"]
+    assert [item.id for item in load_area(Source(path, path.name)).items] == ["own-x"]
 
 
 def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
-        load_area(tmp_path)
+        load_area(Source(tmp_path, tmp_path.name))
 
 
 def test_brief_items_differ_only_in_what_is_shown() -> None:

@@ -122,7 +122,7 @@ def read_state() -> dict[str, Any]:
     """Return what .cruft.json holds; raises Refusal unless it leads to a template's version."""
     path = ROOT / STATE
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
+        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         answers = state["context"]["cookiecutter"]
     except FileNotFoundError:
         raise Refusal(
@@ -145,7 +145,7 @@ def read_state() -> dict[str, Any]:
     for name, value in answers.items():
         if not name.startswith("_"):
             refuse_markers(name, value)
-    return state  # type: ignore[no-any-return]
+    return state
 
 
 def refuse_markers(name: str, value: Any) -> None:

@@ -276,7 +276,7 @@ def _say_checklist(project: "Project") -> None:
     from .checklist.verify import assess
 
     refresh(project)
-    assessment = assess(project)
+    assessment = assess(project, brief=True)
     counts = count(assessment.results.values())
     todo = upcoming(assessment)
     ahead = f"; next: {todo[0].item.id} (`checklist next`)" if todo else ""

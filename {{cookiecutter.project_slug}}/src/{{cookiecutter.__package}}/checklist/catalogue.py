@@ -191,40 +191,41 @@ def load_catalogue(project: Project, *, brief: bool = False) -> Catalogue:
     Raises:
         UserError: With file and line, at the first fault.
     """
-    areas = [load_area(ITEMS / f"{name}.yaml", brief=brief) for name in AREAS]
-    own = project.checklist / "own.yaml"
+    sources = [template_source(name) for name in AREAS]
+    own = project.checklist / f"{OWN}.yaml"
     if own.exists():
-        areas.append(load_area(own, shown=project.relative(own)))
-    seen: dict[str, str] = {}
-    for area in areas:
+        sources.append(Source(own, project.relative(own)))
+    areas, seen = [], dict[str, str]()
+    for source in sources:
+        area = load_area(source, brief=brief and source.path != own)
         for number, item in enumerate(area.items):
             if item.id in seen:
-                path = own if area.name == OWN else ITEMS / f"{area.name}.yaml"
-                shown = project.relative(own) if path == own else f"checklist/items/{path.name}"
                 fault = f"has the item '{item.id}' twice, first in the area {seen[item.id]}"
-                Source(path, shown).refuse(("items", number, "id"), fault)
+                source.refuse(("items", number, "id"), fault)
             seen[item.id] = area.name
+        areas.append(area)
     return Catalogue(tuple(areas))
 
 
-def load_area(path: Path, shown: str | None = None, *, brief: bool = False) -> Area:
-    """Load one file of items; `shown` is how messages name it, `brief` as in `load_catalogue`.
+def template_source(area: str) -> Source:
+    """Return the template's file of one area."""
+    return Source(ITEMS / f"{area}.yaml", f"checklist/items/{area}.yaml")
+
+
+def load_area(source: Source, *, brief: bool = False) -> Area:
+    """Load one file of items; `brief` as in `load_catalogue`.
 
     Raises:
         UserError: With file and line, at the first fault.
     """
-    source = Source(path, shown or f"checklist/items/{path.name}")
     content = source.read(SHOWN_ONLY if brief else None)
     source.check_keys((), content, AREA_KEYS, ("title", "about", "items"))
-    ids: set[str] = set()
-    items = []
-    for number, entry in enumerate(content["items"]):
-        item = _read_item(source, ("items", number), path.stem, entry)
-        if item.id in ids:
-            source.refuse(("items", number, "id"), f"has the item '{item.id}' twice")
-        ids.add(item.id)
-        items.append(item)
-    return Area(path.stem, content["title"], content["about"].strip(), tuple(items))
+    name = source.path.stem
+    items = (
+        _read_item(source, ("items", number), name, entry)
+        for number, entry in enumerate(content["items"])
+    )
+    return Area(name, content["title"], content["about"].strip(), tuple(items))
 
 
 Where = tuple[str | int, ...]

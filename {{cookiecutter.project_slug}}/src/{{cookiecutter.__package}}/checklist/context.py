@@ -32,6 +32,7 @@ class Context:
     records: Records = NOBODY
     _reports: dict[str, Report | None] = field(default_factory=dict)
     _documents: dict[Path, dict[str, Section]] = field(default_factory=dict)
+    _keys: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def answers(self) -> dict[str, Any]:
@@ -78,6 +79,14 @@ class Context:
         if name not in self._reports:
             self._reports[name] = read_report(self.project, name)
         return self._reports[name]
+
+    def stage_key(self, stage: str) -> str:
+        """Return what the stage's result follows from today: settings, code, earlier stages."""
+        from ..pipeline import stage_key
+
+        if stage not in self._keys:
+            self._keys[stage] = stage_key(self.project, self.settings, stage)
+        return self._keys[stage]
 
     def document(self, path: Path) -> dict[str, Section]:
         """Return the sections of a document by their slugs; none where it does not exist."""

@@ -169,7 +169,7 @@ def git(context: Context, item: Item, evidence: Evidence) -> Finding:
 
 def fresh(context: Context, item: Item, evidence: Evidence) -> Finding:
     """A report was made from the current data, model, settings and code."""
-    from ..pipeline import TABLE, stage_key
+    from ..pipeline import TABLE
 
     name = evidence.rule
     stages = {stage.report: stage.name for stage in TABLE.values()}
@@ -182,7 +182,7 @@ def fresh(context: Context, item: Item, evidence: Evidence) -> Finding:
         return Finding(False, stale, stale=True)
     for stage in list(TABLE)[1 : list(TABLE).index(last) + 1]:
         made = context.report(TABLE[stage].report)
-        if made is None or made.config != stage_key(context.project, context.settings, stage):
+        if made is None or made.config != context.stage_key(stage):
             changed = f"settings or code of `{stage}` have changed since reports/{name}.json"
             return Finding(False, f"{changed} was made; `run` again", stale=True)
     return Finding(True, f"reports/{name}.json is about the current data, model and settings")

@@ -11,6 +11,7 @@ from ..errors import UserError
 from ..project import SPLITS, Report
 from .catalogue import Source
 from .context import Context
+from .records import one_line
 
 CRUFT = ".cruft.json"
 SCHEMA = "data/schema.yaml"
@@ -496,7 +497,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: int = 0) 
 
 def code(value: Any) -> str:
     """Return a value from the data as code on one line, safe in a table."""
-    text = _one_line(value)
+    text = _cut(value)
     if not text:
         return "(empty)"
     # No sign can shield a backtick or a bar inside code in every reader.
@@ -505,7 +506,7 @@ def code(value: Any) -> str:
 
 def prose(value: Any) -> str:
     """Return words that came from outside as plain text on one line, safe in a table."""
-    return _shielded(" ".join(_printable(value).split()), MARKUP)
+    return _shielded(one_line(str(value)), MARKUP)
 
 
 SIGNS = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
@@ -517,15 +518,10 @@ def _shielded(text: str, signs: str) -> str:
     return "".join(f"&#{ord(sign)};" if sign in signs else sign for sign in text)
 
 
-def _one_line(value: Any) -> str:
+def _cut(value: Any) -> str:
     """Return a value as text on one line, cut where it is very long."""
-    text = " ".join(_printable(value).split())
+    text = one_line(str(value))
     return text if len(text) <= MOST_SIGNS else f"{text[: MOST_SIGNS - 1]}…"
-
-
-def _printable(value: Any) -> str:
-    """Replace line ends, and signs that are not seen but change how others are."""
-    return "".join(sign if sign.isprintable() else " " for sign in str(value))
 
 
 def _listed(values: Sequence[Any]) -> str:

@@ -26,7 +26,7 @@ from .summary import (
     split_code,
     upcoming,
 )
-from .verify import DONE, OPEN, STALE, STATES, WAIVED, Assessment, Result
+from .verify import DONE, STALE, STATES, WAIVED, Assessment, Result, state_of
 
 FOLDER = Path(__file__).parent
 # The page of the pipeline's report has the same colours and sizes.
@@ -99,8 +99,7 @@ def _summary(shown: Assessment) -> str:
     counts = count(shown.results.values())
     if counts.missing:
         state, word = " missed", f"Gate of {shown.stage} closed"
-        items = "item is" if counts.missing == 1 else "items are"
-        told = f"{counts.missing} of {counts.total} {items} missing."
+        told = f"{counts.lack}."
     else:
         state, word = "", f"Gate of {shown.stage} open"
         told = f"All {counts.total} items are done or settled."
@@ -302,8 +301,7 @@ def _proofs(result: Result) -> str:
         rule = f"<code>{escape(one_line(rule_text(evidence)))}</code>"
         if number < len(result.findings):
             finding = result.findings[number]
-            state = DONE if finding.holds else STALE if finding.stale else OPEN
-            rule = f"{_state(state)} {text(finding.message)}<br>{rule}"
+            rule = f"{_state(state_of(finding))} {text(finding.message)}<br>{rule}"
         entries.append(rule)
     return _list(entries)
 

@@ -14,7 +14,7 @@ from .catalogue import SECTIONS, TESTS_PER_SECTION, Item
 from .records import Records, one_line
 from .score import Score
 from .summary import KINDS, NEXT, SIGNS, Counts, count, filled, later, rule_text, upcoming
-from .verify import DONE, OPEN, OUT, STALE, STATES, WAIVED, Assessment, Result
+from .verify import DONE, OPEN, OUT, STALE, STATES, WAIVED, Assessment, Result, state_of
 
 PLAIN_SIGNS = {DONE: "*", OPEN: "o", STALE: "~", WAIVED: "w", OUT: "-"}
 BLOCKS, PLAIN_BLOCKS = "█░", "#."
@@ -256,7 +256,7 @@ def _proofs(look: Look, result: Result) -> list[str]:
     title, proofs = "Proof", list(zip(result.item.evidence, result.findings, strict=False))
     lines = ["", look.paint(title, BOLD)]
     for evidence, finding in proofs:
-        state = DONE if finding.holds else STALE if finding.stale else OPEN
+        state = state_of(finding)
         sign = look.signs[STATES.index(state)]
         wrapped = look.wrap(finding.message, 4, f"  {sign}")
         lines += [look.paint(line, COLOURS[state]) for line in wrapped]
@@ -323,12 +323,8 @@ def gate(assessment: Assessment) -> str:
 
 def gate_missing(assessment: Assessment) -> str:
     """Return the sentence of a closed gate."""
-    counts = count(assessment.results.values())
-    items = "item is" if counts.missing == 1 else "items are"
-    return (
-        f"The gate of {assessment.stage} is closed: {counts.missing} of {counts.total} {items} "
-        "missing; `checklist next` leads through them."
-    )
+    lack = count(assessment.results.values()).lack
+    return f"The gate of {assessment.stage} is closed: {lack}; `checklist next` leads through them."
 
 
 def score(look: Look, found: Score) -> str:

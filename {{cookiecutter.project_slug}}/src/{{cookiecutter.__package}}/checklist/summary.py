@@ -62,6 +62,12 @@ class Counts:
         return self.open + self.stale
 
     @property
+    def lack(self) -> str:
+        """What keeps a gate closed, as a clause."""
+        items = "item is" if self.missing == 1 else "items are"
+        return f"{self.missing} of {self.total} {items} missing"
+
+    @property
     def by_state(self) -> dict[str, int]:
         """The number of items in each state, by the state's name."""
         numbers = (self.done, self.open, self.stale, self.waived, self.out)

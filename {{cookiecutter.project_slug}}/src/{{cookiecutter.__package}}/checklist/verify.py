@@ -135,9 +135,13 @@ def verify(context: Context, item: Item) -> Result:
     waiver = context.records.waivers.get(item.id)
     if waiver is not None:
         return Result(item, WAIVED, f"{waiver.reason} ({waiver.by}, {waiver.date})", findings)
-    state = STALE if all(finding.stale for finding in lacking) else OPEN
     first = next((finding for finding in lacking if not finding.stale), lacking[0])
-    return Result(item, state, first.message, findings)
+    return Result(item, state_of(first), first.message, findings)
+
+
+def state_of(finding: Finding) -> str:
+    """Return the state of one proof: done, open or stale."""
+    return DONE if finding.holds else STALE if finding.stale else OPEN
 
 
 def _look(context: Context, item: Item, evidence: Evidence) -> Finding:
