@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,8 +20,9 @@ import pytest
 from mlproj import champion, config, pipeline, reference
 from mlproj.bundle import load_bundle
 from mlproj.data.sample import sample_table
-from mlproj.errors import UserError
-from mlproj.monitoring import alerts, drift, labels, monitor, page, settings, window
+from mlproj.errors import GateError, UserError
+from mlproj.files import read_json
+from mlproj.monitoring import alerts, commands, drift, labels, monitor, page, settings, window
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
@@ -204,18 +204,101 @@ def test_values_that_came_by_float32_fall_where_they_were() -> None:
     assert again.tolist() == bins["counts"]
 
 
+def draw(kind: str, size: int) -> tuple[Any, Any]:
+    """Return numbers as training knew them, and with values that it never saw."""
+    random = np.random.default_rng(0)
+    zeros, flags = np.where(random.random(size) < 0.9, 0, 2.5), random.integers(0, 2, size)
+    stars = random.integers(1, 6, size)
+    pairs = {
+        "a smaller constant": (np.full(size, 5.0), np.full(size, 3.0)),
+        "a greater constant": (np.full(size, 5.0), np.full(size, 7.0)),
+        "zeros marked -999": (zeros, np.where(zeros == 0, -999, zeros)),
+        "flags with -1": (flags, np.where(flags == 0, -1, flags)),
+        "99 for the most": (stars, np.where(stars == 5, 99, stars)),
+        "a latitude": (
+            52.52 + random.normal(0, 1e-5, size),
+            52.52005 + random.normal(0, 1e-5, size),
+        ),
+    }
+    return pairs[kind]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["a smaller constant", "a greater constant", "zeros marked -999", "flags with -1",
+     "99 for the most", "a latitude"],
+)  # fmt: skip
+def test_values_beyond_those_of_training_are_found(kind: str) -> None:
+    before, now = draw(kind, 600)
+    bins = reference._bins(before)
+    finding = drift.compare_numbers("feature", "x", now, bins, 0.1)
+    assert drift.judge([finding], 0.01)[0].found
+    same = drift.compare_numbers("feature", "x", before[:300], bins, 0.1)
+    assert not drift.judge([same], 0.01)[0].found
+
+
+def test_bins_are_named_by_what_they_hold() -> None:
+    zeros = np.repeat([0.0, 1.0, 2.0], [710, 145, 145])
+    cells = drift.compare_numbers("feature", "x", np.full(50, -1.0), reference._bins(zeros), 0.1)
+    assert cells.cells == ("below 0", "0", "0 to 1", "1 to 2", "above 2")
+    assert cells.now == (1, 0, 0, 0, 0)
+
+
+def test_many_tests_leave_what_is_certain_certain() -> None:
+    """With 1,000 tests at 0.001, a p as small as draws can tell would never be a finding."""
+    _, p = drift.chi_square(np.full(10, 2000), np.array([500, *[0] * 9]))
+    assert p is not None
+    assert p < 1e-12
+    before, now = np.array([49_500, 500]), np.array([180, 20])
+    _, rare = drift.chi_square(before, now)
+    exact = stats.fisher_exact([before, now]).pvalue
+    assert exact <= (rare or 0) <= 10 * exact < 1e-12
+
+
+def test_huge_values_are_compared_without_a_warning() -> None:
+    bins = reference._bins(np.arange(1000.0))
+    with np.errstate(all="raise"):
+        finding = drift.compare_numbers("feature", "x", np.full(100, 1.7e308), bins, 0.1)
+    assert drift.judge([finding], 0.01)[0].found
+
+
 # ------------------------------------------------------------------- no drift, and planted drift
 
 
-def test_no_drift_raises_no_alert_at_the_stated_rate(model: Any, rows: pd.DataFrame) -> None:
-    """Over 50 seeds: findings at 1%, and the certainty alone, without the bar, at 20%."""
+def command(project: Any, frame: pd.DataFrame) -> tuple[bool, Any]:
+    """Run the command on rows in a file; return whether it ended in the alert, and its facts."""
+    frame.to_parquet(project.root / "new.parquet")
+    raised = False
+    try:
+        commands.monitor([], Path("new.parquet"))
+    except GateError:  # exit code 1
+        raised = True
+    return raised, read_json(project.report_file("drift"))["facts"]
+
+
+def logged_alerts(project: Any) -> list[set[str]]:
+    """Return the alerts of each check, as the log has them."""
+    lines = (project.logs / "alerts.jsonl").read_text("utf-8").splitlines()
+    return [set(json.loads(line)["alert"]) for line in lines]
+
+
+def test_no_drift_raises_no_alert_at_the_stated_rate(
+    project: Any, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over 50 seeds: alerts at 1%, and the certainty alone, without the bar, at 20%."""
+    monkeypatch.chdir(project.root)
     lowest, alarms = [], 0
     for seed in range(SEEDS):
-        findings = inspect(model, piece(rows, seed))
-        lowest.append(min(each.adjusted for each in findings if each.adjusted is not None))
-        alarms += any(each.found for each in findings)
+        raised, facts = command(project, piece(rows, seed))
+        adjusted = [each["adjusted"] for each in facts["findings"]]
+        lowest.append(min(p for p in adjusted if p is not None))
+        alarms += raised
+    certain = int((np.array(lowest) <= 0.2).sum())
+    print(f"no drift, {SEEDS} checks: {alarms} alerts, {certain} adjusted p of 0.2 or less")
+    assert sum(map(bool, logged_alerts(project))) == alarms
+    assert len(logged_alerts(project)) == SEEDS
     assert alarms <= stats.binom.ppf(0.999, SEEDS, POLICY.false_alarms)
-    assert (np.array(lowest) <= 0.2).sum() <= stats.binom.ppf(0.999, SEEDS, 0.2)
+    assert certain <= stats.binom.ppf(0.999, SEEDS, 0.2)
 
 
 def scaled(frame: pd.DataFrame) -> pd.DataFrame:
@@ -236,13 +319,26 @@ def mislabelled(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(churned=np.where(wrong, other, frame["churned"]))
 
 
-def test_planted_drift_is_found(model: Any, rows: pd.DataFrame) -> None:
-    hits: Counter[str] = Counter()
-    for seed in range(SEEDS):
-        hits.update(found(model, renamed(emptied(scaled(piece(rows, seed))))))
-        hits.update(found(model, mislabelled(piece(rows, seed))))
-    planted = ("feature:income", "missing:rating", "feature:plan", "performance:ROC AUC")
-    assert {key: hits[key] for key in planted if hits[key] < 0.95 * SEEDS} == {}
+PLANTED: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "feature:income": scaled,
+    "missing:rating": emptied,
+    "feature:plan": renamed,
+    "performance:ROC AUC": mislabelled,
+}
+
+
+@pytest.mark.modules
+@pytest.mark.parametrize("key", PLANTED)
+def test_planted_drift_raises_the_alert(
+    project: Any, rows: pd.DataFrame, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over 50 seeds, each kind alone."""
+    monkeypatch.chdir(project.root)
+    raised = [command(project, PLANTED[key](piece(rows, seed)))[0] for seed in range(SEEDS)]
+    named = [key in keys for keys in logged_alerts(project)]
+    print(f"{key}, {SEEDS} checks: {sum(raised)} alerts, {sum(named)} that name it")
+    assert [bool(keys) for keys in logged_alerts(project)] == raised
+    assert sum(named) >= 0.95 * SEEDS
 
 
 def test_many_columns_that_belong_together_raise_no_more_alarms() -> None:
@@ -411,6 +507,16 @@ def test_scored_rows_are_not_scored_again(model: Any, rows: pd.DataFrame) -> Non
         window.window_of(model, frame.assign(prediction="maybe"), "rows")
 
 
+@pytest.mark.parametrize(("value", "shown"), [("x", "'x'"), (np.nan, "'nan'"), (np.inf, "'inf'")])
+def test_predictions_that_are_no_numbers_are_refused(
+    model: Any, rows: pd.DataFrame, value: Any, shown: str
+) -> None:
+    frame = piece(rows, 0).assign(prediction="yes", probability_no=0.1, probability_yes=0.9)
+    frame["probability_no"] = frame["probability_no"].astype(object).where(frame.index != 3, value)
+    with pytest.raises(UserError, match=f"'probability_no' holds {shown}"):
+        window.window_of(model, frame, "rows")
+
+
 def test_a_table_of_something_else_is_refused(model: Any) -> None:
     with pytest.raises(UserError, match="has no feature of the model"):
         window.window_of(model, pd.DataFrame({"prediction": ["yes"]}), "scored.csv")
@@ -459,8 +565,10 @@ def test_the_log_is_watched_with_the_labels_that_came(
         for at, label in enumerate(frame["churned"][:200])
     ]  # fmt: skip
     wrong = {**lines[0], "label": "no" if lines[0]["label"] == "yes" else "yes"}
-    text = "".join(json.dumps(line) + "\n" for line in [wrong, *lines]) + '{"request_id": "cut'
-    (project.logs / "feedback.jsonl").write_text(text, encoding="utf-8")
+    broken = {**wrong, "row": "first"}
+    text = "".join(json.dumps(line) + "\n" for line in [wrong, broken, *lines])
+    content = b"\xff\n" + text.encode() + b'{"request_id": "cut'
+    (project.logs / "feedback.jsonl").write_bytes(content)
     seen = window.open_log(project, model, days=7, label_days=2, now=NOON)
     assert seen.rows == ROWS
     assert seen.truth.tolist() == frame["churned"][:200].tolist()
@@ -484,7 +592,7 @@ def test_another_models_rows_are_not_this_ones(
 
 
 def test_without_a_log_a_file_is_asked_for(project: Any) -> None:
-    with pytest.raises(UserError, match="name a file"):
+    with pytest.raises(UserError, match="takes a file"):
         monitor.monitor(project, config.load_settings(project))
 
 
@@ -525,6 +633,31 @@ def test_checks_of_another_model_do_not_count(project: Any) -> None:
     assert alerts.decide(project, policy, [problem], run_id="a", content="2").firing
 
 
+def test_checks_of_files_and_of_the_log_count_apart(project: Any) -> None:
+    problem = alerts.Problem("feature:income", "drift", "it drifted")
+    policy = settings.MonitorSettings()
+    fires = alerts.decide(project, policy, [problem], run_id="a", content="1", log=True)
+    told = {"where": "x", "time": NOON, "run_id": "a"}
+    alerts.record(project, [problem], fires, **told, content="1", sent="yes", log=True)
+    quiet = alerts.decide(project, policy, [], run_id="a", content="2")
+    alerts.record(project, [], quiet, **told, content="2", sent="nothing")
+    again = alerts.decide(project, policy, [problem], run_id="a", content="3", log=True)
+    assert again.firing
+    assert not again.fresh
+    twice = policy.model_copy(update={"checks": 2})
+    assert alerts.decide(project, twice, [problem], run_id="a", content="3", log=True).firing
+    assert not alerts.decide(project, twice, [problem], run_id="a", content="3").firing
+
+
+def test_lines_of_alerts_that_are_broken_are_passed_over(project: Any, rows: pd.DataFrame) -> None:
+    check(project, scaled(piece(rows, 0)))
+    path = project.logs / "alerts.jsonl"
+    path.write_bytes(b'\xff\xfe{"run"\n[]\n' + path.read_bytes() + b'{"time": "2026-')
+    second = check(project, scaled(piece(rows, 1)), "monitor.checks=2")
+    assert second.alert
+    assert len(path.read_bytes().splitlines()) == 5
+
+
 @contextmanager
 def receiver(status: int = 200) -> Iterator[tuple[str, list[Any]]]:
     """Yield the address of a server on loopback, and what it was sent."""
@@ -534,6 +667,11 @@ def receiver(status: int = 200) -> Iterator[tuple[str, list[Any]]]:
         def do_POST(self) -> None:  # noqa: N802  # the library's name
             received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(status)
+            self.send_header("Location", f"http://{self.headers['Host']}/elsewhere")
+            self.end_headers()
+
+        def do_GET(self) -> None:  # noqa: N802  # what a redirected POST becomes
+            self.send_response(200)
             self.end_headers()
 
         def log_message(self, *words: object) -> None:
@@ -581,12 +719,32 @@ def test_an_alert_that_did_not_arrive_is_sent_again(
         assert len(received) == 1
 
 
+def test_a_webhook_that_redirects_did_not_get_the_alert(
+    project: Any, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with receiver(status=302) as (url, _):
+        monkeypatch.setenv("HOOK", url)
+        sent = check(project, scaled(piece(rows, 0)), "monitor.webhook=env:HOOK")
+    assert "it answered 302" in sent.unsent
+
+
+def test_a_webhook_that_is_named_later_gets_the_alert_that_lasts(
+    project: Any, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert check(project, scaled(piece(rows, 0))).alert
+    with receiver() as (url, received):
+        monkeypatch.setenv("HOOK", url)
+        assert check(project, scaled(piece(rows, 1)), "monitor.webhook=env:HOOK").alert
+        assert len(received) == 1
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "sentence"),
     [
         ("https://hooks.example.com/s3cret", None, "name its environment variable"),
         ("env:HOOK", None, "HOOK, which is not set"),
         ("env:HOOK", "file:///etc/passwd", "no http or https URL"),
+        ("env:HOOK", "https://[half", "no http or https URL"),
     ],
 )
 def test_a_webhook_that_cannot_work_is_refused_before_the_check(
@@ -630,6 +788,24 @@ def test_folders_of_this_machine_are_not_written_down(
         text = written.read_text(encoding="utf-8")
         assert "elsewhere.csv" in text
         assert str(tmp_path) not in text
+
+
+def test_the_report_shows_the_last_check(project: Any, rows: pd.DataFrame) -> None:
+    loaded = config.load_settings(project)
+    assert page.use_section(project, loaded) is None
+    check(project, piece(rows, 0))
+    assert "All quiet" in page.use_section(project, loaded).html
+    check(project, scaled(piece(rows, 1)), "monitor.whom=<b>the shop</b>")
+    pipeline.run_stage(project, loaded, "report")
+    html = (project.reports / "index.html").read_text(encoding="utf-8")
+    section = html.partition('<section id="use"')[2].partition("</section>")[0]
+    assert '<h2 id="use-title">In use</h2>' in section
+    for told in ("Alert", "&#x27;income&#x27; drifted", "500 rows", "new.csv", "2026-03-02 12:00"):
+        assert told in section
+    assert "&lt;b&gt;the shop" in section
+    assert 'href="drift.html"' in section
+    (project.reports / "drift.html").unlink()
+    assert "href" not in page.use_section(project, loaded).html
 
 
 def test_names_of_the_data_cannot_break_out_of_the_page() -> None:

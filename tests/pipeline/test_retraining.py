@@ -108,6 +108,35 @@ def test_both_are_judged_on_rows_that_neither_was_made_from(project: Any, tmp_pa
     assert result.scores["roc_auc"][0] == pytest.approx(score(outcome)["roc_auc"])
 
 
+def test_what_is_new_stays_known_where_the_champion_stays(project: Any, tmp_path: Path) -> None:
+    first = run(project, "monitor.better=0.9", data=more_rows(tmp_path / "new.csv"), promote=True)
+    assert not first.promoted
+    again = run(project, "model.candidates=forest", data=more_rows(tmp_path / "new.csv"))
+    assert again.rows == first.rows < len(load_split(project, "valid"))
+    assert again.about == first.about
+    run(project, data=more_rows(tmp_path / "new.csv"), promote=True)
+    with pytest.raises(UserError, match="no new row"):
+        run(project, data=more_rows(tmp_path / "new.csv"))
+    assert len(list((project.root / "data").glob("champion-rows-*.npy"))) == 1
+
+
+def test_a_champion_that_came_meanwhile_is_not_replaced(
+    project: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare = retrain._compare
+
+    def and_somebody_promotes(*given: Any) -> Any:
+        result = compare(*given)
+        document = json.loads(project.champion_file.read_text("utf-8"))
+        project.champion_file.write_text(json.dumps(document | {"run_id": "0ther0ne"}))
+        return result
+
+    monkeypatch.setattr(retrain, "_compare", and_somebody_promotes)
+    with pytest.raises(UserError, match="was replaced by 0ther0ne while"):
+        run(project, data=more_rows(tmp_path / "new.csv"), promote=True)
+    assert champion.read_champion(project)["run_id"] == "0ther0ne"
+
+
 def test_no_earlier_row_moves_to_another_part(project: Any, tmp_path: Path) -> None:
     before = {name: set(load_split(project, name)["customer_id"]) for name in ("train", "test")}
     run(project, data=more_rows(tmp_path / "new.csv"))

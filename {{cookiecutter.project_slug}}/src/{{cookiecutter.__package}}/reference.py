@@ -26,9 +26,9 @@ ROWS = 50_000
 BINS = 50
 BUCKETS = 16
 RESAMPLES = 200
-# Edges lie this much (relatively) above a value, so that a value which came by way of float32, as
-# through ONNX, falls on the same side as the one that it was.
-ABOVE = 1e-6
+# Edges lie this much (relatively) beside a value, but short of the next, so that a value which came
+# by way of float32, as through ONNX, falls on the same side as the one that it was.
+BESIDE = 1e-6
 
 
 def make_reference(
@@ -41,8 +41,8 @@ def make_reference(
     """Describe each feature and the target on at most 50,000 rows of train, and the predictions.
 
     - Numbers, dates (in days since 1970) and texts (by their length in characters): `edges` at up
-      to 49 quantiles and `counts` of the bins, of which bin i holds `edges[i-1] < value <=
-      edges[i]`, open at both ends; also `mean` and `std`.
+      to 49 quantiles, and below the least value where many rows hold it; `counts` of the bins, of
+      which bin i holds `edges[i-1] < value <= edges[i]`, open at both ends; `mean` and `std`.
     - Categories and flags: `counts` by value.
     - Columns of many strings: `counts` by `crc32(value) % 16`, so that no value is kept here.
     - `missing` is the share of missing values, which no count includes.
@@ -158,14 +158,28 @@ def _bins(values: NDArray[Any]) -> dict[str, Any]:
     """Return bins of about equal counts."""
     if not len(values):
         return {"edges": [], "counts": [0], "mean": None, "std": None}
-    edges = np.unique(np.quantile(values, np.arange(1, BINS) / BINS))
-    edges = edges + ABOVE * np.abs(edges)
+    edges = _edges(values)
     return {
         "edges": edges.tolist(),
         "counts": count_bins(values, edges).tolist(),
         "mean": float(values.mean()),
         "std": float(values.std()),
     }
+
+
+def _edges(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Return edges just above the quantiles, and just below a least value that is one of them.
+
+    Without the latter, values that training never saw would be taken for that least value: -1 for
+    the zeros of a count, or anything smaller for a constant.
+    """
+    distinct = np.unique(values)
+    cuts = np.unique(np.quantile(values, np.arange(1, BINS) / BINS))
+    following = np.append(distinct, np.inf)[np.searchsorted(distinct, cuts, side="right")]
+    edges: NDArray[np.float64] = cuts + np.minimum(BESIDE * np.abs(cuts), (following - cuts) / 2)
+    if cuts[0] > distinct[0]:
+        return edges
+    return np.insert(edges, 0, np.nextafter(cuts[0] - BESIDE * abs(cuts[0]), -np.inf))
 
 
 def count_bins(values: NDArray[Any], edges: Any) -> NDArray[np.int64]:

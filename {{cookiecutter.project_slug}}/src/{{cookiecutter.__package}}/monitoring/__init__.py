@@ -3,7 +3,10 @@
 Light on purpose: the command line imports it at every start.
 """
 
-from ..registry import COMMANDS, SETTINGS
+from ..registry import COMMANDS, REPORT_SECTIONS, SETTINGS
 
-COMMANDS.update(monitor=".monitoring.commands:monitor", retrain=".monitoring.commands:retrain")
+COMMANDS.update(
+    {name: f".monitoring.commands:{name}" for name in ("monitor", "labelled", "retrain")}
+)
+REPORT_SECTIONS["use"] = ".monitoring.page:use_section"
 SETTINGS["monitor"] = ".monitoring.settings:MonitorSettings"

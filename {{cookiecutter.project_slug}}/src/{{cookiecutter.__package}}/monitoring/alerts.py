@@ -61,7 +61,11 @@ def webhook_of(options: MonitorSettings) -> str | None:
     if options.webhook is None:
         return None
     url = resolve_secret(options.webhook)
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    try:
+        fits = urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)
+    except ValueError:  # such as a bracket that is not closed
+        fits = False
+    if not fits:
         raise UserError(
             f"[monitor] webhook = {options.webhook}: the variable holds no http or https URL."
         )
@@ -75,12 +79,18 @@ def decide(
     *,
     run_id: str,
     content: str,
+    log: bool = False,
 ) -> Alert:
     """Return which problems were found in as many checks in a row as `[monitor] checks` asks for.
 
-    Checks of another model do not count, and looking at the same rows again is no further check.
+    Checks of another model do not count, nor do those of files for the prediction log or the other
+    way round; and looking at the same rows again is no further check.
     """
-    earlier = [line for line in read_json_lines(project.logs / STATE) if line.get("run") == run_id]
+    earlier = [
+        line
+        for line in read_json_lines(project.logs / STATE)
+        if line.get("run") == run_id and bool(line.get("log")) == log
+    ]
     in_a_row = {}
     for problem in problems:
         seen = {content}
@@ -93,7 +103,7 @@ def decide(
         in_a_row[problem.key] = len(seen)
     firing = tuple(key for key, count in in_a_row.items() if count >= options.checks)
     last: Mapping[str, Any] = earlier[-1] if earlier else {}
-    told = set(last.get("alert", ())) if last.get("sent") != "failed" else set()
+    told = set(last.get("alert", ())) if last.get("sent") == "yes" else set()
     return Alert(in_a_row, firing, bool(set(firing) - told))
 
 
@@ -113,13 +123,19 @@ def send(url: str, message: Mapping[str, Any]) -> str | None:
     """
     from http.client import HTTPException
     from urllib.error import HTTPError
-    from urllib.request import Request, urlopen
+    from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+    class Stay(HTTPRedirectHandler):
+        """Takes a redirection for a failure: to follow it would drop what is posted."""
+
+        def redirect_request(self, *_: Any) -> None:
+            return None
 
     body = json.dumps(message, ensure_ascii=False).encode()
     headers = {"Content-Type": "application/json", "User-Agent": "monitor"}
     try:
         request = Request(url, data=body, headers=headers, method="POST")  # noqa: S310
-        with urlopen(request, timeout=TIMEOUT):  # noqa: S310  # the scheme is checked
+        with build_opener(Stay).open(request, timeout=TIMEOUT):
             return None
     except HTTPError as error:
         reason = f"it answered {error.code}"
@@ -138,12 +154,14 @@ def record(
     where: str,
     time: datetime,
     sent: str,
+    log: bool = False,
 ) -> None:
     """Write one line for the check: what was found, what was told."""
     line = {
         "time": time.isoformat(timespec="seconds"),
         "run": run_id,
         "where": where,
+        "log": log,
         "content": content,
         "problems": [problem.key for problem in problems],
         "alert": list(alert.firing),

@@ -37,6 +37,22 @@ def monitor(
         raise GateError(f"alert: {found.alert}")
 
 
+def labelled(
+    overrides: Overrides,
+    output: Annotated[Path, typer.Argument(help="A Parquet file, for `retrain --data`.")],
+) -> None:
+    """Write the logged rows whose label came to /feedback, as rows to learn from."""
+    from ..config import load_settings
+    from ..project import find_project
+    from .labelled import write_labelled
+
+    project = find_project()
+    load_settings(project, overrides)  # a wrong setting is refused here, too
+    found = write_labelled(project, output)
+    for sentence in found.sentences:
+        typer.echo(sentence)
+
+
 def retrain(
     overrides: Overrides,
     data: Annotated[

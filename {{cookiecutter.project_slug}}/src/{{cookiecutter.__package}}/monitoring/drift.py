@@ -36,6 +36,7 @@ LEAST_ROWS = 20
 NEW = "(new)"
 DATE = "datetime"
 SHOWN_CELLS = 12
+TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
@@ -138,9 +139,9 @@ def compare_numbers(
     edges, before = reference["edges"], np.asarray(reference["counts"], dtype=np.int64)
     now = count_bins(values, edges)
     few, few_now, few_edges = merge_bins(before, now, edges)
-    cells = _bin_names(few_edges, write)
+    cells = _bin_names(few_edges, write, starts=bool(few[0] == 0))
     finding = _describe_cells(about, name, few, few_now, cells, bar)
-    if len(before) > FEW_BINS:
+    if np.count_nonzero(before) > FEW_BINS:
         method, (statistic, p) = "Kolmogorov-Smirnov", kolmogorov_smirnov(before, now)
     else:
         method, (statistic, p) = "chi-square", chi_square(before, now)
@@ -256,7 +257,7 @@ def chi_square(before: Counts, now: Counts) -> tuple[float | None, float | None]
     p = float(chi2.sf(statistic, len(total) - 1))
     least = float(total.min()) * min(n, m) / (n + m)
     if least < ENOUGH_EXPECTED and p < SIMULATED_BELOW:
-        p = _simulated(statistic, p, total, m)
+        p = max(p, _simulated(statistic, first, second))
     return statistic, p
 
 
@@ -298,12 +299,16 @@ def merge_bins(
 ) -> tuple[Counts, Counts, list[float]]:
     """Join neighbouring bins into at most ten, of about equal counts in the reference.
 
+    A first or last bin that is empty in the reference stays by itself: it is for values that
+    training never saw.
+
     Returns:
         Counts of both samples, and the edges that are left.
     """
     total = max(1, int(before.sum()))
     place = np.minimum(np.ceil(np.cumsum(before) / total * most - 1e-9).astype(int), most)
     first = np.concatenate([[True], place[1:] != place[:-1]])
+    first[-1] |= before[-1] == 0
     group = np.cumsum(first) - 1
     kept = [edge for edge, opens in zip(edges, first[1:], strict=True) if opens]
     return (
@@ -343,15 +348,24 @@ def _pearson(now: NDArray[Any], total: Counts, m: int) -> NDArray[np.float64]:
     return statistic
 
 
-def _simulated(statistic: float, p: float, total: Counts, m: int) -> float:
-    """Return the share of random tables with the same margins that are as far from alike."""
+def _simulated(statistic: float, before: Counts, now: Counts) -> float:
+    """Return the share of random tables with the same margins that are as far from alike.
+
+    Where none is, there may be too few draws for the smallest p that a check of many columns asks
+    for. Then p is bounded by the exact ones of each cell against all others, times their number.
+    """
     random = np.random.default_rng(0)
+    total, n, m = before + now, int(before.sum()), int(now.sum())
     hits = drawn = 0
     while drawn < DRAWS and hits < HITS:
         draws = random.multivariate_hypergeometric(total, m, BLOCK, method="marginals")
         hits += int((_pearson(draws, total, m) >= statistic * (1 - 1e-12)).sum())
         drawn += BLOCK
-    return max(p, (hits + 1) / (drawn + 1))
+    share = (hits + 1) / (drawn + 1)
+    if hits:
+        return share
+    exact = [two_proportions(int(a), n, int(b), m) for a, b in zip(before, now, strict=True)]
+    return min(share, len(exact) * min(exact))
 
 
 def _shares(counts: Any) -> NDArray[np.float64]:
@@ -370,8 +384,9 @@ def _moved_numbers(
     """Say how the middle of numbers moved."""
     if not len(values) or reference["mean"] is None:
         return "there are no values to compare"
-    mean, before = float(values.mean()), float(reference["mean"])
-    spread, spread_before = float(values.std()), float(reference["std"])
+    with np.errstate(over="ignore", invalid="ignore"):  # a sum of huge values is infinite
+        mean, spread = float(values.mean()), float(values.std())
+    before, spread_before = float(reference["mean"]), float(reference["std"])
     return (
         f"the mean is {write(mean)}, {write(before)} in the reference "
         f"(standard deviation {_number(spread)}, {_number(spread_before)})"
@@ -399,13 +414,17 @@ def _date(days: float) -> str:
     return str(np.datetime64(round(days), "D"))
 
 
-def _bin_names(edges: Sequence[float], write: Callable[[float], str]) -> list[str]:
-    """Name the bins by their edges."""
-    marks = [write(edge) for edge in edges]
+def _bin_names(edges: Sequence[float], write: Callable[[float], str], *, starts: bool) -> list[str]:
+    """Name the bins by their edges; `starts` where the reference has nothing below the first."""
+    # An edge beside zero is the number next to it.
+    marks = [write(edge if abs(edge) > TINY else 0.0) for edge in edges]
     if not marks:
         return ["all"]
-    between = [f"{low} to {high}" for low, high in zip(marks, marks[1:], strict=False)]
-    return [f"up to {marks[0]}", *between, f"above {marks[-1]}"]
+    between = [
+        low if low == high else f"{low} to {high}"
+        for low, high in zip(marks, marks[1:], strict=False)
+    ]
+    return [f"{'below' if starts else 'up to'} {marks[0]}", *between, f"above {marks[-1]}"]
 
 
 def _largest(before: Counts, now: Counts) -> list[int]:

@@ -91,7 +91,8 @@ def monitor(
         window = open_file(project, bundle, settings, source)
     findings, facts = inspect(bundle, reference, window, options)
     problems = find_problems(findings, window, options)
-    alert = decide(project, options, problems, run_id=bundle.run_id, content=window.content)
+    which: Any = {"run_id": bundle.run_id, "content": window.content, "log": source is None}
+    alert = decide(project, options, problems, **which)
     facts |= _alert_facts(options, problems, alert, now)
     _write(project, settings, bundle, window, facts)
     text = sentence(options, problems, alert) if alert.firing else None
@@ -99,8 +100,7 @@ def monitor(
     if url is not None and text is not None and alert.fresh:
         unsent = send(url, _message(project, bundle, text, facts))
     sent = "failed" if unsent else "yes" if url and text else "no webhook" if text else "nothing"
-    told = {"run_id": bundle.run_id, "content": window.content, "where": facts["where"]}
-    record(project, problems, alert, **told, time=now, sent=sent)
+    record(project, problems, alert, **which, where=facts["where"], time=now, sent=sent)
     return Check(facts, facts["summary"], text, unsent)
 
 
@@ -137,6 +137,8 @@ def inspect(
     if performance is not None:
         findings.append(performance)
     findings = judge(findings, options.false_alarms)
+    if measured is not None:
+        measured["worse"] = any(each.found for each in findings if each.about == "performance")
     tested = sum(each.p is not None for each in findings)
     facts = {
         "where": redact(window.where),

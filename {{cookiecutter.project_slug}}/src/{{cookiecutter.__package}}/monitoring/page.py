@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..files import write_text
 from ..metrics import METRICS, in_words, show
 from ..plots import Plot
-from ..project import Project
+from ..project import Project, read_report
 from ..report import Section, bullets, cards, figures, html_page, table
+from .monitor import NAME
+
+if TYPE_CHECKING:
+    from ..config import Settings
 
 PAGE = "drift.html"
 DRAWN = 12
@@ -31,14 +35,30 @@ def write_page(project: Project, run_id: str, facts: Mapping[str, Any]) -> None:
         "method": _method(facts),
     }
     sections = {key: part for key, part in parts.items() if part is not None}
-    lead = (
-        f"{facts['rows']:,} rows of <code>{escape(facts['where'])}</code>{_span(facts)}, beside "
-        f"what {escape(facts['label'])} <code>{run_id}</code> was made from; checked at "
-        f"{escape(facts['time'][:16].replace('T', ' '))} UTC."
-    )
+    lead = _lead(run_id, facts)
     foot = "Written by <code>monitor</code>; the same facts are in <code>reports/drift.json</code>."
     title = f"{project.root.name}: monitoring"
     write_text(project.reports / PAGE, html_page(title, lead, sections, foot))
+
+
+def use_section(project: Project, settings: Settings) -> Section | None:
+    """The last check, for the report: what was found, in which rows, and when."""
+    check = read_report(project, NAME)
+    if check is None:
+        return None
+    there = (project.reports / PAGE).exists()
+    link = f'<p><a href="{PAGE}">Every comparison of this check</a></p>' if there else ""
+    lead = f'<p class="soft">{_lead(check.run_id or "", check.facts)}</p>'
+    return Section("In use", _verdict(check.facts) + lead + link)
+
+
+def _lead(run_id: str, facts: Mapping[str, Any]) -> str:
+    """Say which rows were compared with what, and when."""
+    return (
+        f"{facts['rows']:,} rows of <code>{escape(facts['where'])}</code>{_span(facts)}, beside "
+        f"what {escape(facts['label'])} <code>{escape(run_id)}</code> was made from; checked at "
+        f"{escape(facts['time'][:16].replace('T', ' '))} UTC."
+    )
 
 
 def draw_shares(name: str, finding: Mapping[str, Any]) -> Plot:
@@ -84,7 +104,13 @@ def _bar(top: int, share: float, colour: str, text: str, opacity: float) -> str:
 
 
 def _summary(facts: Mapping[str, Any]) -> Section:
-    """What was found, in sentences, and what the policy says about it."""
+    """What was found, and the few numbers to see first."""
+    notes = bullets([_sentence(text) for text in facts["notes"]])
+    return Section("Summary", _verdict(facts) + cards(list(_cards(facts))) + notes)
+
+
+def _verdict(facts: Mapping[str, Any]) -> str:
+    """Say what was found, in sentences, and what the policy makes of it."""
     problems, policy = facts["problems"], facts["policy"]
     if facts["alert"]:
         state, word = " missed", "Alert"
@@ -103,14 +129,9 @@ def _summary(facts: Mapping[str, Any]) -> Section:
         advice = "".join(
             f"<p><strong>{name}:</strong> {escape(text)}</p>" for name, text in pairs if text
         )
-    html = (
-        f'<div class="verdict{state}"><strong>{word}</strong><p>{escape(_sentence(told))}</p></div>'
-        + bullets([_sentence(text) for text in sentences])
-        + advice
-        + cards(list(_cards(facts)))
-        + bullets([_sentence(text) for text in facts["notes"]])
-    )
-    return Section("Summary", html)
+    verdict = f'<div class="verdict{state}"><strong>{word}</strong>'
+    verdict += f"<p>{escape(_sentence(told))}</p></div>"
+    return verdict + bullets([_sentence(text) for text in sentences]) + advice
 
 
 def _cards(facts: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -14,11 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..bundle import Bundle, load_bundle
-from ..champion import load_champion
+from ..champion import load_champion, read_champion
 from ..champion import promote as put_into_service
 from ..data.ingest import ingest
 from ..data.keys import row_keys
-from ..data.schema import Schema, load_schema
+from ..data.schema import load_schema
 from ..data.split import choose_rule, load_manifest, load_split
 from ..errors import GateError, UserError
 from ..evaluate import evaluate
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 LEAST_NEW = 30
 GROWTH = 0.25
 BLOCK = 1_000_000
+KNOWN = "champion-rows-"
 # What an ensemble grows by when it goes on.
 SIZES = ("n_estimators", "max_iter")
 
@@ -130,6 +131,7 @@ def retrain(
         _write(project, result, manifest)
         raise missed
     if promote and result.better:
+        _require_still(project, champion)
         put_into_service(project, challenger.run_id)
         result = _with_outcome(result, promoted=True)
     _write(project, result, manifest)
@@ -258,23 +260,52 @@ def _bring_in(
 
 
 def _known_rows(project: Project, champion: Bundle) -> NDArray[np.int64] | None:
-    """Return the keys of the rows that the champion was made from; None if they are not here."""
+    """Return the keys of the rows that the champion was made from; None if they are not here.
+
+    They are kept beside the split, which a retraining replaces whether or not the champion stays:
+    the next one has to tell old rows from new ones as well.
+    """
+    folder = project.manifest_file.parent
+    kept = folder / f"{KNOWN}{champion.document['data']}.npy"
+    if kept.exists():
+        keys: NDArray[np.int64] = np.load(kept)
+        return keys
     if not project.manifest_file.exists():
         return None
     if load_manifest(project)["fingerprint"] != champion.document["data"]:
         return None
-    schema = load_schema(project)
-    return np.concatenate([row_keys(load_split(project, name), schema) for name in SPLITS])
+    frames = (load_split(project, name) for name in SPLITS)
+    keys = np.concatenate([row_keys(frame, champion.schema) for frame in frames])
+    with write_atomic(kept) as temporary:
+        np.save(temporary, keys)
+    for path in folder.glob(f"{KNOWN}*.npy"):
+        if path != kept:
+            path.unlink()
+    return keys
 
 
 def _is_new(
-    frame: pd.DataFrame, schema: Schema, known: NDArray[np.int64] | None
+    frame: pd.DataFrame, champion: Bundle, known: NDArray[np.int64] | None
 ) -> NDArray[np.bool_]:
     """Tell which rows the champion was not made from; all where that is not known."""
     if known is None:
         return np.ones(len(frame), dtype=bool)
-    new: NDArray[np.bool_] = ~np.isin(row_keys(frame, schema), known)
+    new: NDArray[np.bool_] = ~np.isin(row_keys(frame, champion.schema), known)
     return new
+
+
+def _require_still(project: Project, champion: Bundle) -> None:
+    """Refuse to replace another model than the one that the challenger was compared with.
+
+    Raises:
+        UserError: If it is not in service any more.
+    """
+    current = (read_champion(project) or {}).get("run_id")
+    if current != champion.run_id:
+        raise UserError(
+            f"{champion.run_id} was replaced by {current} while the challenger was trained; run "
+            "`retrain` again to compare with that one."
+        )
 
 
 # --------------------------------------------------------------------------------------- going on
@@ -305,7 +336,7 @@ def _onwards(
 
     def fit(material: Material) -> Pipeline:
         train_rows = load_split(project, "train")
-        return go_on(champion.model, material, _is_new(train_rows, material.schema, known))
+        return go_on(champion.model, material, _is_new(train_rows, champion, known))
 
     return settings.model_copy(update={"model": model}), Onwards(champion.run_id, fit)
 
@@ -367,8 +398,8 @@ def _compare(
     known: NDArray[np.int64] | None,
 ) -> Result:
     """Judge both on the rows of valid that the champion was not made from."""
-    frame, schema = load_split(project, "valid"), load_schema(project)
-    new, about = _is_new(frame, schema, known), "all of valid"
+    frame = load_split(project, "valid")
+    new, about = _is_new(frame, champion, known), "all of valid"
     if known is not None and new.sum() >= LEAST_NEW:
         frame, about = frame[new], "the rows of valid that are new since the champion"
     elif known is not None:

@@ -7,7 +7,7 @@ that one bad row hides nothing else.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..bundle import Bundle, Predictions, finish
 from ..data.formats import arrow_to_pandas, read_table
-from ..data.schema import Column, Violation, cast_column, check_table
+from ..data.schema import Column, Schema, Violation, cast_column, check_table
 from ..errors import UserError
 from ..files import fingerprint
 from ..project import Project
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ..config import Settings
 
 Places = NDArray[np.intp]
+# By request and row, the label and when it came.
+Labels = dict[tuple[str, int], tuple[Any, Any]]
 DAY = 86_400
 LOG = "predictions"
 FEEDBACK = "feedback.jsonl"
@@ -181,9 +183,19 @@ def open_log(
         UserError: If there is no such log, or nothing of this model in it.
     """
     begins = now - timedelta(days=days)
-    frame, unread = _read_log(project, bundle.run_id, begins, now)
-    typed, faults, absent = conform(bundle, _features_of(bundle, frame), required=False)
-    labels = _match_feedback(project, frame)
+
+    def is_meant(frame: pd.DataFrame) -> pd.Series[Any]:
+        since = (frame["time"] >= pd.Timestamp(begins)) & (frame["time"] <= pd.Timestamp(now))
+        return since & (frame["run_id"].astype(str) == bundle.run_id)
+
+    frame, unread = read_log(project, is_meant)
+    if frame.empty:
+        raise UserError(
+            f"logs/{LOG} holds no prediction of the model {bundle.run_id} since "
+            f"{begins.isoformat(timespec='minutes')}; raise [monitor] days, or name a --model."
+        )
+    typed, faults, absent = conform(bundle, features_of(bundle.schema, frame), required=False)
+    labels = match_labels(read_labels(project), frame)
     truth = _labels(bundle, labels["label"])
     times = frame["time"]
     notes = [f"{unread} files of the log could not be read"] if unread else []
@@ -244,7 +256,7 @@ def conform(
         series, violation = cast_column(frame[column.name], column)
         if violation is not None:
             faults.append(_fault(violation, "type", rows))
-            series = _without_refused(series, column)
+            series = without_refused(series, column)
             column = replace(column, nullable=True)  # what was refused is not missing as well
         typed[column.name] = series
         relaxed.append(column)
@@ -254,7 +266,7 @@ def conform(
     return table, tuple(faults), tuple(absent)
 
 
-def _without_refused(series: pd.Series[Any], column: Column) -> pd.Series[Any]:
+def without_refused(series: pd.Series[Any], column: Column) -> pd.Series[Any]:
     """Return a column that was cast as far as it goes, with its refused values missing."""
     if column.type == "datetime":
         if pd.api.types.is_datetime64_dtype(series.dtype):
@@ -296,9 +308,9 @@ def _require_some(bundle: Bundle, names: Sequence[str], where: str) -> None:
 # ------------------------------------------------------------------------- predictions and labels
 
 
-def _features_of(bundle: Bundle, frame: pd.DataFrame) -> pd.DataFrame:
+def features_of(schema: Schema, frame: pd.DataFrame) -> pd.DataFrame:
     """Return logged features by their own names: some clash with a column of the log."""
-    names = [column.name for column in bundle.schema.features]
+    names = [column.name for column in schema.features]
     clash = {name for name in names if name in OWN or name.startswith("probability_")}
     logged = {name: f"feature_{name}" if name in clash else name for name in names}
     there = {name: frame[column] for name, column in logged.items() if column in frame.columns}
@@ -308,7 +320,7 @@ def _features_of(bundle: Bundle, frame: pd.DataFrame) -> pd.DataFrame:
 def _logged(bundle: Bundle, frame: pd.DataFrame) -> Predictions | None:
     """Return predictions that stand in the table already."""
     if bundle.task == "regression":
-        return Predictions(values=pd.to_numeric(frame["prediction"]).to_numpy(dtype=np.float64))
+        return Predictions(values=_numbers(frame, ["prediction"])[:, 0])
     names = [str(name) for name in bundle.classes]
     codes = pd.Index(names).get_indexer(pd.Index(frame["prediction"].astype(str)))
     if (codes < 0).any():
@@ -321,7 +333,26 @@ def _logged(bundle: Bundle, frame: pd.DataFrame) -> Predictions | None:
     columns = [f"probability_{name}" for name in names]
     if not set(columns) <= set(frame.columns):
         return Predictions(labels=labels)
-    return Predictions(labels=labels, probabilities=frame[columns].to_numpy(dtype=np.float64))
+    return Predictions(labels=labels, probabilities=_numbers(frame, columns))
+
+
+def _numbers(frame: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
+    """Return columns of predictions, (rows, columns).
+
+    Raises:
+        UserError: If one holds something else than numbers.
+    """
+    given = frame[list(columns)]
+    found = given.apply(pd.to_numeric, errors="coerce")
+    numbers: NDArray[np.float64] = found.to_numpy(np.float64, na_value=np.nan)
+    bad = np.argwhere(~np.isfinite(numbers))
+    if len(bad):
+        row, at = bad[0]
+        raise UserError(
+            f"The column '{columns[at]}' holds '{given.iloc[row, at]}', where a predicted number "
+            "has to be; leave the columns of predictions out, and the rows are scored."
+        )
+    return numbers
 
 
 def _labels(bundle: Bundle, given: pd.Series[Any]) -> pd.Series[Any]:
@@ -329,16 +360,20 @@ def _labels(bundle: Bundle, given: pd.Series[Any]) -> pd.Series[Any]:
     column = bundle.schema.column(bundle.document["target"])
     series, violation = cast_column(given, column)
     if violation is not None:
-        series = _without_refused(series, column)
+        series = without_refused(series, column)
     return series
 
 
-def _match_feedback(project: Project, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the label and its time for each logged row; the last one told counts."""
-    known = {
+def read_labels(project: Project) -> Labels:
+    """Return the label of each row that has one, and its time; the last one told counts."""
+    return {
         (str(line["request_id"]), int(line.get("row", 0))): (line["label"], line.get("time"))
         for line in _feedback(project)
     }
+
+
+def match_labels(known: Labels, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the label and its time for each logged row, missing where there is none."""
     if "row" in frame.columns:
         places = frame["row"].astype(int).tolist()
     else:
@@ -355,13 +390,14 @@ def _feedback(project: Project) -> Iterator[dict[str, Any]]:
     path = project.logs / FEEDBACK
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:  # bytes that are no UTF-8 spoil their own line only
         for text in file:
             try:
                 line = json.loads(text)
             except ValueError:
                 continue
-            if isinstance(line, dict) and {"request_id", "label"} <= line.keys():
+            known = isinstance(line, dict) and {"request_id", "label"} <= line.keys()
+            if known and isinstance(line.get("row", 0), int):
                 yield line
 
 
@@ -391,10 +427,14 @@ def _delay(
 # ---------------------------------------------------------------------------------------- the log
 
 
-def _read_log(
-    project: Project, run_id: str, begins: datetime, ends: datetime
+def read_log(
+    project: Project, is_meant: Callable[[pd.DataFrame], pd.Series[Any]]
 ) -> tuple[pd.DataFrame, int]:
-    """Return the rows that a model answered in a time, and how many files could not be read."""
+    """Return the logged rows that are meant, and how many files could not be read.
+
+    Raises:
+        UserError: If there is no log.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -403,7 +443,7 @@ def _read_log(
     files = [path for path in files if not path.name.startswith(".")]
     if not files:
         raise UserError(
-            f"There is no prediction log in logs/{LOG}; name a file: `monitor new.csv`."
+            f"There is no prediction log in logs/{LOG}; `monitor new.csv` takes a file."
         )
     frames, unread = [], 0
     for path in files:
@@ -414,15 +454,9 @@ def _read_log(
             continue
         frame = arrow_to_pandas(table, str(path))
         frame["time"] = _as_times(frame["time"])
-        since = (frame["time"] >= pd.Timestamp(begins)) & (frame["time"] <= pd.Timestamp(ends))
-        frames.append(frame[since & (frame["run_id"].astype(str) == run_id)])
+        frames.append(frame[is_meant(frame)])
     kept = [frame for frame in frames if len(frame)]
-    if not kept:
-        raise UserError(
-            f"logs/{LOG} holds no prediction of the model {run_id} since "
-            f"{begins.isoformat(timespec='minutes')}; raise [monitor] days, or name a --model."
-        )
-    return pd.concat(kept, ignore_index=True), unread
+    return pd.concat(kept, ignore_index=True) if kept else pd.DataFrame(), unread
 
 
 def _as_times(values: pd.Series[Any]) -> pd.Series[Any]:
