@@ -21,7 +21,7 @@ CHOICES = {
     "task": ["classification", "regression"],
     "stage": ["poc", "mvp", "production"],
     "ci": ["github", "gitlab", "jenkins", "none"],
-    "platform": ["docker", "local"],
+    "platform": ["docker", "local", "kubernetes"],
     "serving": ["batch", "rest"],
     "monitoring": ["no", "yes"],
 }
@@ -119,6 +119,7 @@ FOLDERS = {
         "checklist",
         "conftest",
         "data",
+        "deploy",
         "dist",
         "docs",
         "lib",
