@@ -60,11 +60,14 @@ WRITTEN_LATER = [
     "data/manifest.json",
     "data/schema.yaml",
     "logs/predictions",
+    "models/champion.json",
     "logs/alerts.jsonl",
     "logs/feedback.jsonl",
     "reports/drift.html",
     "reports/drift.json",
+    "reports/index.html",
     "reports/ingest.json",
+    "reports/page",
     "reports/split.json",
     "reports/test_ledger.jsonl",
 ]
@@ -168,11 +171,21 @@ def test_the_default_project_is_the_one_that_is_written_down(bake: Bake) -> None
 # What one other answer adds to the default project, and what it takes away.
 GITHUB = [".github/workflows/ci.yml"]
 LATER = ["docs/deployment.md", "docs/modelling.md"]
+DEPLOY = [
+    "grafana/dashboards.yml",
+    "grafana/datasource.yml",
+    "grafana/serving.json",
+    "prometheus/alerts.yml",
+    "prometheus/prometheus.yml",
+    "serve.txt",
+]
+KUBERNETES_BATCH = ["files.yaml", "kustomization.yaml", "network.yaml", "predict.yaml"]
 MONITORING = [
     "__init__.py",
     "alerts.py",
     "commands.py",
     "drift.py",
+    "labelled.py",
     "labels.py",
     "monitor.py",
     "page.py",
@@ -183,23 +196,30 @@ MONITORING = [
 SERVING = [
     "__init__.py",
     "app.py",
+    "ask.js",
+    "browser.py",
     "command.py",
     "example.py",
     "explain.py",
     "fleet.py",
     "front.py",
+    "inputs.js",
     "lines.py",
     "log.py",
     "metrics.py",
+    "model.js",
     "openapi.py",
     "page.css",
     "page.js",
     "page.py",
     "protect.py",
+    "router.py",
     "rows.py",
+    "runtime.py",
     "scoring.py",
     "service.py",
     "settings.py",
+    "table.js",
     "writer.py",
 ]
 DIFFERENCES: dict[tuple[str, str], tuple[list[str], list[str]]] = {
@@ -216,8 +236,21 @@ DIFFERENCES: dict[tuple[str, str], tuple[list[str], list[str]]] = {
     ("ci", "jenkins"): (["Jenkinsfile"], GITHUB),
     ("ci", "none"): ([], GITHUB),
     ("platform", "local"): ([], [".dockerignore", "Dockerfile"]),
+    ("platform", "kubernetes"): (
+        [
+            *(f"deploy/kubernetes/base/{name}" for name in KUBERNETES_BATCH),
+            "deploy/kubernetes/overlays/production/kustomization.yaml",
+            "deploy/kubernetes/overlays/staging/kustomization.yaml",
+            "docs/kubernetes_batch.md",
+        ],
+        [],
+    ),
     ("serving", "rest"): (
         [
+            "compose.yaml",
+            *(f"deploy/{name}" for name in DEPLOY),
+            "docs/containers.md",
+            "docs/runbook.md",
             "docs/serving.md",
             *(f"src/ml_project/serving/{name}" for name in SERVING),
             "tests/test_serving.py",
@@ -252,13 +285,18 @@ def test_the_difference_of_every_answer_is_written_down() -> None:
     assert set(DIFFERENCES) == others
 
 
+BRACES_OF_THEIR_OWN = ["deploy/grafana/serving.json", "deploy/prometheus/alerts.yml"]
+
+
 @over_all_answers
 def test_nothing_is_left_unrendered(bake: Bake, answers: Answers) -> None:
     project = bake(**answers)
     left = []
     for name in project.files():
-        # An f-string may hold {{ and end in %}; GitHub's own expressions are ${{ }}.
-        braces = r"\{%" if name.endswith(".py") else r"(?<!\$)\{\{|\{%|%\}"
+        # An f-string may hold {{ and end in %}; GitHub's own expressions are ${{ }}, Prometheus'
+        # and Grafana's {{ }}.
+        own = name.endswith(".py") or name in BRACES_OF_THEIR_OWN
+        braces = r"\{%" if own else r"(?<!\$)\{\{|\{%|%\}"
         text = project.text(name).replace('"cookiecutter":', "")
         left += [
             (name, line) for line in re.findall(rf".*(?:{braces}|cookiecutter\.(?!json)\w).*", text)
@@ -315,7 +353,8 @@ NAMES_OF_MODULES = {
     "ci=github": ["GitHub"],
     "ci=gitlab": ["GitLab"],
     "ci=jenkins": ["Jenkins"],
-    "platform=docker": ["Docker", "container image"],
+    "platform=docker|kubernetes": ["Docker", "container image"],
+    "platform=kubernetes": ["Kubernetes", "kubectl"],
     "serving=rest": ["REST service"],
     "monitoring=yes": ["retrain", "drift.json", "[monitor]"],
 }

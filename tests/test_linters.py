@@ -57,24 +57,29 @@ def said(command: list[str], folder: Path) -> tuple[int, str]:
     return done.returncode, done.stdout.strip()
 
 
+@pytest.mark.parametrize("serving", CHOICES["serving"])
 @pytest.mark.parametrize("slug", ["m", "a" * 30 + "-" + "b" * 29])
-def test_hadolint_accepts_the_dockerfile(bake: Bake, slug: str) -> None:
-    project = bake(platform="docker", project_slug=slug)
+def test_hadolint_accepts_the_dockerfile(bake: Bake, slug: str, serving: str) -> None:
+    project = bake(platform="docker", project_slug=slug, serving=serving)
     assert said([tool("hadolint"), "Dockerfile"], project.root) == (0, "")
 
 
-def test_the_image_gets_no_data_and_runs_as_nobody_in_particular(bake: Bake) -> None:
-    project = bake(platform="docker")
+@pytest.mark.parametrize("serving", CHOICES["serving"])
+def test_the_images_get_no_data_and_run_as_nobody_in_particular(bake: Bake, serving: str) -> None:
+    project = bake(platform="docker", serving=serving)
     lines = project.text("Dockerfile").splitlines()
     copied = [line for line in lines if line.startswith("COPY") and "--from" not in line]
     assert copied
-    assert [
-        line for line in copied if re.search(r"\b(data|models|logs|reports)\b| \. ", line)
-    ] == []
+    # The stage that picks the models in service sees all of them; no image does.
+    models = {"batch": [], "rest": ["COPY models models"]}[serving]
+    private = r"\b(data|models|logs|reports)\b| \. "
+    assert [line for line in copied if re.search(private, line)] == models
     assert project.text(".dockerignore").splitlines()[1] == "*"
+    targets = {"batch": ["train"], "rest": ["train", "serve"]}[serving]
     users = [line for line in lines if line.startswith("USER")]
-    assert users == ["USER 10001"]
-    assert "AS train" in project.text("Dockerfile")
+    assert users == ["USER 10001" for _ in targets]
+    stages = re.findall(r"^FROM \S+ AS (\w+)$", project.text("Dockerfile"), flags=re.MULTILINE)
+    assert [stage for stage in stages if stage in targets] == targets
 
 
 SCHEMAS = {
@@ -104,10 +109,11 @@ def test_zizmor_finds_nothing(bake: Bake, where: str) -> None:
     assert (code, re.sub(r"\s+", " ", text)) == (0, "No findings to report. Good job!")
 
 
-@pytest.mark.parametrize("ci", CHOICES["ci"])
-def test_yamllint_finds_nothing(bake: Bake, ci: str) -> None:
+@pytest.mark.parametrize("answer", [*(f"ci={ci}" for ci in CHOICES["ci"]), "serving=rest"])
+def test_yamllint_finds_nothing(bake: Bake, answer: str) -> None:
+    prompt, _, choice = answer.partition("=")
     command = [tool("yamllint"), "--strict", "--config-data", YAML_RULES, "."]
-    assert said(command, bake(ci=ci).root) == (0, "")
+    assert said(command, bake(**{prompt: choice}).root) == (0, "")
 
 
 def test_actions_are_pinned_by_commit_and_the_same_everywhere() -> None:

@@ -6,6 +6,7 @@ what was promoted. `models/champion_history.jsonl` keeps every change.
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,14 +43,23 @@ def verify_champion(project: Project) -> str:
         raise UserError(
             "No model is in service; run `run`, or `champion promote` one of `runs list`."
         )
-    run_id = str(champion["run_id"])
+    return _verify(project, champion)
+
+
+def _verify(project: Project, entry: dict[str, Any]) -> str:
+    """Return the run id of an entry of champion.json.
+
+    Raises:
+        UserError: If its bundle is not here, not whole, or not what was promoted.
+    """
+    run_id = str(entry.get("run_id"))
     if not project.bundle_folder(run_id).is_dir():
         raise UserError(
             f"The model in service, {run_id}, is not in models/ on this machine; copy "
             f"models/{run_id} here from where it was made, or promote another one of `runs list`."
         )
     read_bundle(project, run_id)
-    if bundle_sha(project, run_id) != champion["sha256"]:
+    if bundle_sha(project, run_id) != entry.get("sha256"):
         raise UserError(
             f"models/{run_id} is not the bundle that was promoted: its bundle.json has changed; "
             f"bring it back, or accept it with `champion promote {run_id}`."
@@ -85,7 +95,7 @@ def promote(project: Project, run_id: str) -> None:
     reason = _why_not(project, document)
     if reason is not None:
         raise UserError(f"{run_id} is not promoted: {reason}")
-    _put_in_service(project, run_id, "promote")
+    _put_in_service(project, run_id, "promote", _trial(project, run_id))
 
 
 def rollback(project: Project) -> str:
@@ -104,7 +114,7 @@ def rollback(project: Project) -> str:
             f"{run_id}, in service before, has changed since; if you trust it as it is, "
             f"`champion promote {run_id}`."
         )
-    _put_in_service(project, run_id, "rollback")
+    _put_in_service(project, run_id, "rollback", earlier[-1].get("trial"))
     return run_id
 
 
@@ -191,12 +201,51 @@ def offer(project: Project, run_id: str) -> str:
     return f"{current} stays in service; {choice}"
 
 
+def export(project: Project, folder: Path) -> list[str]:
+    """Copy what is in service, and nothing else of models/; return the run ids.
+
+    champion.json comes last, so that a service that looks at the folder never misses a bundle.
+
+    Args:
+        project: Holds the models.
+        folder: Where champion.json and the bundles that it names go; new or empty.
+
+    Raises:
+        UserError: If the folder holds something, none is in service, or a bundle is not what was
+            promoted.
+    """
+    partial = folder / ".partial-export"  # of the folder's own disk, and overwritten after a kill
+    if folder.exists() and (not folder.is_dir() or set(folder.iterdir()) - {partial}):
+        raise UserError(f"{folder} is not empty; name a folder that is new or empty.")
+    verify_champion(project)
+    entries = in_service(project)
+    run_ids = [_verify(project, each) for each in entries]
+    copy = Project(partial)
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        for run_id in run_ids:
+            shutil.copytree(project.bundle_folder(run_id), copy.bundle_folder(run_id))
+        write_json(copy.champion_file, {**entries[0], "challengers": entries[1:]})
+        for each in entries:
+            _verify(copy, each)
+        for run_id in run_ids:
+            copy.bundle_folder(run_id).replace(folder / run_id)
+        copy.champion_file.replace(folder / copy.champion_file.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return run_ids
+
+
+def in_service(project: Project) -> list[dict[str, Any]]:
+    """Return what champion.json names, each with run_id and sha256: champion, then challengers."""
+    champion = read_champion(project)
+    return [] if champion is None else [champion, *champion.get("challengers", [])]
+
+
 def promoted_runs(project: Project) -> set[str]:
     """Return the run ids that are or were in service, whose bundles must not change."""
-    champion = read_champion(project)
-    named = [] if champion is None else [champion, *champion.get("challengers", [])]
     history = read_json_lines(_history_file(project))
-    return {str(entry["run_id"]) for entry in (*named, *history) if "run_id" in entry}
+    return {str(entry["run_id"]) for entry in (*in_service(project), *history) if "run_id" in entry}
 
 
 def status(project: Project) -> RenderableType:
@@ -263,9 +312,42 @@ def _why_not(project: Project, document: dict[str, Any]) -> str | None:
     )
 
 
-def _put_in_service(project: Project, run_id: str, action: str) -> None:
+def _trial(project: Project, run_id: str) -> dict[str, Any] | None:
+    """Return the share that a challenger had, and the rows that it answered; None if it was none.
+
+    The rows are those of the prediction log, which may be a sample.
+    """
+    champion = read_champion(project) or {}
+    if champion.get("run_id") == run_id:
+        trial: dict[str, Any] | None = champion.get("trial")
+        return trial
+    for each in champion.get("challengers", []):
+        if each.get("run_id") == run_id and each.get("weight"):
+            return {"weight": each["weight"], "rows": _answered(project, run_id)}
+    return None
+
+
+def _answered(project: Project, run_id: str) -> int:
+    """Return how many rows of the prediction log a challenger answered; 0 if it cannot be read."""
+    from pyarrow.dataset import dataset, field
+
+    files = [str(path) for path in (project.logs / "predictions").glob("*.parquet")]
+    if not files:
+        return 0
+    answered = (field("run_id") == run_id) & (field("role") == "challenger")
+    try:
+        return int(dataset(files, format="parquet").count_rows(filter=answered))
+    except (OSError, ValueError):  # a damaged log keeps no better model out of service
+        return 0
+
+
+def _put_in_service(
+    project: Project, run_id: str, action: str, trial: dict[str, Any] | None = None
+) -> None:
     """Name the champion, then note it in the history."""
-    entry = {"run_id": run_id, "sha256": bundle_sha(project, run_id)}
+    entry: dict[str, Any] = {"run_id": run_id, "sha256": bundle_sha(project, run_id)}
+    if trial is not None:
+        entry["trial"] = trial
     others = (read_champion(project) or {}).get("challengers", [])
     kept = [each for each in others if each.get("run_id") != run_id]
     write_json(project.champion_file, {**entry, "challengers": kept})

@@ -177,6 +177,14 @@ def dismiss(run_id: Annotated[str, typer.Argument(help="A challenger.")]) -> Non
 
 
 @champion_app.command()
+def export(folder: Annotated[Path, typer.Argument(help="New or empty.")]) -> None:
+    """Copy the models in service, and no others, to a folder."""
+    from . import champion
+
+    typer.echo(f"{', '.join(champion.export(_project(), folder))}: copied to {folder}")
+
+
+@champion_app.command()
 def status() -> None:
     """Tell which bundle is in service, and how good it is."""
     from . import champion
