@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
+import itertools
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -34,24 +37,47 @@ def settings_table() -> str:
     """Return a Markdown table per section of `conf.cfg`."""
     load_package()
     config = importlib.import_module("documented.config")
+    registry = importlib.import_module("documented.registry")
     parts = []
     for name, section in config.Settings.model_fields.items():
         if name == "params":
             parts.append("## `[params]`\n\nOf an estimator: `forest.n_estimators = 500`.\n")
-            continue
-        rows = [
-            f"| `{key}` | {field.description} | {shown(field.default)} |"
-            for key, field in section.annotation.model_fields.items()
-        ]
-        about = section.annotation.__doc__.strip()
-        head = f"## `[{name}]`\n\n{about}\n\n| Setting | What it is | Default |\n|---|---|---|\n"
-        parts.append(head + "\n".join(rows) + "\n")
+        else:
+            parts.append(section_table(name, section.annotation))
+    registry.extend_by_modules()
+    for name, entry in sorted(registry.SETTINGS.items()):
+        answer = answer_of(entry.split(".")[1])
+        parts.append(
+            section_table(name, registry.load(entry), f"Only with the answer `{answer}`. ")
+        )
     return "\n".join(parts)
+
+
+def section_table(name: str, section: Any, note: str = "") -> str:
+    """Return a section's heading, what it is about, and its table."""
+    rows = [
+        f"| `{key}` | {field.description} | {shown(field.default)} |"
+        for key, field in section.model_fields.items()
+    ]
+    head = f"## `[{name}]`\n\n{note}{section.__doc__.strip()}\n\n"
+    return head + "\n".join(["| Setting | What it is | Default |", "|---|---|---|", *rows, ""])
+
+
+def answer_of(module: str) -> str:
+    """Return the answer that keeps a sub-package, as the hook's manifest of modules says."""
+    hook = ast.parse((DOCS.parent / "hooks" / "post_gen_project.py").read_text("utf-8"))
+    assigned = [node for node in hook.body if isinstance(node, ast.Assign)]
+    manifest = next(
+        ast.literal_eval(node.value)
+        for node in assigned
+        if ast.unparse(node.targets[0]) == "MODULES"
+    )
+    return next(str(key) for key, paths in manifest.items() if f"src/{{package}}/{module}" in paths)
 
 
 def shown(value: Any) -> str:
     """Return a default the way `conf.cfg` takes it."""
-    if value in (None, ()):
+    if value in (None, (), ""):
         return ""
     if isinstance(value, bool):
         return "`yes`" if value else "`no`"
@@ -108,7 +134,8 @@ def item_text(item: Any, inline: Callable[[str], str]) -> str:
             for one, about in entries
         ]
 
-    facts = [f"`{item.id}`", f"from {item.stage} on", summary.KINDS[item.kind]]
+    kinds = " or ".join(summary.KINDS[kind] for kind in kinds_of(item))
+    facts = [f"`{item.id}`", f"from {item.stage} on", kinds]
     facts += [f"ML Test Score {item.ml_test_score}"] if item.ml_test_score else []
     lines = [f'<a id="{item.id}"></a>', "", f"## {inline(item.title)}", "", ", ".join(facts), ""]
     lines += [inline(item.why), "", f"**How:** {inline(item.how)}", ""]
@@ -124,6 +151,15 @@ def item_text(item: Any, inline: Callable[[str], str]) -> str:
     ):
         lines += [f"**{title}**", "", *entries, ""] if entries else []
     return "\n".join(lines)
+
+
+def kinds_of(item: Any) -> list[str]:
+    """Return how an item is proved, over all answers that its proofs depend on."""
+    prompts = json.loads((DOCS.parent / "cookiecutter.json").read_text("utf-8"))
+    asked = " ".join(proof.further.get("if", "") for proof in item.evidence).split()
+    choices = {name: prompts[name] for name in asked if isinstance(prompts.get(name), list)}
+    sets = (dict(zip(choices, each, strict=True)) for each in itertools.product(*choices.values()))
+    return list(dict.fromkeys(item.asked_by(answers).kind for answers in sets))
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ def break_proof(project: Project, evidence: Evidence) -> None:
         "fact": break_fact,
         "config": break_config,
         "answer": break_answer,
+        "champion": break_champion,
         "git": break_git,
         "fresh": break_fresh,
     }[evidence.kind](project, evidence)
@@ -88,11 +89,11 @@ def break_config(project: Project, evidence: Evidence) -> None:
 
 
 def break_answer(project: Project, evidence: Evidence) -> None:
-    """Record another choice."""
+    """Record another choice; none where every choice is as good."""
     rule = parse_rule(evidence.rule)
     state = read_json(project.answers_file)
     answers = state["context"]["cookiecutter"]
-    others = [choice for choice in CHOICES[rule.name] if rule.fault({rule.name: choice})]
+    others = [choice for choice in [*CHOICES[rule.name], ""] if rule.fault({rule.name: choice})]
     answers[rule.name] = others[0]
     write_json(project.answers_file, state)
 
@@ -101,6 +102,14 @@ def break_fresh(project: Project, evidence: Evidence) -> None:
     """Change a setting after the run."""
     text = project.conf.read_text(encoding="utf-8")
     project.conf.write_text(text.replace("seed = 42", "seed = 43"), encoding="utf-8")
+
+
+def break_champion(project: Project, evidence: Evidence) -> None:
+    """Let models/champion.json say the opposite."""
+    rule = parse_rule(evidence.rule)
+    entry = read_json(project.champion_file)
+    put(entry, rule.path, opposite(rule))
+    write_json(project.champion_file, entry)
 
 
 def break_git(project: Project, evidence: Evidence) -> None:

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import re
+import runpy
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from answers import CHOICES, COOKIECUTTER, FREE_TEXT, MODULES, SKELETON, TEMPLATE, skeleton_files
+from answers import (
+    CHOICES,
+    COOKIECUTTER,
+    DEFAULTS,
+    FREE_TEXT,
+    MODULES,
+    SKELETON,
+    TEMPLATE,
+    skeleton_files,
+)
 from mlproj.checklist import catalogue, evidence
 from mlproj.checklist.catalogue import AREAS, STAGES, Item, Source, load_area, load_catalogue
 from mlproj.checklist.documents import read_document
+from mlproj.checklist.rules import parse_rule
 from mlproj.errors import UserError
 from mlproj.project import Project
 
@@ -67,7 +79,12 @@ def test_every_section_that_an_item_asks_for_exists_by_its_stage() -> None:
 
 def test_every_section_of_every_document_is_asked_for() -> None:
     asked = {rule for item in ITEMS for rule in sections_of(item)}
-    there = {f"docs/{name}#{slug}" for name, found in DOCUMENTS.items() for slug in found}
+    there = {
+        f"docs/{name}#{slug}"
+        for name, found in DOCUMENTS.items()
+        if f"docs/{name}" in STAGE_OF  # the others are to be read, not to be filled in
+        for slug in found
+    }
     assert there - asked == set()
 
 
@@ -87,6 +104,62 @@ def test_the_questions_point_to_items() -> None:
     named = re.findall(r"checklist: ([a-z-]+)\)", wording)
     assert len(named) >= 6
     assert [name for name in named if name not in CATALOGUE.items] == []
+
+
+def answers_that_decide() -> list[dict[str, str]]:
+    """Return every set of answers to the prompts that proofs or items depend on."""
+    texts = [p.further.get("if", "") for item in ITEMS for p in item.evidence]
+    texts += [c.rule for item in ITEMS for c in item.applies if c.kind == "answer"]
+    names = [name for name in CHOICES if any(name in text.split() for text in texts)]
+    chosen = itertools.product(*(CHOICES[name] for name in names))
+    return [dict(zip(names, each, strict=True)) for each in chosen]
+
+
+def applies(item: Item, answers: dict[str, str]) -> bool:
+    """Tell whether answers leave an item in force."""
+    rules = [parse_rule(c.rule) for c in item.applies if c.kind == "answer"]
+    return not any(rule.fault(answers) for rule in rules)
+
+
+def test_every_condition_on_a_proof_names_prompts_and_choices() -> None:
+    for item in ITEMS:
+        for text in [proof.further.get("if") for proof in item.evidence]:
+            for rule in itertools.chain(*catalogue.read_alternatives(text)) if text else ():
+                assert rule.value in CHOICES[rule.name], (item.id, text)
+
+
+def test_every_item_that_applies_asks_for_a_proof_whatever_the_answers() -> None:
+    sets = answers_that_decide()
+    assert len(sets) >= 12
+    for answers in sets:
+        for item in ITEMS:
+            proofs = item.asked_by(answers).evidence
+            assert proofs or not applies(item, answers), (item.id, answers)
+            kinds = {proof.kind for proof in proofs}
+            assert "signoff" not in kinds or len(kinds) == 1, (item.id, answers)
+
+
+def test_no_proof_is_looked_for_in_a_module_that_is_not_there() -> None:
+    is_kept = runpy.run_path(str(TEMPLATE / "hooks" / "post_gen_project.py"))["is_kept"]
+    sections = {"serving": ("serving", "rest"), "monitor": ("monitoring", "yes")}
+    reports = {"drift": ("monitoring", "yes"), "retrain": ("monitoring", "yes")}
+    for answers in answers_that_decide():
+        everything = {**DEFAULTS, "stage": "production", **answers}
+        gone = [
+            path
+            for condition, paths in MODULES.items()
+            if not is_kept(condition, everything)
+            for path in paths
+        ]
+        for item in (item for item in ITEMS if applies(item, everything)):
+            for proof in item.asked_by(everything).evidence:
+                if proof.kind == "file":
+                    names = catalogue.split_patterns(proof.rule)
+                    assert not all(name.startswith(tuple(gone)) for name in names), (item.id, proof)
+                elif proof.kind in ("config", "fact"):
+                    first = parse_rule(proof.rule).path[0]
+                    prompt, choice = (sections | reports).get(first, ("stage", "production"))
+                    assert everything[prompt] == choice, (item.id, proof, answers)
 
 
 INVENTORY = list(
@@ -185,6 +258,15 @@ items:
         ("fact: split.overlap_rows == 0", "section: docs/../a.md#b", 10, "docs/NAME.md#HEADING"),
         ("    evidence:\n", "    evidence: []\n    xs:\n", 10, "unknown key 'xs'"),
         ('{file: README.md, contains: "abc"}', "README.md", 11, "not written as kind: rule"),
+        ("fact: split.overlap_rows == 0", "{git: sizes, if: ci = none}", 10, "is no rule"),
+        ("fact: split.overlap_rows == 0", "{git: sizes, if: [x]}", 10, "'if' has to be text"),
+        ("fact: split.overlap_rows == 0", "champion: trial = 1", 10, "is no rule"),
+        (
+            "    stage: poc\n",
+            "    stage: poc\n    applies: [{config: data.time, if: ci == none}]\n",
+            9,
+            "which is one itself",
+        ),
     ],
 )
 def test_a_fault_is_one_sentence_with_file_and_line(

@@ -19,13 +19,22 @@ import yaml
 from markdown_it import MarkdownIt
 from mlproj import pipeline, tracking
 from mlproj.checklist import documents, measured
+from mlproj.checklist.catalogue import load_catalogue
 from mlproj.config import load_settings
 from mlproj.errors import UserError
 from mlproj.project import Project, read_report
 
 Make = Callable[..., Project]
 DOCS = Path(__file__).resolve().parents[2] / "{{cookiecutter.project_slug}}" / "docs"
-NAMES = sorted(path.name for path in DOCS.glob("*.md"))
+# Those to be filled in; what modules bring is to be read.
+NAMES = sorted(
+    {
+        proof.rule.partition("#")[0].removeprefix("docs/")
+        for item in load_catalogue(Project(DOCS.parent)).items.values()
+        for proof in item.evidence
+        if proof.kind == "section"
+    }
+)
 PART = re.compile(r"(<!-- measured: ([\w-]+) -->\r?\n)(.*?)(<!-- end of measured -->)", re.DOTALL)
 QUICK: dict[str, dict[str, Any]] = {
     "model": {"candidates": "linear", "folds": 2},

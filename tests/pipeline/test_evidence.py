@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,54 @@ def test_without_a_model_in_service_no_fact_about_one_holds(project: Project) ->
     project.champion_file.unlink()
     assert look(project, ("fact", "metrics.passed")).state == "stale"
     assert look(project, ("fact", "split.overlap_rows == 0")).state == "done"
+
+
+def test_facts_about_later_rows_are_about_the_model_in_service_alone(project: Project) -> None:
+    missing = look(project, ("fact", "drift.tests >= 1"))
+    assert (missing.state, "`monitor` writes it" in missing.reason) == ("open", True)
+    report(project, "drift", MODEL, "0" * 16, tests=3)
+    assert look(project, ("fact", "drift.tests >= 1")).state == "done"
+    report(project, "drift", "11111111", "0" * 16, tests=3)
+    result = look(project, ("fact", "drift.tests >= 1"))
+    assert (result.state, "`monitor` again" in result.reason) == ("stale", True)
+
+
+@pytest.mark.parametrize(
+    ("rule", "holds"),
+    [("trial.rows >= 100", True), ("trial.weight <= 0.05", False), ("trial.days > 1", False)],
+)
+def test_a_rule_over_the_champion_file(project: Project, rule: str, holds: bool) -> None:
+    trial = {"weight": 0.1, "rows": 250}
+    write_json(project.champion_file, {"run_id": MODEL, "sha256": "0" * 64, "trial": trial})
+    result = look(project, ("champion", rule))
+    assert result.state == ("done" if holds else "open")
+    assert result.reason.startswith("models/champion.json: ")
+    project.champion_file.unlink()
+    assert look(project, ("champion", rule)).state == "open"
+
+
+@pytest.mark.parametrize(
+    ("condition", "asked"),
+    [
+        ("ci == none", True),
+        ("ci != none", False),
+        ("ci == none and stage == mvp", False),
+        ("stage == mvp or ci == none", True),
+        ("stage == mvp and ci == gitlab or ci == none and stage == poc", True),
+        ("serving == rest", False),  # what is not recorded is no choice at all
+        ("serving != rest", True),
+    ],
+)
+def test_a_proof_is_asked_for_where_its_condition_holds(condition: str, asked: bool) -> None:
+    proof = Evidence("file", "absent", {"if": condition})
+    assert proof.is_asked({"ci": "none", "stage": "poc"}) is asked
+
+
+def test_an_item_of_whose_proofs_none_is_asked_for_does_not_apply(project: Project) -> None:
+    proof = Evidence("file", "conf.cfg", {"if": "ci == gitlab"})
+    whole = replace(item(("file", "conf.cfg")), evidence=(proof,))
+    assert verify(Context(project), whole.asked_by({"ci": "gitlab"})).state == "done"
+    assert verify(Context(project), whole.asked_by({"ci": "none"})).state == "not applicable"
 
 
 def test_what_is_missing_outweighs_what_is_stale(project: Project) -> None:

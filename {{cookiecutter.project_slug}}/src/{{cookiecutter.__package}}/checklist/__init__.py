@@ -4,6 +4,7 @@ from .. import registry
 
 registry.EVIDENCE.update(
     answer=".checklist.evidence:answer",
+    champion=".checklist.evidence:champion",
     config=".checklist.evidence:config",
     fact=".checklist.evidence:fact",
     file=".checklist.evidence:file",

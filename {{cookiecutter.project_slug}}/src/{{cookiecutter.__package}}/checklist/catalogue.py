@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,7 +14,7 @@ import yaml
 from .. import registry
 from ..errors import UserError
 from ..project import Project
-from .rules import parse_rule
+from .rules import Rule, parse_rule
 
 # The order of a project, and of every list of items.
 AREAS = (
@@ -59,6 +59,9 @@ ITEM_KEYS = {
 }
 REQUIRED = ("id", "title", "why", "how", "stage", "evidence")
 CONDITIONS = ("answer", "config", "fact")
+# The kinds whose rule is about nested values; `champion` is no condition: what is in service may
+# change the verdict on an item, and not whether there is one.
+RULES = (*CONDITIONS, "champion")
 # The 28 tests of the ML Test Score (Breck et al., 2017): seven of each of four kinds.
 SECTIONS = {
     "data": "Features and data",
@@ -76,6 +79,8 @@ CHOICES = {
     "signoff": ("project", "data", "model"),
 }
 FURTHER_KEYS: dict[str, dict[str, type]] = {"file": {"contains": str}, "section": {"words": int}}
+# Of every proof: the answers on which it is asked for.
+ONLY_IF = "if"
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,13 @@ class Evidence:
     kind: str
     rule: str
     further: dict[str, Any]
+
+    def is_asked(self, answers: Mapping[str, Any]) -> bool:
+        """Tell whether the answers ask for this proof; one that is not recorded is empty."""
+        return ONLY_IF not in self.further or any(
+            not any(rule.fault({rule.path[0]: None, **answers}) for rule in rules)
+            for rules in read_alternatives(self.further[ONLY_IF])
+        )
 
 
 @dataclass(frozen=True)
@@ -144,6 +156,11 @@ class Item:
             return "signoff"
         return "written" if "section" in kinds else "auto"
 
+    def asked_by(self, answers: Mapping[str, Any]) -> Item:
+        """Return the item with the proofs that the answers ask for, and no other."""
+        asked = tuple(proof for proof in self.evidence if proof.is_asked(answers))
+        return self if asked == self.evidence else replace(self, evidence=asked)
+
 
 @dataclass(frozen=True)
 class Area:
@@ -165,6 +182,15 @@ class Catalogue:
     def items(self) -> dict[str, Item]:
         """Return every item by its id."""
         return {item.id: item for area in self.areas for item in area.items}
+
+    def asked_by(self, answers: Mapping[str, Any]) -> Catalogue:
+        """Return the items with the proofs that the answers ask for, and no other."""
+        return Catalogue(
+            tuple(
+                replace(area, items=tuple(item.asked_by(answers) for item in area.items))
+                for area in self.areas
+            )
+        )
 
     def find(self, name: str) -> Item:
         """Return one item.
@@ -392,9 +418,11 @@ def _read_item(source: Source, where: Where, area: str, entry: Any) -> Item:
         source.refuse((*where, "evidence"), f"has no evidence for '{entry['id']}'")
     conditions = tuple(_read_evidence(source, (*where, "applies"), entry.get("applies", [])))
     for number, condition in enumerate(conditions):
+        place = (*where, "applies", number)
         if condition.kind not in CONDITIONS:
-            place = (*where, "applies", number)
             source.refuse(place, f"has a condition that is none of {', '.join(CONDITIONS)}")
+        if ONLY_IF in condition.further:
+            source.refuse((*place, ONLY_IF), f"has '{ONLY_IF}' on a condition, which is one itself")
     return Item(
         id=entry["id"],
         area=area,
@@ -449,10 +477,16 @@ def _read_evidence(source: Source, where: Where, entries: list[Any]) -> Iterator
         if kind not in registry.EVIDENCE:
             known = ", ".join(sorted(registry.EVIDENCE))
             source.refuse(place, f"has evidence of the unknown kind '{kind}'; known are {known}")
-        source.check_keys(place, entry, {kind: str} | FURTHER_KEYS.get(kind, {}), (kind,))
+        keys = {kind: str, ONLY_IF: str} | FURTHER_KEYS.get(kind, {})
+        source.check_keys(place, entry, keys, (kind,))
         _check_rule(source, place, kind, rule)
         if entry.get("words", 1) < 1:
             source.refuse((*place, "words"), f"asks for {entry['words']} words; at least 1")
+        if ONLY_IF in entry:
+            try:
+                read_alternatives(entry[ONLY_IF])
+            except ValueError as error:
+                source.refuse((*place, ONLY_IF), f"{error}")
         yield Evidence(kind, rule, {key: entry[key] for key in entry if key != kind})
 
 
@@ -461,12 +495,12 @@ def _check_rule(source: Source, where: Where, kind: str, rule: str) -> None:
     if kind in CHOICES and rule not in CHOICES[kind]:
         known = ", ".join(CHOICES[kind])
         source.refuse(where, f"has the evidence {kind}: {rule}; known are {known}")
-    if kind in CONDITIONS:
+    if kind in RULES:
         try:
             depth = len(parse_rule(rule).path)
         except ValueError as error:
             source.refuse(where, f"{error}")
-        if kind != "answer" and depth < 2:
+        if kind in ("config", "fact") and depth < 2:
             source.refuse(where, f"has the rule '{rule}', but needs section.key or report.path")
     if kind == "file":
         for pattern in split_patterns(rule):
@@ -475,6 +509,15 @@ def _check_rule(source: Source, where: Where, kind: str, rule: str) -> None:
                 source.refuse(where, f"{fault}, such as docs/*.md, with ** at most once")
     if kind == "section" and not re.fullmatch(r"docs/[\w-]+\.md#[\w-]+", rule):
         source.refuse(where, f"has the section '{rule}', but needs docs/NAME.md#HEADING")
+
+
+def read_alternatives(condition: str) -> list[list[Rule]]:
+    """Return the rules of which all of one list have to hold: `a == 1 and b == 2 or c == 3`.
+
+    Raises:
+        ValueError: If one is none.
+    """
+    return [list(map(parse_rule, one.split(" and "))) for one in condition.split(" or ")]
 
 
 def split_patterns(rule: str) -> list[str]:

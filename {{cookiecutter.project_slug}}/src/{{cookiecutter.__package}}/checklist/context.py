@@ -57,12 +57,16 @@ class Context:
         return str(manifest["fingerprint"])
 
     @cached_property
-    def model(self) -> str | None:
-        """The run id of the model in service; None where there is none."""
+    def champion(self) -> dict[str, Any] | None:
+        """What models/champion.json says of the model in service; None where there is none."""
         from ..champion import read_champion
 
-        champion = read_champion(self.project)
-        return None if champion is None else str(champion["run_id"])
+        return read_champion(self.project)
+
+    @cached_property
+    def model(self) -> str | None:
+        """The run id of the model in service; None where there is none."""
+        return None if self.champion is None else str(self.champion["run_id"])
 
     @cached_property
     def runs(self) -> set[str]:

@@ -49,6 +49,9 @@ SECRETS = (
 # The stages behind reports that are not a stage's own.
 WRITTEN_BY = {"schema": "ingest", "diagnostics": "evaluate"}
 
+# Reports about rows that came after the model was made, and the commands that write them.
+LATER_ROWS = {"drift": "monitor"}
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -120,7 +123,8 @@ def fact(context: Context, item: Item, evidence: Evidence) -> Finding:
     rule = parse_rule(evidence.rule)
     name, report = rule.path[0], context.report(rule.path[0])
     if report is None:
-        message = f"reports/{name}.json is not there yet; `run` writes it"
+        command = LATER_ROWS.get(name, "run")
+        message = f"reports/{name}.json is not there yet; `{command}` writes it"
         return Finding(False, message, unknown=True)
     stale = _staleness(context, name, report)
     if stale:
@@ -156,6 +160,14 @@ def answer(context: Context, item: Item, evidence: Evidence) -> Finding:
         return Finding(False, message, unknown=True)
     fault = rule.fault(context.answers)
     return Finding(not fault, f"the answer {fault or f'{rule.name} is {rule.demand}'}")
+
+
+def champion(context: Context, item: Item, evidence: Evidence) -> Finding:
+    """A rule holds of what models/champion.json says of the model in service."""
+    rule = parse_rule(evidence.rule)
+    fault = rule.fault(context.champion or {})
+    told = fault or f"{rule.name} is {rule.demand}"
+    return Finding(not fault, f"models/champion.json: {told}")
 
 
 def git(context: Context, item: Item, evidence: Evidence) -> Finding:
@@ -206,7 +218,7 @@ def signoff(context: Context, item: Item, evidence: Evidence) -> Finding:
 
 def _staleness(context: Context, name: str, report: Report) -> str | None:
     """Say why a report is not about the current data or model, or None."""
-    if report.data != context.data or context.data is None:
+    if name not in LATER_ROWS and (report.data != context.data or context.data is None):
         return (
             f"reports/{name}.json is about the data {report.data or 'none'}, which is now "
             f"{context.data or 'none'}; `run` again"
@@ -214,7 +226,8 @@ def _staleness(context: Context, name: str, report: Report) -> str | None:
     if report.run_id is not None and report.run_id not in context.runs:
         return (
             f"reports/{name}.json is about the model {report.run_id}, but in service is "
-            f"{context.model or 'none'}; `champion promote {report.run_id}`, or `run` again"
+            f"{context.model or 'none'}; `champion promote {report.run_id}`, or "
+            f"`{LATER_ROWS.get(name, 'run')}` again"
         )
     return None
 

@@ -174,6 +174,7 @@ def _place(context: Context, evidence: Evidence) -> str:
             "answer": f".cruft.json, {path[0]}",
         }[kind]
     return {
+        "champion": "models/champion.json",
         "file": rule.replace("{package}", __package__.partition(".")[0]),
         "fresh": f"reports/{rule}.json",
         "git": "the git repository",

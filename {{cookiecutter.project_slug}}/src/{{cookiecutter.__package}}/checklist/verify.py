@@ -68,13 +68,18 @@ class Assessment:
 
 
 def open_context(project: Project, *, brief: bool = False) -> tuple[Catalogue, Context]:
-    """Return the items (`brief` as in `load_catalogue`), and what their evidence looks at.
+    """Return the items as the answers ask for them, and what their evidence looks at.
+
+    Args:
+        project: Holds the answers.
+        brief: As in `load_catalogue`.
 
     Raises:
-        UserError: If the items or the decisions about them are malformed.
+        UserError: If the items, the decisions about them or the answers are malformed.
     """
     catalogue = load_catalogue(project, brief=brief)
-    return catalogue, Context(project, read_records(project, catalogue))
+    context = Context(project, read_records(project, catalogue))
+    return catalogue.asked_by(context.answers), context
 
 
 def assess(project: Project, stage: str | None = None, *, brief: bool = False) -> Assessment:
@@ -123,6 +128,8 @@ def own_stage(context: Context) -> str:
 
 def verify(context: Context, item: Item) -> Result:
     """Look for the proof of one item, if it applies; unless it is there, a waiver counts."""
+    if not item.evidence:
+        return Result(item, OUT, "the answers ask for none of its proofs")
     conditions = (_look(context, item, condition) for condition in item.applies)
     unmet = next((finding for finding in conditions if not finding.holds), None)
     # Whether an item applies can be as open as what it asks for.
