@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -75,3 +75,15 @@ def make_project(folder: Path, **sections: Mapping[str, Any]) -> Any:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "conf.cfg").write_text(conf_text(sections), encoding="utf-8", newline="\n")
     return importlib.import_module("mlproj.project").Project(folder)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Return a browser, or skip."""
+    from browser import BROWSER, Browser
+
+    if BROWSER is None:
+        pytest.skip("chromium is not installed")
+    found = Browser(tmp_path_factory.mktemp("browser"))
+    yield found
+    found.close()

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import hashlib
 import json
-import os
 import re
 import shutil
-import subprocess
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from html.parser import HTMLParser
@@ -21,9 +16,9 @@ from typing import Any
 
 import pytest
 from answers import SKELETON
+from browser import Browser
 from colours import contrast
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 HOSTILE = (
     '"><script>document.title = "taken"</script><img src=x onerror="document.title=1"> & `</code>`'
 )
@@ -217,126 +212,13 @@ def test_text_stands_out_from_its_ground(package: ModuleType, scheme: str) -> No
 # ------------------------------------------------------------------------------- in a browser
 
 
-class Browser:
-    """Chromium over its DevTools protocol, through a pipe: nothing to install."""
-
-    def __init__(self, folder: Path) -> None:
-        theirs, ours = os.pipe()
-        answers, says = os.pipe()
-        # Out of the way of 3 and 4, from which Chromium reads and to which it writes.
-        theirs, says = out_of_the_way(theirs), out_of_the_way(says)
-        options = (
-            "headless=new no-sandbox disable-gpu no-first-run disable-background-networking "
-            f"disable-component-update disable-sync user-data-dir={folder} remote-debugging-pipe"
-        )
-        self.process = subprocess.Popen(
-            [str(BROWSER), *(f"--{option}" for option in options.split()), "about:blank"],
-            preexec_fn=lambda: (os.dup2(theirs, 3), os.dup2(says, 4)),
-            pass_fds=(3, 4),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(theirs)
-        os.close(says)
-        self.commands = os.fdopen(ours, "wb", buffering=0)
-        self.answers = os.fdopen(answers, "rb")
-        # A browser that hangs ends here, and with it the wait for its answer.
-        self.watch = threading.Timer(120, self.process.kill)
-        self.watch.start()
-        self.number, self.session = 0, ""
-        self.events: list[dict[str, Any]] = []
-        pages = self.call("Target.getTargets")["targetInfos"]
-        target = next(each["targetId"] for each in pages if each["type"] == "page")
-        answer = self.call("Target.attachToTarget", targetId=target, flatten=True)
-        self.session = str(answer["sessionId"])
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self.call(f"{domain}.enable")
-
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Give a command and return its answer; events that come meanwhile are kept."""
-        self.number += 1
-        message = {"id": self.number, "method": method, "params": parameters}
-        if self.session:
-            message["sessionId"] = self.session
-        self.commands.write(json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self.read()
-            if answer.get("id") == self.number:
-                assert "error" not in answer, answer
-                return dict(answer["result"])
-            self.events.append(answer)
-
-    def read(self) -> dict[str, Any]:
-        """Return the next message."""
-        text = bytearray()
-        while (sign := self.answers.read(1)) != b"\0":
-            assert sign, "the browser has ended"
-            text += sign
-        return dict(json.loads(text))
-
-    def open(self, address: str) -> None:
-        """Load a page anew, and wait until it is there."""
-        for each in ("about:blank", address):
-            self.call("Page.navigate", url=each)
-            while "Page.loadEventFired" not in [event.get("method") for event in self.events]:
-                self.events.append(self.read())
-            self.events = [e for e in self.events if e.get("method") != "Page.loadEventFired"]
-
-    def ask(self, expression: str) -> Any:
-        """Return the value of an expression of JavaScript."""
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
-    def click(self, selector: str) -> None:
-        """Click with the mouse on the middle of an element."""
-        where = self.ask(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
-            "e.scrollIntoView({block: 'center', behavior: 'instant'});"
-            "const r = e.getBoundingClientRect();"
-            "return [r.x + r.width / 2, r.y + r.height / 2] })()"
-        )
-        for kind in ("mousePressed", "mouseReleased"):
-            place = {"x": where[0], "y": where[1], "button": "left", "clickCount": 1}
-            self.call("Input.dispatchMouseEvent", type=kind, **place)
-
-    def press(self, key: str, code: int, text: str = "") -> None:
-        """Press a key."""
-        for kind in ("keyDown", "keyUp"):
-            named = {"key": key, "code": key, "windowsVirtualKeyCode": code}
-            more = {"text": text} if text and kind == "keyDown" else {}
-            self.call("Input.dispatchKeyEvent", type=kind, **named, **more)
-
-    def shown(self) -> list[str]:
-        """Return the ids of the items that are to be seen."""
-        script = (
-            "[...document.querySelectorAll('#items li[id]')]"
-            ".filter(e => e.checkVisibility()).map(e => e.id.slice(5))"
-        )
-        return list(self.ask(script))
-
-    def close(self) -> None:
-        """End the browser."""
-        self.watch.cancel()
-        self.call("Browser.close")
-        self.process.wait(20)
-
-
-def out_of_the_way(file: int) -> int:
-    """Give an open file a number from 10 on."""
-    moved = fcntl.fcntl(file, fcntl.F_DUPFD, 10)
-    os.close(file)
-    return moved
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Return a browser, or skip."""
-    if BROWSER is None:
-        pytest.skip("chromium is not installed")
-    found = Browser(tmp_path_factory.mktemp("browser"))
-    yield found
-    found.close()
+def shown(browser: Browser) -> list[str]:
+    """Return the ids of the items that are to be seen."""
+    script = (
+        "[...document.querySelectorAll('#items li[id]')]"
+        ".filter(e => e.checkVisibility()).map(e => e.id.slice(5))"
+    )
+    return list(browser.ask(script))
 
 
 @pytest.fixture
@@ -364,37 +246,37 @@ def test_filters_are_clicked_and_stand_in_the_address(
     browser: Browser, address: str, survey: Any
 ) -> None:
     browser.open(address)
-    assert browser.shown() == list(survey.shown.results)
+    assert shown(browser) == list(survey.shown.results)
     browser.click("[name=state][value=open]")
     browser.click("[name=stage][value=mvp]")
     wanted = expected(survey, state="open", stage="mvp")
-    assert browser.shown() == wanted and 0 < len(wanted) < len(survey.shown.results)
+    assert shown(browser) == wanted and 0 < len(wanted) < len(survey.shown.results)
     total = len(survey.shown.results)
     status = browser.ask("document.querySelector('[role=status]').textContent")
     assert status == f"{len(wanted)} of {total} items shown"
     assert browser.ask("location.hash") == "#state=open&stage=mvp"
     # Whoever gets the link sees the same.
     browser.open(browser.ask("location.href"))
-    assert browser.shown() == wanted
+    assert shown(browser) == wanted
     assert browser.ask("document.querySelectorAll('#filters :checked[name]').length") == 2
     browser.click("#all")
-    assert browser.shown() == list(survey.shown.results)
+    assert shown(browser) == list(survey.shown.results)
 
 
 @pytest.mark.modules
 def test_filters_work_from_the_keyboard(browser: Browser, address: str, survey: Any) -> None:
     browser.open(address)
     browser.ask("document.querySelector('#filters [name=q]').focus()")
-    browser.call("Input.insertText", text="Leak")
-    found = browser.shown()
+    browser.type("Leak")
+    found = shown(browser)
     assert 0 < len(found) < len(survey.shown.results)
     assert browser.ask("location.hash") == "#q=Leak"
     browser.click("#all")
     browser.ask("document.querySelector('[name=kind][value=written]').focus()")
-    browser.press(" ", 32, " ")
-    assert browser.shown() == expected(survey, kind="written")
+    browser.press(" ")
+    assert shown(browser) == expected(survey, kind="written")
     browser.ask("document.querySelector('#items li:not([hidden]) summary').focus()")
-    browser.press("Enter", 13, "\r")
+    browser.press("Enter")
     assert browser.ask("document.querySelector('#items li:not([hidden]) details').open") is True
 
 
@@ -412,7 +294,7 @@ def test_an_address_sets_the_filters(
     browser: Browser, address: str, survey: Any, fragment: str, wanted: dict[str, str]
 ) -> None:
     browser.open(address + fragment)
-    assert browser.shown() == expected(survey, **wanted)
+    assert shown(browser) == expected(survey, **wanted)
 
 
 @pytest.mark.modules
@@ -431,7 +313,7 @@ def test_an_address_of_an_item_opens_it(browser: Browser, address: str, survey: 
 @pytest.mark.modules
 def test_no_item_fits_is_said(browser: Browser, address: str) -> None:
     browser.open(address + "#q=zzzzzz")
-    assert browser.shown() == []
+    assert shown(browser) == []
     assert browser.ask("document.getElementById('none').checkVisibility()") is True
     assert browser.ask("document.querySelectorAll('#items .area:not([hidden])').length") == 0
 
@@ -447,23 +329,15 @@ def test_nothing_is_fetched_and_nothing_is_logged(
     browser.events.clear()
     browser.open(path.as_uri())
     browser.ask("fetch('https://example.invalid/x').catch(() => 0), 0")
-    asked = [
-        event["params"]["request"]["url"]
-        for event in browser.events
-        if event.get("method") == "Network.requestWillBeSent"
-    ]
-    assert set(asked) <= {path.as_uri(), "about:blank"}
+    assert set(browser.asked) <= {path.as_uri(), "about:blank"}
     assert "taken" not in browser.ask("document.title").split('"')[0]
-    noise = [event for event in browser.events if event.get("method") == "Log.entryAdded"]
-    refused = [event["params"]["entry"]["text"] for event in noise]
-    assert [text for text in refused if "example.invalid" not in text] == []
+    assert [text for text in browser.complaints if "example.invalid" not in text] == []
 
 
 @pytest.mark.modules
 @pytest.mark.parametrize("width", [400, 1280])
 def test_nothing_is_wider_than_the_screen(browser: Browser, address: str, width: int) -> None:
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    browser.call("Emulation.setDeviceMetricsOverride", **size)
+    browser.resize(width)
     browser.open(address)
     browser.click("#unfold")
     assert browser.ask("document.querySelectorAll('#items details:not([open])').length") == 0

@@ -28,7 +28,8 @@ def _typical(column: Column, facts: Mapping[str, Any], rules: Rules) -> Any:
     edges, counts = facts.get("edges"), facts.get("counts")
     if column.type in ("integer", "number") and edges:
         least, most = rules.limits(column)
-        middle = min(max(edges[len(edges) // 2], least), most)
+        middle = float(f"{edges[len(edges) // 2]:.6g}")  # as people write it
+        middle = min(max(middle, least), most)
         return round(middle) if column.type == "integer" else middle
     if column.type == "datetime" and edges:
         date = EPOCH + timedelta(days=round(edges[len(edges) // 2]))

@@ -1,13 +1,27 @@
 "use strict";
+// The form: it hands a row to `ask`, which another script defines, and shows what comes back.
+
 const form = document.getElementById("form");
 const answer = document.getElementById("answer");
+const shares = document.getElementById("shares");
 const why = document.getElementById("why");
 const key = document.getElementById("key");
+const fields = [...document.querySelectorAll("[data-column]")];
+const errorOf = (field) =>
+  document.getElementById(field.getAttribute("aria-describedby").split(" ").pop());
 
-function element(name, text, className) {
+// Thrown by `ask`: what is wrong with a row or, as a sentence, with the request; and where.
+class Refused extends Error {
+  constructor(detail, field = null) {
+    super("refused");
+    Object.assign(this, { detail, field });
+  }
+}
+
+function element(name, text, className = "") {
   const made = document.createElement(name);
   made.textContent = text;
-  if (className) made.className = className;
+  made.className = className;
   return made;
 }
 
@@ -23,80 +37,92 @@ function valueOf(field) {
   return field.value;
 }
 
-function clearErrors() {
-  for (const field of form.querySelectorAll("[data-type]")) {
+function clear() {
+  for (const field of key ? [key, ...fields] : fields) {
     field.removeAttribute("aria-invalid");
-    document.getElementById(field.id.replace("f", "e")).textContent = "";
+    errorOf(field).textContent = "";
   }
+  shares.hidden = why.hidden = true;
 }
 
-function showFaults(detail) {
-  if (!Array.isArray(detail)) return answer.replaceChildren(element("p", detail));
-  let first = null;
-  for (const fault of detail) {
-    const field = form.elements.namedItem(fault.field || "");
-    if (!field) continue;
-    field.setAttribute("aria-invalid", "true");
-    document.getElementById(field.id.replace("f", "e")).textContent = fault.rule;
-    first = first || field;
+function mark(field, rule) {
+  field.setAttribute("aria-invalid", "true");
+  errorOf(field).textContent = rule;
+}
+
+function say(...sentences) {
+  answer.replaceChildren(...sentences.map((sentence) => element("p", sentence)));
+}
+
+function showRefusal({ detail, field }) {
+  if (Array.isArray(detail)) {
+    for (const { field: column, rule } of detail) {
+      const wrong = fields.find((each) => each.dataset.column === column);
+      if (wrong) mark(wrong, rule);
+    }
+    say(...detail.map((fault) => `${fault.field || "The row"}: ${fault.rule}.`));
+  } else {
+    if (field === "key") mark(key, detail);
+    say(detail);
   }
-  const rules = detail.map((fault) => `${fault.field || "The row"}: ${fault.rule}.`);
-  answer.replaceChildren(...rules.map((rule) => element("p", rule)));
-  if (first) first.focus();
+  document.querySelector("#form [aria-invalid]")?.focus();
 }
 
 function show(value) {
-  if (value === null) return "unknown";
+  if (value === null || value === undefined) return "unknown";
   return typeof value === "number" ? String(Number(value.toPrecision(6))) : String(value);
 }
 
-function showAnswer(found) {
-  const { prediction, score } = found;
-  const lines = [element("p", `Prediction: ${show(prediction.prediction)}`)];
-  lines.push(element("p", `${score.about}: ${show(score.value)}`));
-  if (prediction.lower !== undefined && prediction.lower !== null) {
-    lines.push(element("p", `Between ${show(prediction.lower)} and ${show(prediction.upper)}`));
-  }
-  answer.replaceChildren(...lines);
-  const rows = found.columns.map((column) => {
+function fill(table, lines) {
+  const rows = lines.map(([first, ...others]) => {
     const row = document.createElement("tr");
-    const head = element("th", column.field);
+    const head = element("th", first);
     head.scope = "row";
-    const sign = column.change > 0 ? "+" : "";
-    row.append(head, element("td", show(column.value), "number"));
-    row.append(element("td", show(column.reference), "number"));
-    row.append(element("td", sign + show(column.change), "number"));
+    row.append(head, ...others.map((text) => element("td", text, "number")));
     return row;
   });
-  why.tBodies[0].replaceChildren(...rows);
-  why.hidden = false;
+  table.tBodies[0].replaceChildren(...rows);
+  table.hidden = false;
 }
 
-async function showCard(headers) {
-  const reply = await fetch("model", { headers: { ...headers, Accept: "text/html" } });
-  if (reply.ok) document.getElementById("card").innerHTML = await reply.text();
+function showAnswer({ prediction, score, columns, positive, threshold }) {
+  say(`Prediction: ${show(prediction.prediction)}`);
+  answer.firstChild.className = "prediction";
+  if (prediction.probability) {
+    const decision =
+      threshold === undefined ? "" : `; ${show(positive)} is predicted from ${show(threshold)} on`;
+    const about = score.about.replace("p", "P");
+    answer.append(element("p", `${about}: ${show(score.value)}${decision}.`));
+  }
+  if (typeof prediction.lower === "number") {
+    answer.append(element("p", `Between ${show(prediction.lower)} and ${show(prediction.upper)}.`));
+  }
+  const classes = Object.entries(prediction.probability ?? {}).sort((a, b) => b[1] - a[1]);
+  if (classes.length > 2)
+    fill(
+      shares,
+      classes.map(([name, share]) => [name, show(share)]),
+    );
+  const change = (number) => (number > 0 ? "+" : "") + show(number);
+  fill(
+    why,
+    columns.map((e) => [e.field, change(e.change), show(e.value), show(e.reference)]),
+  );
 }
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  clearErrors();
-  why.hidden = true;
-  const row = {};
-  for (const field of form.querySelectorAll("[data-type]")) row[field.name] = valueOf(field);
-  const headers = key ? { "X-API-Key": key.value } : {};
+  clear();
+  const row = Object.fromEntries(fields.map((field) => [field.dataset.column, valueOf(field)]));
   try {
-    const reply = await fetch("explain", {
-      method: "POST",
-      headers: { ...headers, "Content-Type": "application/json" },
-      body: JSON.stringify({ row }),
-    });
-    const found = await reply.json();
-    if (!reply.ok) return showFaults(found.detail);
-    showAnswer(found);
-    if (key) await showCard(headers);
+    showAnswer(await ask(row, key?.value));
   } catch (error) {
-    answer.replaceChildren(element("p", "The service does not answer; try again soon."));
+    if (error instanceof Refused) showRefusal(error);
+    else say("There is no answer; try again soon.");
   }
 });
 
-form.addEventListener("reset", clearErrors);
+form.addEventListener("reset", () => {
+  clear();
+  say("Not asked yet.");
+});

@@ -4,27 +4,51 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
 from ..data.schema import Column
-from .rows import NUMBERS
+from .rows import NUMBERS, Rules
 from .scoring import Model
 from .service import Service
 
-PAGE_FILES = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
+SCRIPT = "text/javascript; charset=utf-8"
+PAGE_FILES = {"page.css": "text/css; charset=utf-8", "page.js": SCRIPT, "ask.js": SCRIPT}
 HEAD = """<!doctype html>
 <html lang="en">
 <head>
-<meta charset="utf-8">
+<meta charset="utf-8">{meta}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <link rel="icon" href="data:,">
-<link rel="stylesheet" href="page/page.css">
+<link rel="stylesheet" href="{folder}page.css">
 </head>
 <body>
 <a class="skip" href="#main">Skip to the content</a>
+"""
+KEY = """<p class="field"><label for="key">API key</label>
+<input id="key" type="password" autocomplete="off" required aria-describedby="key-error">
+<strong class="error" id="key-error"></strong></p>
+"""
+# What is to be said is in the element with the role; tables beside it are there to be read.
+OUTCOME = """<section aria-labelledby="said"><h2 id="said">Prediction</h2>
+<div id="answer" role="status" aria-live="polite"><p>Not asked yet.</p></div>
+<div class="wide"><table id="shares" hidden><caption>Probability of each class</caption>
+<thead><tr><th scope="col">Class</th><th scope="col" class="number">Probability</th></tr></thead>
+<tbody></tbody></table></div>
+<div class="wide"><table id="why" hidden><caption>By how much each value given, in place of the
+usual one, changes the score</caption>
+<thead><tr><th scope="col">Column</th><th scope="col" class="number">Change</th>
+<th scope="col" class="number">Value</th><th scope="col" class="number">Usual value</th></tr>
+</thead><tbody></tbody></table></div></section>
+"""
+FILE = """<section aria-labelledby="file-title"><h2 id="file-title">Predict a file</h2>
+<p id="file-hint">A CSV file with the columns of the form; an empty field is unknown. It is read
+here and sent nowhere.</p>
+<p class="field"><label for="file">CSV file</label>
+<input id="file" type="file" accept=".csv,.tsv,.txt,text/csv" aria-describedby="file-hint"></p>
+<div id="scored" role="status"></div></section>
 """
 MARKERS = re.compile(r"<!--.*?-->", re.DOTALL)
 
@@ -34,16 +58,38 @@ def start_page(service: Service) -> str:
     fleet = service.keeper.fleet
     if fleet is None:
         text = '<main id="main"><h1>No model yet</h1><p>Try again soon.</p></main>'
-        return HEAD.format(title="No model yet") + text + "</body></html>\n"
+        return _head("No model yet", "page/") + text + "\n</body>\n</html>\n"
     model = fleet.champion
-    target = escape(str(model.document["target"]))
-    return (
-        HEAD.format(title=f"Predict {target}")
-        + f"<header><h1>Predict {target}</h1>\n"
-        + f"<p>Model <code>{model.run_id}</code>. <a href=docs>The API</a></p></header>\n"
-        + f'<main id="main">\n{_form(model, service)}\n{_outcome()}\n'
-        + f"{_card(model, service)}</main>\n"
-        + '<script src="page/page.js"></script>\n</body>\n</html>\n'
+    keyed = service.keys.required
+    # With API keys, the card is fetched once a key is given.
+    hidden = "<h2>The model card</h2><p>Shown once a prediction was made with a valid key.</p>"
+    return _try_page(
+        model,
+        "<a href=docs>The API</a>",
+        (
+            _form(model, KEY if keyed else ""),
+            OUTCOME,
+            _card(hidden if keyed else card_html(model.card)),
+        ),
+        ("page/ask.js", "page/page.js"),
+        folder="page/",
+    )
+
+
+def local_page(model: Model, policy: str, scripts: Sequence[str]) -> str:
+    """Return the page that predicts in the browser itself.
+
+    Args:
+        model: What it tries.
+        policy: The Content-Security-Policy, which no server sends here.
+        scripts: The addresses of its scripts, in their order.
+    """
+    return _try_page(
+        model,
+        "It predicts in this browser, and sends nothing.",
+        (_form(model), OUTCOME, FILE, _card(card_html(model.card))),
+        scripts,
+        meta=f'\n<meta http-equiv="Content-Security-Policy" content="{policy}">',
     )
 
 
@@ -57,7 +103,7 @@ def card_html(card: str) -> str:
 
 def docs_page(document: dict[str, Any]) -> str:
     """Return the page `/docs`: every operation with its body and its answers."""
-    parts = [HEAD.format(title="The API"), "<header><h1>The API</h1>\n"]
+    parts = [_head("The API", "page/"), "<header><h1>The API</h1>\n"]
     parts += ["<p><a href=openapi.json>openapi.json</a> is the same for programs.</p></header>\n"]
     parts += ['<main id="main">\n']
     for path, operations in document["paths"].items():
@@ -66,38 +112,60 @@ def docs_page(document: dict[str, Any]) -> str:
     return "".join(parts) + "</main>\n</body>\n</html>\n"
 
 
-def _form(model: Model, service: Service) -> str:
-    """Return the form, filled with the example."""
-    fields = "\n".join(
-        _field(at, column, model, service) for at, column in enumerate(model.reader.columns)
+def _head(title: str, folder: str, meta: str = "") -> str:
+    """Return a page's beginning; `folder` holds its style."""
+    return HEAD.format(title=escape(title), folder=folder, meta=meta)
+
+
+def _try_page(
+    model: Model,
+    note: str,
+    sections: Sequence[str],
+    scripts: Sequence[str],
+    *,
+    folder: str = "",
+    meta: str = "",
+) -> str:
+    """Return a page to try a model."""
+    title = f"Predict {model.document['target']}"
+    about = f"<header><h1>{escape(title)}</h1>\n<p>Model <code>{model.run_id}</code>. {note}</p>"
+    without = "<noscript><p>The form needs JavaScript, which is switched off here.</p></noscript>"
+    loaded = "\n".join(f'<script src="{address}"></script>' for address in scripts)
+    return (
+        _head(title, folder, meta)
+        + f'{about}</header>\n<main id="main">\n{without}\n{"".join(sections)}</main>\n'
+        + f"{loaded}\n</body>\n</html>\n"
     )
-    key = ""
-    if service.keys.required:
-        key = (
-            '<p class="field"><label for="key">API key</label>'
-            '<input id="key" type="password" autocomplete="off" required></p>\n'
-        )
+
+
+def _form(model: Model, before: str = "") -> str:
+    """Return the form, filled with the example; `before` is HTML in front of the columns."""
+    fields = "\n".join(_field(at, column, model) for at, column in enumerate(model.reader.columns))
     return (
         '<section aria-labelledby="try"><h2 id="try">Try a row</h2>\n'
         "<p>The form holds a usual row of the training data. An empty field is unknown.</p>\n"
-        f'<form id="form" novalidate>\n{key}<div class="fields">\n{fields}\n</div>\n'
+        f'<form id="form" novalidate>\n{before}<div class="fields">\n{fields}\n</div>\n'
         '<p><button type="submit">Predict</button> '
-        '<button type="reset">Back to the usual row</button></p>\n</form></section>'
+        '<button type="reset">Back to the usual row</button></p>\n</form></section>\n'
     )
 
 
-def _field(at: int, column: Column, model: Model, service: Service) -> str:
-    """Return one field with its label, its hint and a place for its error."""
+def _field(at: int, column: Column, model: Model) -> str:
+    """Return one field with its label, its hint and a place for its error.
+
+    A field has no `name`: one like `elements` would hide that part of the form from the script.
+    """
     name, value = escape(column.name), model.example[column.name]
-    hint = _hint(column, service)
+    hint = escape(_hint(column, model.reader.rules))
+    described = f"h{at} e{at}" if hint else f"e{at}"
     attributes = (
-        f'id="f{at}" name="{name}" data-type="{column.type}" '
-        f'aria-describedby="h{at} e{at}" autocomplete="off"'
+        f'id="f{at}" data-column="{name}" data-type="{column.type}" '
+        f'aria-describedby="{described}" autocomplete="off"'
     )
     if column.type == "boolean" or column.categories is not None:
         options = column.categories or ("true", "false")
         chosen = str(value).lower() if column.type == "boolean" else value
-        entry = f"<select {attributes}><option value=''>unknown</option>"
+        entry = f'<select {attributes}><option value="">unknown</option>'
         for option in options:
             selected = " selected" if option == chosen else ""
             entry += f'<option value="{escape(option)}"{selected}>{escape(option)}</option>'
@@ -106,47 +174,27 @@ def _field(at: int, column: Column, model: Model, service: Service) -> str:
         mode = ' inputmode="decimal"' if column.type in NUMBERS else ""
         shown = "" if value is None else escape(str(value))
         entry = f'<input type="text" {attributes}{mode} value="{shown}">'
-    return (
-        f'<p class="field"><label for="f{at}">{name}</label>{entry}'
-        f'<small id="h{at}">{escape(hint)}</small><strong class="error" id="e{at}"></strong></p>'
-    )
+    told = f'<small id="h{at}">{hint}</small>' if hint else ""
+    error = f'<strong class="error" id="e{at}"></strong>'
+    return f'<p class="field"><label for="f{at}">{name}</label>{entry}{told}{error}</p>'
 
 
-def _hint(column: Column, service: Service) -> str:
+def _hint(column: Column, rules: Rules) -> str:
     """Say what a field takes."""
     if column.type in NUMBERS:
-        least, most = service.rules.limits(column)
+        least, most = rules.limits(column)
         kind = "a whole number" if column.type == "integer" else "a number"
         return f"{kind}, {least:.6g} to {most:.6g}" if most < 1e30 else kind
     if column.type == "datetime":
         return f"a date as {column.format or '2024-01-31 or 2024-01-31T12:30:00Z'}"
     if column.type == "boolean" or column.categories is not None:
-        return "one of the list"
+        return ""  # the list says it
     return "text"
 
 
-def _outcome() -> str:
-    """Return the place for the answer, which a screen reader reads out as it comes."""
-    return (
-        '<section aria-labelledby="said"><h2 id="said">Prediction</h2>\n'
-        '<div id="answer" role="status" aria-live="polite"><p>Not asked yet.</p></div>\n'
-        '<table id="why" hidden><caption>What each column did: the score with the value given, '
-        "less the score with the usual value</caption>\n<thead><tr><th scope=col>Column</th>"
-        "<th scope=col>Value</th><th scope=col>Usual value</th><th scope=col>Change</th>"
-        "</tr></thead><tbody></tbody></table></section>"
-    )
-
-
-def _card(model: Model, service: Service) -> str:
-    """Return the model card; with API keys, it is fetched once a key is given."""
-    if service.keys.required:
-        text = "<p>Shown once a prediction was made with a valid key.</p>"
-    else:
-        text = card_html(model.card)
-    return (
-        '<section aria-labelledby="about"><h2 id="about">The model card</h2>\n'
-        f'<div id="card">{text}</div></section>\n'
-    )
+def _card(content: str) -> str:
+    """Return the model card's section."""
+    return f'<section aria-label="The model card" id="card" class="wide">{content}</section>\n'
 
 
 def _operation(path: str, method: str, operation: dict[str, Any]) -> Iterator[str]:

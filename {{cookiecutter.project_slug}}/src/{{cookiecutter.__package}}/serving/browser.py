@@ -1,0 +1,194 @@
+"""A folder whose predict.html runs a model in any browser: without a server, nothing leaves it."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..bundle import ONNX_FILE, read_bundle
+from ..champion import verify_champion
+from ..data.schema import Column
+from ..errors import UserError
+from .page import local_page
+from .rows import Rules
+from .runtime import API, LICENCE, LOADER, WASM, runtime_files
+from .scoring import Model, input_sources, load_model
+
+if TYPE_CHECKING:
+    from ..config import Settings
+    from ..project import Project
+
+PAGE = "predict.html"
+COPIED = ("page.css", "page.js", "inputs.js", "model.js", "table.js")
+SCRIPTS = (f"runtime/{API}", "runtime/wasm.js", "bundle.js", *COPIED[1:])
+FILES = {PAGE, *COPIED, *SCRIPTS, "runtime/LICENSE"}
+# The loader of the WebAssembly is handed over as a blob. Nothing may be asked for by address.
+POLICY = (
+    "default-src 'none'; script-src 'self' blob: 'wasm-unsafe-eval'; style-src 'self'; "
+    "img-src data:; base-uri 'none'; form-action 'none'"
+)
+# What inputs.js knows of strptime.
+DIRECTIVES = "YymbBdHIpMSfz%"
+# What pandas takes for a missing value in a CSV file.
+MISSING = (
+    "",
+    *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
+    *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+)
+
+
+def write_page(
+    project: Project,
+    settings: Settings,
+    folder: Path,
+    *,
+    model: str | None = None,
+    runtime: Path | None = None,
+) -> Path:
+    """Write the folder anew, whole or not at all, and return its page.
+
+    Args:
+        project: Holds the model.
+        settings: `[predict] strict` and `[serving] bounds` hold for the page as well.
+        folder: Is made, or replaced if it holds such a page and nothing else.
+        model: A run id; None means the champion.
+        runtime: The npm package onnxruntime-web, where it is here already.
+
+    Raises:
+        UserError: If the model cannot run in a browser, or something is in the way.
+    """
+    _check_folder(folder)
+    run_id = model or verify_champion(project)
+    loaded = _load(project, settings, run_id)
+    content = _content(project, settings, loaded)
+    wasm = runtime_files(runtime)
+    content[f"runtime/{API}"] = wasm[API]
+    packed = {"loader": _packed(wasm[LOADER]), "wasm": _packed(wasm[WASM])}
+    content["runtime/wasm.js"] = _script(RUNTIME=packed)
+    _replace(folder, content)
+    return folder / PAGE
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder with anything that was not written here."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; name a folder.")
+    paths = [path for path in folder.rglob("*") if not path.is_dir()]
+    strange = [path for path in paths if path.relative_to(folder).as_posix() not in FILES]
+    if strange:
+        raise UserError(f"{folder} holds {strange[0].name}; name a new folder, or an earlier page.")
+
+
+def _load(project: Project, settings: Settings, run_id: str) -> Model:
+    """Return a model that can run in a browser.
+
+    Raises:
+        UserError: If it cannot, and why.
+    """
+    onnx = read_bundle(project, run_id)["onnx"]
+    here = "so it cannot run in a browser"
+    if not onnx["equal"]:
+        raise UserError(f"models/{run_id} has no ONNX form, {here}: {onnx['reason']}.")
+    serving = settings.serving  # type: ignore[attr-defined]  # a module's own section
+    rules = Rules(settings.predict.strict, serving.bounds, serving.rows)
+    loaded = load_model(project, run_id, None, rules)
+    if not loaded.onnx:
+        raise UserError(
+            f"models/{run_id} needs add_features of custom.py, which no browser runs, or is of an "
+            "earlier version of the template; train anew, without add_features, or use `serve`."
+        )
+    for column in loaded.reader.columns:
+        unknown = set(re.findall("%(.)", column.format or "")) - set(DIRECTIVES)
+        if unknown:
+            raise UserError(
+                f"Column '{column.name}' has dates as {column.format}, and a page cannot read "
+                f"%{min(unknown)}; of data/schema.yaml it knows %{', %'.join(DIRECTIVES)}."
+            )
+    return loaded
+
+
+def _content(project: Project, settings: Settings, model: Model) -> dict[str, bytes]:
+    """Return all files but the runtime's binaries."""
+    here = Path(__file__).parent
+    content = {name: (here / name).read_bytes() for name in COPIED}
+    onnx = (project.bundle_folder(model.run_id) / ONNX_FILE).read_bytes()
+    bundle = {**_facts(model), "missing": [*MISSING, *settings.data.missing]}
+    content[PAGE] = local_page(model, POLICY, SCRIPTS).encode()
+    content["bundle.js"] = _script(BUNDLE=bundle, ONNX=_packed(onnx))
+    content["runtime/LICENSE"] = LICENCE.encode()
+    return content
+
+
+def _facts(model: Model) -> dict[str, Any]:
+    """Return what the scripts need to know of a bundle."""
+    document, rules = model.document, model.reader.rules
+    told = ("target", "classes", "positive", "threshold")
+    sources = input_sources(model.schema)
+    onnx = document["onnx"]
+    return {
+        **{name: document[name] for name in told},
+        "temperature": document["calibration"]["temperature"],
+        "half": (document["interval"] or {}).get("half_width"),
+        "columns": [_column(column, rules) for column in model.reader.columns],
+        "known": model.schema.names,
+        "ids": [column.name for column in model.schema.ids],
+        "strict": rules.strict,
+        "example": model.example,
+        "inputs": [
+            {
+                "name": block["name"],
+                "type": block["type"],
+                "places": [sources[name] for name in block["columns"]],
+            }
+            for block in onnx["inputs"]
+        ],
+        "output": onnx["output"],
+    }
+
+
+def _column(column: Column, rules: Rules) -> dict[str, Any]:
+    """Return what the scripts need to know of a column."""
+    least, most = rules.limits(column)
+    return {
+        "name": column.name,
+        "type": column.type,
+        "categories": column.categories,
+        "format": column.format,
+        "minimum": least,
+        "maximum": most,
+    }
+
+
+def _packed(content: bytes) -> str:
+    """Return bytes as text that a script may hold; the same bytes give the same text."""
+    return base64.b64encode(gzip.compress(content, mtime=0)).decode()
+
+
+def _script(**constants: Any) -> bytes:
+    """Return a script that defines constants."""
+    lines = (f"const {name} = {json.dumps(value)};\n" for name, value in constants.items())
+    return ('"use strict";\n' + "".join(lines)).encode()
+
+
+def _replace(folder: Path, content: Mapping[str, bytes]) -> None:
+    """Put files in place of a folder's."""
+    folder = folder.resolve()
+    temporary = folder.with_name(f".partial-{folder.name}")
+    earlier = folder.with_name(f".earlier-{folder.name}")
+    try:
+        for name, each in content.items():
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+            (temporary / name).write_bytes(each)
+        shutil.rmtree(earlier, ignore_errors=True)
+        if folder.exists():
+            folder.rename(earlier)
+        temporary.rename(folder)
+        shutil.rmtree(earlier, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,97 @@
+"use strict";
+// The model in the browser: onnxruntime's scores, and what scoring.py and explain.py make of them.
+// Pages from a disk may load scripts and nothing else, so runtime and model come in such, zipped.
+
+const SMALLEST = 1e-7;
+const ARRAYS = { float: Float32Array, double: Float64Array };
+const TYPES = { float: "float32", double: "float64", string: "string" };
+
+async function unpack(text) {
+  const zipped = new Blob([Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0))]);
+  const stream = zipped.stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+async function start() {
+  const loader = new Blob([await unpack(RUNTIME.loader)], { type: "text/javascript" });
+  const { env } = ort;
+  env.logLevel = "error";
+  env.wasm.numThreads = 1;
+  env.wasm.wasmPaths = { mjs: URL.createObjectURL(loader) };
+  env.wasm.wasmBinary = await unpack(RUNTIME.wasm);
+  return ort.InferenceSession.create(await unpack(ONNX), { executionProviders: ["wasm"] });
+}
+
+const session = start().catch((error) => {
+  say(`This browser cannot run the model (${error.message}); try a newer one.`);
+  throw new Refused(answer.textContent);
+});
+
+// Divide the log-probabilities by the temperature, as bundle.py does.
+function temper(probabilities) {
+  if (BUNDLE.temperature === 1) return probabilities;
+  const clipped = probabilities.map((share) => Math.min(Math.max(share, SMALLEST), 1));
+  const logits = clipped.map((share) => Math.log(share) / BUNDLE.temperature);
+  const most = Math.max(...logits);
+  const shares = logits.map((logit) => Math.exp(logit - most));
+  const total = shares.reduce((sum, share) => sum + share, 0);
+  return shares.map((share) => share / total);
+}
+
+function feed({ type, places }, rows) {
+  const values = rows.flatMap((row) =>
+    places.map(([at, part]) => (part === null ? row[at] : row[at][part])),
+  );
+  const data = type === "string" ? values : ARRAYS[type].from(values);
+  return new ort.Tensor(TYPES[type], data, [rows.length, places.length]);
+}
+
+// Return calibrated probabilities of each class, or one value, of rows without faults.
+async function score(rows) {
+  const inputs = rows.map((row) => BUNDLE.columns.map((each) => inputOf(each, row[each.name])));
+  const feeds = Object.fromEntries(BUNDLE.inputs.map((entry) => [entry.name, feed(entry, inputs)]));
+  const { data } = (await (await session).run(feeds, [BUNDLE.output]))[BUNDLE.output];
+  if (!data.every(Number.isFinite)) {
+    throw new Refused("A row lies so far from training that the model has no number for it.");
+  }
+  const width = BUNDLE.classes.length || 1;
+  const scores = rows.map((_, at) => Array.from(data.subarray(at * width, (at + 1) * width)));
+  return BUNDLE.classes.length ? scores.map(temper) : scores;
+}
+
+function predictionOf(scores) {
+  const { classes, threshold, half } = BUNDLE;
+  if (!classes.length) {
+    const [prediction] = scores;
+    const width = half ?? NaN;
+    return { prediction, lower: prediction - width, upper: prediction + width };
+  }
+  const positive = classes.indexOf(BUNDLE.positive);
+  let code = scores.indexOf(Math.max(...scores));
+  if (threshold !== null) code = scores[positive] >= threshold ? positive : 1 - positive;
+  const probability = Object.fromEntries(classes.map((name, at) => [name, scores[at]]));
+  return { prediction: classes[code], probability };
+}
+
+// The page's way to the model: as the service's /explain, here.
+async function ask(row) {
+  const faults = faultsOf(row);
+  if (faults.length) throw new Refused(faults);
+  const { columns, example, classes, positive, threshold } = BUNDLE;
+  const changed = columns.map(({ name }) => ({ ...row, [name]: example[name] }));
+  const scores = await score([row, ...changed]);
+  const prediction = predictionOf(scores[0]);
+  const name = positive ?? prediction.prediction;
+  const at = classes.length ? classes.indexOf(name) : 0;
+  const [value, ...others] = scores.map((each) => each[at]);
+  const found = columns.map((column, place) => ({
+    field: column.name,
+    value: row[column.name],
+    reference: example[column.name],
+    change: value - others[place],
+  }));
+  found.sort((a, b) => Math.abs(b.change) - Math.abs(a.change));
+  const about = classes.length ? `probability of ${name}` : BUNDLE.target;
+  const decision = threshold === null ? {} : { positive, threshold };
+  return { ...decision, prediction, score: { about, value }, columns: found };
+}

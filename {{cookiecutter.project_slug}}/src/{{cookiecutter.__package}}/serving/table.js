@@ -1,0 +1,132 @@
+"use strict";
+// A CSV file in the browser: each row of it predicted, and the predictions as a file to save.
+
+const SHOWN_FAULTS = 10;
+const PIECE = 500;
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+const TRUTHS = { true: true, yes: true, t: true, y: true, 1: true, "1.0": true };
+Object.assign(TRUTHS, { false: false, no: false, f: false, n: false, 0: false, "0.0": false });
+const scored = document.getElementById("scored");
+
+// Return the lines of a CSV file as lists of fields; the header decides what divides these.
+function readLines(text) {
+  const header = text.split(/[\r\n]/, 1)[0];
+  const count = (sign) => header.split(sign).length;
+  const sign = [",", ";", "\t"].sort((a, b) => count(b) - count(a))[0];
+  const field = new RegExp(
+    `(?:"([^"]*(?:""[^"]*)*)"|([^"${sign}\r\n][^${sign}\r\n]*)?)(${sign}|\r?\n|\r|$)`,
+    "y",
+  );
+  const lines = [];
+  let line = [];
+  while (field.lastIndex < text.length || line.length) {
+    const found = field.exec(text);
+    if (!found) throw new Refused(`Line ${lines.length + 1} has a quotation mark out of place.`);
+    line.push(found[1]?.replaceAll('""', '"') ?? found[2] ?? "");
+    if (found[3] === sign) continue;
+    lines.push(line);
+    line = [];
+  }
+  return lines.filter((each) => each.length > 1 || each[0] !== "");
+}
+
+// Return a field as its column's type; what cannot be read stays text, which breaks a rule.
+function valueIn(column, text) {
+  if (BUNDLE.missing.includes(text)) return null;
+  const plain = text.trim();
+  if (column.type === "boolean") return TRUTHS[plain.toLowerCase()] ?? text;
+  if (column.type === "number" || column.type === "integer") {
+    return NUMBER.test(plain) && Number.isFinite(Number(plain)) ? Number(plain) : text;
+  }
+  if (!column.categories || column.categories.includes(text)) return text;
+  // Other spellings of the same: TRUE for True, 1.0 for 1.
+  const low = plain.toLowerCase();
+  const same = column.categories.filter((each) => each.toLowerCase() === low);
+  if (same.length === 1 && (low === "true" || low === "false")) return same[0];
+  const number = NUMBER.test(plain) ? String(Number(plain)) : text;
+  return column.categories.includes(number) ? number : text;
+}
+
+function checkNames(names) {
+  const lacking = BUNDLE.columns.find((column) => !names.includes(column.name));
+  if (lacking) throw new Refused(`The file has no column '${lacking.name}'.`);
+  const twice = names.find((name, at) => names.indexOf(name) !== at);
+  if (twice !== undefined) throw new Refused(`The file has the column '${twice}' twice.`);
+  const strange = names.find((name) => !BUNDLE.known.includes(name));
+  if (BUNDLE.strict && strange !== undefined) {
+    throw new Refused(`The column '${strange}' was not there in training.`);
+  }
+}
+
+// Return the predictions for a CSV file's text, as the text of another.
+async function predictText(text) {
+  const [names, ...lines] = readLines(text);
+  checkNames(names ?? []);
+  if (!lines.length) throw new Refused("The file has no rows.");
+  const short = lines.findIndex((line) => line.length !== names.length);
+  if (short >= 0)
+    throw new Refused(
+      `Row ${short + 1} has ${lines[short].length} fields, and ${names.length} are due.`,
+    );
+  const places = BUNDLE.columns.map((column) => [column, names.indexOf(column.name)]);
+  const rows = lines.map((line) =>
+    Object.fromEntries(places.map(([column, at]) => [column.name, valueIn(column, line[at])])),
+  );
+  const faults = rows.flatMap((row, at) =>
+    faultsOf(row).map((fault) => ({ row: at + 1, ...fault })),
+  );
+  if (faults.length) throw new Refused(faults);
+  const ids = BUNDLE.ids.filter((name) => names.includes(name));
+  const { classes } = BUNDLE;
+  const shares = classes.map((name) => `probability_${name}`);
+  const output = [[...ids, "prediction", ...(classes.length ? shares : ["lower", "upper"])]];
+  for (let from = 0; from < rows.length; from += PIECE) {
+    const scores = await score(rows.slice(from, from + PIECE));
+    for (const [at, each] of scores.entries()) {
+      const { prediction, lower, upper } = predictionOf(each);
+      const own = ids.map((name) => lines[from + at][names.indexOf(name)]);
+      output.push([...own, prediction, ...(classes.length ? each : [lower, upper])]);
+    }
+    await new Promise((next) => setTimeout(next)); // the page stays awake
+  }
+  return {
+    count: rows.length,
+    text: output.map((line) => `${line.map(quote).join(",")}\n`).join(""),
+  };
+}
+
+function quote(value) {
+  const text = Number.isNaN(value) ? "" : String(value);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+function sentencesOf({ detail }) {
+  if (!Array.isArray(detail)) return [detail];
+  const shown = detail
+    .slice(0, SHOWN_FAULTS)
+    .map((fault) => `Row ${fault.row}, ${fault.field}: ${fault.rule}.`);
+  return detail.length > SHOWN_FAULTS ? [...shown, `${detail.length - SHOWN_FAULTS} more.`] : shown;
+}
+
+document.getElementById("file").addEventListener("change", async ({ target }) => {
+  const [file] = target.files;
+  if (!file) return;
+  scored.replaceChildren(element("p", "Predicting."));
+  try {
+    const content = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
+    const { count, text } = await predictText(content);
+    const link = element("a", "Save the predictions");
+    link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+    link.download = `${file.name.replace(/\.\w+$/, "")}_predicted.csv`;
+    const end = document.createElement("p");
+    end.append(link);
+    scored.replaceChildren(element("p", `Rows predicted: ${count}.`), end);
+  } catch (error) {
+    const sentences =
+      error instanceof Refused
+        ? sentencesOf(error)
+        : ["The file cannot be read as a CSV file in UTF-8."];
+    scored.replaceChildren(...sentences.map((sentence) => element("p", sentence)));
+  }
+  target.value = ""; // so that the same file, mended, can be chosen again
+});
