@@ -132,7 +132,7 @@ class Server:
 
     def wait(self) -> None:
         """Wait until it is ready."""
-        for _ in range(600):
+        for _ in range(2400):
             assert self.process.poll() is None, self.text()
             try:
                 if self.ask("GET", "/readyz").status == 200:
@@ -191,6 +191,27 @@ def as_rows(bundle: Any, frame: Any) -> list[dict[str, Any]]:
         frame[names].to_json(orient="records", date_format="iso", double_precision=15)
     )
     return rows
+
+
+def largest_gap(bundle: Any, wanted: Any, predictions: list[Any]) -> float:
+    """Return the largest difference between answers and a bundle's own predictions.
+
+    Of classes it is one of probabilities, of numbers one relative to the largest number.
+    """
+    import numpy as np
+    import pandas as pd
+
+    found = pd.DataFrame(predictions)
+    assert len(found) == len(wanted)
+    if bundle.task == "regression":
+        own = [wanted[name].to_numpy() for name in ("prediction", "lower", "upper")]
+        told = [found[name].to_numpy() for name in ("prediction", "lower", "upper")]
+        pairs = zip(told, own, strict=True)
+        return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs)
+    shares = pd.DataFrame(list(found["probability"]))
+    assert [f"probability_{name}" for name in shares] == list(wanted)[-shares.shape[1] :]
+    assert list(found["prediction"]) == list(wanted["prediction"])
+    return float(np.abs(shares.to_numpy() - wanted.iloc[:, -shares.shape[1] :].to_numpy()).max())
 
 
 def promote_copy(project: Any, run_id: str, copy: str, **changes: Any) -> str:

@@ -44,7 +44,13 @@ def make_app(service: Service) -> Front:
         async with service.running():
             yield
 
-    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
     _add_operation(app, service)
     if service.settings.docs:
         _add_pages(app, service)
@@ -117,11 +123,27 @@ def metrics_response(metrics: Metrics) -> Response:
 
 def describe_models(service: Service) -> dict[str, Any]:
     """Return what `/model` says."""
-    champion = service.fleet.champion
+    champion, shares = service.fleet.champion, service.fleet.shares
     told = ("task", "target", "classes", "positive", "threshold", "interval", "metric", "metrics")
     facts = {name: champion.document.get(name) for name in told}
     models = [
-        {"run_id": model.run_id, "role": role, "onnx": model.onnx}
+        {
+            "run_id": model.run_id,
+            "role": role,
+            "onnx": model.onnx,
+            "share": round(shares.get(model.run_id, 0), 4),
+            **_labels_of(service, model.run_id),
+        }
         for role, model in service.fleet.models
     ]
     return {"model": champion.run_id, **facts, "models": models, "card": champion.card}
+
+
+def _labels_of(service: Service, run_id: str) -> dict[str, Any]:
+    """Return what a router knows of a model: how many labels, and the mean reward by them."""
+    router = service.keeper.router
+    if router is None or run_id not in router.rewards:
+        return {}
+    rewards = router.rewards[run_id]
+    mean = round(sum(rewards) / len(rewards), 6) if rewards else None
+    return {"labels": len(rewards), "reward": mean}

@@ -10,7 +10,8 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from ..champion import read_champion
@@ -20,6 +21,7 @@ from .scoring import Model, load_model
 if TYPE_CHECKING:
     from ..project import Project
     from .metrics import Metrics
+    from .router import Router
     from .rows import Rules
 
 # Models that left service and are kept in memory, so that a rollback takes no time.
@@ -38,23 +40,26 @@ class Fleet:
         champion: Answers, unless a challenger does.
         challengers: Each with the upper end of its share, in [0, 1], of the requests.
         shadows: Scored beside, for the log alone.
+        routed: As `challengers`, for requests without a key, where a router shares them.
     """
 
     champion: Model
     challengers: tuple[tuple[float, Model], ...] = ()
     shadows: tuple[Model, ...] = ()
+    routed: tuple[tuple[float, Model], ...] = ()
 
     def choose(self, key: bytes) -> tuple[Model, str]:
         """Return the model that answers a request, and its role.
 
         Args:
             key: The same key always gets the same model, while weights stay; b"" leaves it to
-                chance.
+                chance, and to the router.
         """
         if not self.challengers:
             return self.champion, "champion"
+        ends = self.challengers if key else self.routed or self.challengers
         point = _position(key) if key else random.random()  # noqa: S311  # no secret
-        for end, model in self.challengers:
+        for end, model in ends:
             if point < end:
                 return model, "challenger"
         return self.champion, "champion"
@@ -65,6 +70,14 @@ class Fleet:
         challengers = [("challenger", model) for _, model in self.challengers]
         shadows = [("shadow", model) for model in self.shadows]
         return [("champion", self.champion), *challengers, *shadows]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """By run id, the share of the requests without a key that a model answers."""
+        found, begin = {}, 0.0
+        for end, model in self.routed or self.challengers:
+            found[model.run_id], begin = end - begin, end
+        return {self.champion.run_id: 1 - begin, **found}
 
 
 def _position(key: bytes) -> float:
@@ -78,11 +91,20 @@ class Keeper:
 
     Attributes:
         fleet: The models in service; None until the first one is loaded.
+        router: What shares requests by labels, if anything does.
     """
 
-    def __init__(self, project: Project, rules: Rules, metrics: Metrics, note: Note) -> None:
-        """Start without a model."""
+    def __init__(
+        self,
+        project: Project,
+        rules: Rules,
+        metrics: Metrics,
+        note: Note,
+        router: Router | None = None,
+    ) -> None:
+        """Start without a model; without a router, weights share the requests."""
         self.fleet: Fleet | None = None
+        self.router = router
         self._project, self._rules, self._metrics, self._note = project, rules, metrics, note
         self._loaded: dict[tuple[str, str | None], Model] = {}
         self._seen: Any = None
@@ -94,6 +116,8 @@ class Keeper:
             await asyncio.sleep(seconds)
             if self.has_news():
                 await asyncio.to_thread(self.refresh)
+            elif self.router is not None and self.router.is_due:
+                await asyncio.to_thread(self.route)
 
     def has_news(self) -> bool:
         """Tell whether champion.json has changed, or a refused model is to be tried again."""
@@ -115,6 +139,23 @@ class Keeper:
             self._metrics.switches.inc()
         roles = {model.run_id: role for role, model in self.fleet.models}
         self._note("models in service", models=roles)
+        self.route()
+
+    def route(self) -> None:
+        """Share the requests without a key anew, where a router does."""
+        fleet = self.fleet
+        if fleet is None:
+            return
+        if self.router is not None and fleet.challengers:
+            rivals = [model for _, model in fleet.challengers]
+            try:
+                shares = self.router.shares([fleet.champion, *rivals])
+            except Exception as error:  # noqa: BLE001  # the shares from before stay in force
+                self._note("labels not read", level="error", reason=f"{error!r}")
+                return
+            ends = accumulate(shares[model.run_id] for model in rivals)
+            fleet = self.fleet = replace(fleet, routed=tuple(zip(ends, rivals, strict=True)))
+        self._metrics.show_shares(fleet.shares)
 
     def _state(self) -> Any:
         """Return what changes whenever champion.json does."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,13 @@ class Metrics:
             multiprocess_mode="livemax",
             registry=registry,
         )
+        self._shares = Gauge(
+            "serving_model_share",
+            "Share of the requests without a sticky key that a model answers.",
+            ["run_id"],
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
         self.in_flight = Gauge(
             "serving_in_flight",
             "Requests at work in a thread.",
@@ -79,6 +86,7 @@ class Metrics:
         self.feedback = self._count("feedback_labels", "Labels received.")
         # Finding a child by its labels takes longer than counting.
         self._shown: set[tuple[str, str]] = set()
+        self._shared: set[str] = set()
         self._request_children: dict[tuple[str, int], Counter] = {}
         self._second_children: dict[str, Histogram] = {}
         self._row_children: dict[tuple[str, str], Counter] = {}
@@ -132,6 +140,12 @@ class Metrics:
         for each in shown:
             self._models.labels(*each).set(1)
         self._shown |= shown
+
+    def show_shares(self, shares: Mapping[str, float]) -> None:
+        """Set which share of the requests each model answers."""
+        for run_id in self._shared | shares.keys():
+            self._shares.labels(run_id).set(shares.get(run_id, 0))
+        self._shared |= shares.keys()
 
     def page(self) -> bytes:
         """Return all of them as text, in Prometheus' format."""

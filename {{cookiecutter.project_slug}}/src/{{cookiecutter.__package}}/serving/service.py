@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from ..data.schema import spell
 from ..files import append_json_lines
 from .explain import explain
 from .fleet import Fleet, Keeper
@@ -26,11 +27,14 @@ from .rows import DECODE_ERRORS, Refusal, Rules
 if TYPE_CHECKING:
     from ..config import Settings
     from ..project import Project
+    from .router import Router
     from .scoring import Model
 
 THREADS = 2
 # Work that takes longer than this goes to a thread, so that others need not wait for it.
 QUICK_SECONDS = 0.004
+# Rows are thousands of objects, but in no cycles: looking for those after every 700 takes longer.
+COLLECTED = 20_000
 MOST_SHADOWED = 200
 MOST_LABELS = 10_000
 MOST_ROW = 2**31 - 1
@@ -78,7 +82,8 @@ class Service:
         self.metrics = Metrics()
         self.lines = LineLog(self.metrics)
         self.keys = Keys(serving.keys, project.root)
-        self.keeper = Keeper(project, self.rules, self.metrics, self.lines.note)
+        router = _router(project, settings) if serving.router == "thompson" else None
+        self.keeper = Keeper(project, self.rules, self.metrics, self.lines.note, router)
         self.predictions = PredictionLog(project, serving, self.metrics)
         self._at_work = 0
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="score")
@@ -91,6 +96,7 @@ class Service:
         await asyncio.to_thread(self.keeper.refresh)
         gc.collect()
         gc.freeze()  # what is there now stays: the collector need not look at it again
+        gc.set_threshold(COLLECTED)
         tasks = [
             asyncio.create_task(self.keeper.watch(self.settings.poll_seconds)),
             asyncio.create_task(self._watch_keys()),
@@ -239,12 +245,12 @@ class Service:
         Raises:
             Refusal: With every such label.
         """
-        classes = [str(name) for name in self.fleet.champion.document["classes"]]
+        classes = [spell(name) for name in self.fleet.champion.document["classes"]]
         found = []
         for at, each in enumerate(labels):
             number = isinstance(each.label, float) and not isinstance(each.label, bool)
             rule = None
-            if classes and str(each.label) not in classes:
+            if classes and spell(each.label) not in classes:
                 rule = f"has to be one of {', '.join(classes[:10])}"
             elif not classes and not number:
                 rule = "has to be a number"
@@ -303,6 +309,13 @@ def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
 def _own_section(settings: Settings) -> Any:
     """Return `[serving]`."""
     return settings.serving  # type: ignore[attr-defined]  # a module's own section
+
+
+def _router(project: Project, settings: Settings) -> Router:
+    """Return a router; what it imports is for those who want one."""
+    from .router import Router
+
+    return Router(project, settings)
 
 
 def _decode(body: bytes, kind: type[Any]) -> Any:

@@ -1,6 +1,8 @@
 """The section `[serving]` of conf.cfg."""
 
-from pydantic import Field, field_validator
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
 
 from ..config import Section
 
@@ -30,6 +32,13 @@ class ServingSettings(Section):
     poll_seconds: float = Field(
         default=1, gt=0, description="how often models/champion.json is looked at"
     )
+    router: Literal["weights", "thompson"] = Field(
+        default="weights",
+        description="who answers without a sticky key: by weights or by labels (Thompson sampling)",
+    )
+    explore: float = Field(
+        default=0.05, ge=0, le=0.5, description="least share of a model under router = thompson"
+    )
     log_share: float = Field(
         default=1, ge=0, le=1, description="share of the requests in the prediction log"
     )
@@ -46,3 +55,9 @@ class ServingSettings(Section):
         if value is not None and not value.startswith(("env:", "file:")):
             raise ValueError("keys has to be env:NAME or file:PATH: a key is not written here")
         return value
+
+    @model_validator(mode="after")
+    def _labels_find_their_answers(self) -> "ServingSettings":
+        if self.router == "thompson" and not self.log_share:
+            raise ValueError("router = thompson needs the prediction log: log_share is 0")
+        return self
