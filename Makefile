@@ -46,7 +46,7 @@ docs: $(READY) ## build the site into docs/_build
 	$(BIN)/python -m sphinx -W --quiet docs docs/_build
 
 bench: $(READY) ## measure, each beside its floor
-	for file in bake help checklist run predict update; do $(BIN)/python benchmarks/$$file.py || exit 1; done
+	for file in bake help checklist run predict update serve; do $(BIN)/python benchmarks/$$file.py || exit 1; done
 
 constraints: $(READY) ## resolve both constraints.txt anew, to the newest versions
 	rm -rf .venv/newest && $(BAKE) --output-dir .venv/newest serving=rest

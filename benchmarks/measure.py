@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,6 +65,47 @@ def cost(command: Command) -> Cost:
     return Cost(seconds, usage.ru_maxrss / scale)
 
 
+def cost_of_all(command: Command) -> Cost:
+    """Run a command to its end; its memory is the peak of all its processes together (Linux)."""
+    peak, running = 0.0, True
+
+    def watch() -> None:
+        nonlocal peak
+        while running:
+            peak = max(peak, sum(resident(pid) for pid in family(os.getpid())[1:]))
+            time.sleep(0.1)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        return Cost(cost(command).seconds, peak)
+    finally:
+        running = False
+        watcher.join()
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and those that it started."""
+    found = [pid]
+    for path in sorted(Path("/proc").glob("[0-9]*/stat"), key=lambda path: int(path.parent.name)):
+        try:
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if parent in found:
+            found.append(int(path.parent.name))
+    return found
+
+
+def resident(pid: int) -> float:
+    """Return a process's resident memory in megabytes, what it shares with others in full."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1024**2
+
+
 def alternate(command: Command, floor: Command, runs: int) -> tuple[list[Cost], list[Cost]]:
     """Run both in turn, `runs` times each, after one run of each that is not counted."""
     ours, theirs = [], []
@@ -92,11 +134,12 @@ def show(title: str, ours: list[Cost], floor: list[Cost], limit: float, memory: 
         )
 
 
-def bake(folder: Path) -> Path:
-    """Bake the template with its default answers into `folder` and return the project."""
+def bake(folder: Path, *answers: str) -> Path:
+    """Bake the template into `folder`, by default with its default answers; return the project."""
     program = Path(sys.executable).with_name("cookiecutter")
     environment = {"COOKIECUTTER_CONFIG": str(neutral_config(folder))}
     arguments: list[str | Path] = [program, TEMPLATE, "--no-input", "--output-dir", folder]
+    arguments += answers
     cost(Command(arguments, environment=environment))
     return folder / "ml-project"
 

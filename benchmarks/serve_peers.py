@@ -70,7 +70,6 @@ else:
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = 1
             self.session = onnxruntime.InferenceSession(os.environ["MODEL_ONNX"], options)
-            self.names = [each.name for each in self.session.get_inputs()]
 
         @bentoml.api
         def predict(self, rows: list[dict[str, float]]) -> list[list[float]]:
@@ -78,5 +77,4 @@ else:
             import numpy as np
 
             block = np.array([list(row.values()) for row in rows], dtype=np.float32)
-            feeds = {name: block[:, at : at + 1] for at, name in enumerate(self.names)}
-            return self.session.run(["probabilities"], feeds)[0].tolist()
+            return self.session.run(["probabilities"], {"numbers": block})[0].tolist()

@@ -179,12 +179,13 @@ def test_onnx_predicts_the_same(name: str, task: str) -> None:
     assert export.content is not None, export.facts["reason"]
     assert export.facts["equal"]
     assert export.facts["rows"] > len(inputs)
+    assert [block["name"] for block in export.facts["inputs"]] == ["numbers", "words"]
     # As a service does: by what bundle.json says, without scikit-learn.
     session = onnxruntime.InferenceSession(export.content)
     types = {"double": np.float64, "float": np.float32, "string": object}
     feed = {
-        entry["name"]: inputs[entry["column"]].to_numpy(dtype=types[entry["type"]]).reshape(-1, 1)
-        for entry in export.facts["inputs"]
+        block["name"]: inputs[block["columns"]].to_numpy(dtype=types[block["type"]])
+        for block in export.facts["inputs"]
     }
     found = session.run([export.facts["output"]], feed)[0]
     expected = bundle.raw_scores(model, inputs)
@@ -269,7 +270,7 @@ def test_the_reference_counts_every_sampled_row(packaged: Any) -> None:
 
 
 def test_bins_of_constant_and_empty_numbers() -> None:
-    assert reference._bins(np.full(7, 3.0))["counts"] == [7, 0]
+    assert reference._bins(np.full(7, 3.0))["counts"] == [0, 7, 0]
     assert reference._bins(np.array([]))["counts"] == [0]
 
 
@@ -453,6 +454,54 @@ def test_a_champion_whose_bundle_was_exchanged_is_refused(project: Any) -> None:
     assert "Problem" in champion.describe(project)
     champion.promote(project, run_id)
     assert champion.load_champion(project).document["seed"] == 43
+
+
+def test_what_a_challenger_answered_is_kept_with_the_champion_that_it_became(project: Any) -> None:
+    first = pipeline.require(project, "postprocess").run_id
+    champion.promote(project, first)
+    second = run_until_packaged(project, "decision.cost_fn=5").run_id
+    champion.challenge(project, second, 0.2)
+    log = project.logs / "predictions"
+    log.mkdir(parents=True)
+    answered = {"run_id": [first] * 4 + [second] * 3, "role": ["champion"] * 5 + ["challenger"] * 2}
+    pd.DataFrame(answered).to_parquet(log / "a.parquet")
+    pd.DataFrame(answered).assign(more=1).to_parquet(log / "b.parquet")
+    champion.promote(project, second)
+    trial = {"weight": 0.2, "rows": 4}
+    assert champion.read_champion(project)["trial"] == trial
+    champion.promote(project, first)
+    assert "trial" not in champion.read_champion(project)
+    assert champion.rollback(project) == second
+    assert champion.read_champion(project)["trial"] == trial
+    assert champion.rollback(project) == first
+    assert "trial" not in champion.read_champion(project)
+    champion.promote(project, second)
+    assert "trial" not in champion.read_champion(project)  # this time nothing was tried
+
+
+@pytest.mark.parametrize("content", [None, b"PAR1 cut off"])
+def test_without_a_log_that_can_be_read_a_challenger_is_promoted_and_nothing_claimed(
+    project: Any, content: bytes | None
+) -> None:
+    first = pipeline.require(project, "postprocess").run_id
+    champion.promote(project, first)
+    second = run_until_packaged(project, "decision.cost_fn=5").run_id
+    champion.challenge(project, second, 0.2)
+    if content is not None:
+        (project.logs / "predictions").mkdir(parents=True)
+        (project.logs / "predictions" / "a.parquet").write_bytes(content)
+    champion.promote(project, second)
+    champion.promote(project, second)  # again, which takes nothing away
+    assert champion.read_champion(project)["trial"] == {"weight": 0.2, "rows": 0}
+
+
+def test_a_shadow_answers_nothing_and_so_is_no_trial(project: Any) -> None:
+    first = pipeline.require(project, "postprocess").run_id
+    champion.promote(project, first)
+    second = run_until_packaged(project, "decision.cost_fn=5").run_id
+    champion.challenge(project, second, 0)
+    champion.promote(project, second)
+    assert "trial" not in champion.read_champion(project)
 
 
 def test_challengers_are_kept_and_protected(project: Any) -> None:

@@ -87,5 +87,5 @@ def test_the_own_estimator_and_feature_win(project: Path) -> None:
     facts = report(project, "train")
     assert facts["winner"] == "extra_trees"
     bundle = json.loads(next((project / "models").glob("*/bundle.json")).read_text("utf-8"))
-    inputs = [entry["column"] for entry in bundle["onnx"]["inputs"]]
+    inputs = [name for block in bundle["onnx"]["inputs"] for name in block["columns"]]
     assert "price_per_room" in inputs

@@ -1,8 +1,9 @@
 """The ONNX form of a model, kept only where it predicts as scikit-learn does.
 
-It takes prepared inputs (the output of `features.prepare`) and gives the probabilities or values
-before calibration. Several converters are wrong without a word, so each export is compared on real
-rows and on rows made to be hard.
+It takes prepared inputs (the output of `features.prepare`) as two blocks, all numbers and all
+words, since thirty inputs take longer to hand over than to compute with. It gives the probabilities
+or values before calibration. Several converters are wrong without a word, so each export is
+compared on real rows and on rows made to be hard.
 
 Numbers are float32, which scikit-learn's forests split by as well and which changes a linear model
 by next to nothing. Histogram gradient boosting splits by float64, so it gets that.
@@ -13,11 +14,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from sklearn.pipeline import Pipeline
 
 from .bundle import label_codes, raw_scores, temper
 
@@ -71,8 +74,8 @@ def export_onnx(model: Any, inputs: pd.DataFrame, document: Mapping[str, Any]) -
         )
     try:
         with _quiet():
-            content, names = _convert(model, inputs)
-            compared = _compare(model, content, names, inputs, document)
+            content = _convert(model, inputs)
+            compared = _compare(model, content, inputs, document)
     except ImportError as error:
         return _without(f"{error.name or 'a package'} is not installed")
     except Exception as error:  # noqa: BLE001  # converters and runtimes raise all kinds
@@ -81,11 +84,7 @@ def export_onnx(model: Any, inputs: pd.DataFrame, document: Mapping[str, Any]) -
     if differ or largest > compared["tolerance"]:
         reason = f"it predicts otherwise: {differ} labels of {compared['rows']:,} rows differ, "
         return _without(reason + f"and predictions by up to {largest:.2g}", **compared)
-    types = _input_types(model, inputs)
-    listed = [
-        {"column": column, "name": name, "type": types[column]}
-        for column, name in zip(inputs.columns, names, strict=True)
-    ]
+    listed = _blocks(model, inputs)
     return Export(content, {"equal": True, "reason": None, **compared, "inputs": listed})
 
 
@@ -105,16 +104,19 @@ def _explain(error: Exception, model: Any) -> str:
     return f"it does not convert ({type(error).__name__}: {words[:200]})"
 
 
-def _convert(model: Any, inputs: pd.DataFrame) -> tuple[bytes, list[str]]:
-    """Return the converted pipeline, and the names of its inputs in the order of the columns."""
+def _convert(model: Any, inputs: pd.DataFrame) -> bytes:
+    """Return the converted pipeline."""
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
 
     tensors = {"double": DoubleTensorType, "float": FloatTensorType, "string": StringTensorType}
-    types = _input_types(model, inputs)
+    blocks = _blocks(model, inputs)
     converted = to_onnx(
-        model,
-        initial_types=[(name, tensors[types[name]]([None, 1])) for name in inputs.columns],
+        _by_place(model, blocks),
+        initial_types=[
+            (block["name"], tensors[block["type"]]([None, len(block["columns"])]))
+            for block in blocks
+        ],
         target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
         # An array of probabilities, no list of dicts.
         options={"zipmap": False} if hasattr(model, "predict_proba") else None,
@@ -122,7 +124,20 @@ def _convert(model: Any, inputs: pd.DataFrame) -> tuple[bytes, list[str]]:
     if _is_histogram(model[-1]):
         _put_splits(converted, model[-1])
     _keep_small_shares(converted)
-    return converted.SerializeToString(), [entry.name for entry in converted.graph.input]
+    content: bytes = converted.SerializeToString()
+    return content
+
+
+def _by_place(model: Any, blocks: list[dict[str, Any]]) -> Any:
+    """Return the pipeline with each column named by its place in the blocks, one after another."""
+    names = [name for block in blocks for name in block["columns"]]
+    places = {name: at for at, name in enumerate(names)}
+    features = copy(model[0])
+    features.transformers_ = [
+        (name, step, places[of] if isinstance(of, str) else [places[each] for each in of])
+        for name, step, of in features.transformers_
+    ]
+    return Pipeline([("features", features), ("model", model[-1])])
 
 
 def _keep_small_shares(converted: Any) -> None:
@@ -184,7 +199,6 @@ def _put_splits(converted: Any, estimator: Any) -> None:
 def _compare(
     model: Any,
     content: bytes,
-    names: list[str],
     inputs: pd.DataFrame,
     document: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -196,13 +210,11 @@ def _compare(
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     output = session.get_outputs()[-1].name
-
-    types = _input_types(model, inputs)
+    blocks = _blocks(model, inputs)
 
     def both(rows: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         expected = raw_scores(model, rows)
-        columns = zip(names, rows.columns, strict=True)
-        feed = {name: _feed(rows[column], types[column]) for name, column in columns}
+        feed = {block["name"]: _feed(rows, block) for block in blocks}
         found = session.run([output], feed)[0].reshape(expected.shape)
         return expected, found.astype(np.float64)
 
@@ -338,10 +350,16 @@ def _is_histogram(estimator: Any) -> bool:
     return any(True for _ in _histogram_trees(estimator))
 
 
-def _input_types(model: Any, inputs: pd.DataFrame) -> dict[str, str]:
-    """Return the ONNX type of each input: double, float or string."""
-    number = "double" if _is_histogram(model[-1]) else "float"
-    return {name: number if _is_number(inputs[name]) else "string" for name in inputs.columns}
+def _blocks(model: Any, inputs: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return what ONNX takes: name, type (double, float or string) and columns of each tensor."""
+    numbers = [name for name in inputs.columns if _is_number(inputs[name])]
+    words = [name for name in inputs.columns if not _is_number(inputs[name])]
+    kind = "double" if _is_histogram(model[-1]) else "float"
+    blocks = [
+        {"name": "numbers", "type": kind, "columns": numbers},
+        {"name": "words", "type": "string", "columns": words},
+    ]
+    return [block for block in blocks if block["columns"]]
 
 
 def _is_number(values: pd.Series[Any]) -> bool:
@@ -349,10 +367,11 @@ def _is_number(values: pd.Series[Any]) -> bool:
     return pd.api.types.is_float_dtype(values)
 
 
-def _feed(values: pd.Series[Any], kind: str) -> NDArray[Any]:
-    """Return a column as onnxruntime takes it, (rows, 1)."""
+def _feed(rows: pd.DataFrame, block: dict[str, Any]) -> NDArray[Any]:
+    """Return a block as onnxruntime takes it, (rows, columns)."""
     types: dict[str, Any] = {"double": np.float64, "float": np.float32, "string": object}
-    return values.to_numpy(dtype=types[kind]).reshape(-1, 1)
+    values: NDArray[Any] = rows[block["columns"]].to_numpy(dtype=types[block["type"]])
+    return values
 
 
 def _spread(frame: pd.DataFrame, rows: int) -> pd.DataFrame:

@@ -1,6 +1,7 @@
-"""The REST service: the models in service behind HTTP, started by `serve`."""
+"""The models in service behind HTTP, started by `serve`; or in a browser, by `page`."""
 
 from ..registry import COMMANDS, SETTINGS
 
 COMMANDS["serve"] = ".serving.command:serve"
+COMMANDS["page"] = ".serving.command:page"
 SETTINGS["serving"] = ".serving.settings:ServingSettings"

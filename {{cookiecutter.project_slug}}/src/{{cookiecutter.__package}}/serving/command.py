@@ -1,5 +1,6 @@
-"""The command `serve`."""
+"""The commands `serve` and `page`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -8,7 +9,7 @@ from ..cli import Overrides
 from ..errors import UserError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from ..project import Project
 
 
 def serve(
@@ -16,6 +17,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="As [serving] host.")] = None,
     port: Annotated[int | None, typer.Option(help="As [serving] port.")] = None,
     workers: Annotated[int | None, typer.Option(help="As [serving] workers.")] = None,
+    check: Annotated[bool, typer.Option(help="Only load the models in service, and end.")] = False,
 ) -> None:
     """Answer requests over HTTP, until it is stopped."""
     from ..champion import verify_champion
@@ -28,6 +30,8 @@ def serve(
     overrides = [*overrides, *(f"serving.{k}={v}" for k, v in given.items() if v is not None)]
     settings: Any = load_settings(project, overrides).serving  # type: ignore[attr-defined]
     verify_champion(project)
+    if check:
+        return typer.echo(f"{', '.join(_load(project, overrides))}: can be served here")
     keys = Keys(settings.keys, project.root)
     _check_address(settings.host, settings.port)
     if not keys.required and settings.host not in ("127.0.0.1", "::1", "localhost"):
@@ -35,6 +39,53 @@ def serve(
             "Warning: [serving] keys is empty; whoever reaches this address may ask.", err=True
         )
     _run(project.root, overrides, settings)
+
+
+def _load(project: "Project", overrides: list[str]) -> list[str]:
+    """Load each model in service as the service does; return the run ids.
+
+    Raises:
+        UserError: If one cannot be served here.
+    """
+    from ..champion import in_service
+    from ..config import load_settings
+    from .rows import Rules
+    from .scoring import load_model
+
+    settings: Any = load_settings(project, overrides)
+    rules = Rules(settings.predict.strict, settings.serving.bounds, settings.serving.rows)
+    run_ids = []
+    for entry in in_service(project):
+        run_id = str(entry["run_id"])
+        try:
+            load_model(project, run_id, entry["sha256"], rules)
+        except UserError:
+            raise
+        except Exception as error:  # a damaged bundle raises all kinds
+            raise UserError(
+                f"{run_id} cannot be served here ({type(error).__name__}: {error}); a model that "
+                "ONNX does not serve needs all that pyproject.toml depends on."
+            ) from None
+        run_ids.append(run_id)
+    return run_ids
+
+
+def page(
+    overrides: Overrides,
+    folder: Annotated[Path, typer.Argument(help="Is made, or replaced.")] = Path("reports/page"),
+    model: Annotated[str | None, typer.Option(help="A run id; default: the champion.")] = None,
+    runtime: Annotated[
+        Path | None, typer.Option(help="onnxruntime-web, if npm is not to fetch it.")
+    ] = None,
+) -> None:
+    """Write a page that predicts in a browser, without a server."""
+    from ..config import load_settings
+    from ..project import find_project
+    from .browser import write_page
+
+    project = find_project()
+    settings = load_settings(project, overrides)
+    typer.echo(write_page(project, settings, folder, model=model, runtime=runtime))
 
 
 def _check_address(host: str, port: int) -> None:
@@ -57,7 +108,7 @@ def _check_address(host: str, port: int) -> None:
         ) from None
 
 
-def _run(root: "Path", overrides: list[str], settings: Any) -> None:
+def _run(root: Path, overrides: list[str], settings: Any) -> None:
     """Start uvicorn, and stay until it ends."""
     import json
     import os
@@ -71,8 +122,6 @@ def _run(root: "Path", overrides: list[str], settings: Any) -> None:
     os.environ[HANDED_OVER] = json.dumps({"root": str(root), "overrides": overrides})
     with tempfile.TemporaryDirectory(prefix="serving-metrics-") as folder:
         if settings.workers > 1:
-            from pathlib import Path
-
             share_between_processes(Path(folder))
         uvicorn.run(
             f"{__package__}.app:create",
@@ -82,6 +131,8 @@ def _run(root: "Path", overrides: list[str], settings: Any) -> None:
             workers=settings.workers,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # no answer depends on who asks, or from where
+            ws="none",
             log_config=LOGGING,
             timeout_graceful_shutdown=max(1, round(settings.seconds)),
         )

@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -268,7 +269,7 @@ class Front:
         if named in QUIET:
             return
         line = {
-            "time": time.time(),
+            "time": datetime.now(UTC),
             "level": "info" if status < 500 else "error",
             "event": "request",
             "request_id": head.request_id,

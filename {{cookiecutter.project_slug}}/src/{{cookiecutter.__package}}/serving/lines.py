@@ -1,8 +1,9 @@
 """Log records of the server itself as JSON lines."""
 
-import json
 import logging
 from datetime import UTC, datetime
+
+import msgspec
 
 
 class JsonFormatter(logging.Formatter):
@@ -10,12 +11,11 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, in the form that a request's line has."""
-        moment = datetime.fromtimestamp(record.created, UTC)
         line = {
-            "time": moment.isoformat(timespec="milliseconds"),
+            "time": datetime.fromtimestamp(record.created, UTC),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
         }
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line)
+        return msgspec.json.encode(line).decode()

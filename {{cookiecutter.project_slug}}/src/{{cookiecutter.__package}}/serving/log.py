@@ -14,19 +14,20 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
 from .writer import Batch
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ..project import Project
     from .metrics import Metrics
     from .scoring import Model
@@ -45,22 +46,29 @@ class LineLog:
 
     def __init__(self, metrics: Metrics) -> None:
         """Start the thread."""
-        self._lines: deque[dict[str, Any]] = deque()
+        self._lines: deque[bytes] = deque()
+        self._encoder = msgspec.json.Encoder(enc_hook=str)
         self._metrics = metrics
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lines", daemon=True)
         self._thread.start()
 
     def write(self, line: dict[str, Any]) -> None:
-        """Add a line; `time` is in seconds since 1970."""
-        if len(self._lines) < MOST_LINES:
-            self._lines.append(line)
-        else:
-            self._metrics.lines_lost.inc()
+        """Add a line.
+
+        It is encoded here: thousands at a time would keep the processor from requests for long.
+        """
+        try:
+            if len(self._lines) < MOST_LINES:
+                self._lines.append(self._encoder.encode(line))
+                return
+        except ValueError:  # half a character, as a strange path may hold
+            pass
+        self._metrics.lines_lost.inc()
 
     def note(self, event: str, level: str = "info", **facts: Any) -> None:
         """Add a line about something other than a request."""
-        self.write({"time": time.time(), "level": level, "event": event, **facts})
+        self.write({"time": datetime.now(UTC), "level": level, "event": event, **facts})
 
     def close(self) -> None:
         """Write what is left."""
@@ -78,18 +86,14 @@ class LineLog:
         lines = [self._lines.popleft() for _ in range(len(self._lines))]
         if not lines:
             return
-        for line in lines:
-            moment = datetime.fromtimestamp(line["time"], UTC)
-            line["time"] = moment.isoformat(timespec="milliseconds")
         try:
-            sys.stdout.buffer.write(msgspec.json.Encoder(enc_hook=str).encode_lines(lines))
+            sys.stdout.buffer.write(b"\n".join([*lines, b""]))
             sys.stdout.buffer.flush()
         except (OSError, ValueError):
             self._metrics.lines_lost.inc(len(lines))
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, gc=False):
     """The predictions of one request."""
 
     time: float
@@ -148,27 +152,32 @@ class PredictionLog:
             self._wake.wait(BATCH_SECONDS)
             self._wake.clear()
             self._hand_over()
+        self._hand_over()  # what came while the last was on its way
 
     def _hand_over(self) -> None:
-        """Send one batch per model; a failure costs its rows, and nothing else."""
-        by_model: dict[Model, list[Entry]] = {}
-        for _ in range(len(self._entries)):
-            entry = self._entries.popleft()
-            by_model.setdefault(entry.model, []).append(entry)
-        for model, entries in by_model.items():
-            rows = sum(len(entry.table) for entry in entries)
-            try:
-                self._send(msgspec.msgpack.encode(make_batch(model, entries)))
-            except Exception:  # noqa: BLE001  # whatever it is, requests go on
-                self._metrics.log_lost.inc(rows)
-            self._waiting -= rows
+        """Send what waits, at most so many rows at a time; a failure costs those, and no others."""
+        while self._entries:
+            by_model: dict[Model, list[Entry]] = {}
+            taken = 0
+            while self._entries and taken < MANY_WAITING:
+                entry = self._entries.popleft()
+                by_model.setdefault(entry.model, []).append(entry)
+                taken += len(entry.table)
+            for model, entries in by_model.items():
+                rows = sum(len(entry.table) for entry in entries)
+                try:
+                    self._send(msgspec.msgpack.encode(make_batch(model, entries)))
+                except Exception:  # noqa: BLE001  # whatever it is, requests go on
+                    self._metrics.log_lost.inc(rows)
+                self._waiting -= rows
 
     def _send(self, content: bytes) -> None:
         """Write one batch to the process, started anew if it is gone."""
         if self._process is None or self._process.poll() is not None:
             self._process = self._start()
         if self._process.stdin is not None:
-            self._process.stdin.write(len(content).to_bytes(8, "big") + content)
+            self._process.stdin.write(len(content).to_bytes(8, "big"))
+            self._process.stdin.write(content)
             self._process.stdin.flush()
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -193,34 +202,36 @@ class PredictionLog:
 
 def make_batch(model: Model, entries: list[Entry]) -> Batch:
     """Return the predictions of one model, without the features marked sensitive."""
-    import numpy as np
-
-    hidden = [at for at, column in enumerate(model.schema.features) if "sensitive" in column.roles]
+    features = model.schema.features
+    hidden = [at for at, column in enumerate(features) if "sensitive" in column.roles]
     tables = [entry.table for entry in entries]
     rows: list[Any] = []
-    block = b""
+    blocks: list[Any] = []
+    scores: list[Any] = [np.ascontiguousarray(entry.scores).data for entry in entries]
     if isinstance(tables[0], np.ndarray):
-        numbers = np.concatenate(tables)
-        numbers[:, hidden] = np.nan
-        block = numbers.tobytes()
+        blocks = [_without(hidden, table) for table in tables]
     else:
         rows = [row for table in tables for row in table]
         if hidden:
             rows = [[None if at in hidden else v for at, v in enumerate(row)] for row in rows]
-    columns = [
-        (column.name, "" if at in hidden else column.type)
-        for at, column in enumerate(model.schema.features)
-    ]
     return Batch(
         model.run_id,
-        columns,
+        [(each.name, "" if at in hidden else each.type) for at, each in enumerate(features)],
         model.classes,
         [entry.time for entry in entries],
         [entry.request_id for entry in entries],
         [entry.role for entry in entries],
         [len(table) for table in tables],
         rows,
-        block,
+        blocks,
         [code for entry in entries for code in entry.codes],
-        np.concatenate([entry.scores for entry in entries]).tobytes(),
+        scores,
     )
+
+
+def _without(hidden: list[int], table: NDArray[np.float64]) -> memoryview:
+    """Return a table's numbers, NaN in place of those that are hidden."""
+    if hidden:
+        table = table.copy()
+        table[:, hidden] = np.nan
+    return table.data

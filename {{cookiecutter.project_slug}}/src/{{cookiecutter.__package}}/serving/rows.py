@@ -99,10 +99,8 @@ class RowReader:
             decoded = self._decoder.decode(body).rows
         except DECODE_ERRORS as error:
             raise self._refusal(body, str(error)) from None
-        rows = [msgspec.structs.astuple(row) for row in decoded]
-        if self._others:
-            width = len(self.columns)
-            rows = [row[:width] for row in rows]
+        width = len(self.columns)
+        rows = [msgspec.structs.astuple(row)[:width] for row in decoded]
         if self._has_words and b"\\u0000" in body:  # which would end the word in ONNX
             self._check(msgspec.json.decode(body)["rows"])
         return self._with_dates(rows, body) if self._dates else rows

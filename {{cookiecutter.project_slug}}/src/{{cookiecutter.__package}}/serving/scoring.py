@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 FLOATS = ("integer", "number", "boolean")
 WARM_UP_ROWS = 50
-# Few rows are calibrated faster one number at a time than by numpy.
+# Few rows are calibrated and decided faster one number at a time than by numpy.
 FEW_ROWS = 4
 
 # Rows as the model takes them: an array (rows, features) where all features are numbers.
@@ -120,7 +120,7 @@ class Model:
             Refusal: If the model has no finite number for a row.
         """
         raw = self._engine.scores(table)
-        if not math.isfinite(raw.sum()):
+        if not math.isfinite(np.add.reduce(raw, axis=None)):
             finite = np.isfinite(raw).reshape(len(raw), -1).all(axis=1)
             rule = "lies so far from training that the model has no number for it"
             fault = {"row": int(np.argmin(finite)), "field": None, "value": None, "rule": rule}
@@ -133,7 +133,12 @@ class Model:
 
     def codes(self, scores: NDArray[np.float64]) -> list[int]:
         """Return the place of each row's class in `classes`; nothing for a regression."""
-        return label_codes(self.document, scores).tolist() if self.classes else []
+        if not self.classes:
+            return []
+        if len(scores) <= FEW_ROWS:
+            return [label_one(self.document, row) for row in scores.tolist()]
+        codes: list[int] = label_codes(self.document, scores).tolist()
+        return codes
 
     def answer(self, request_id: str, scores: NDArray[np.float64], codes: list[int]) -> Any:
         """Return what is answered, ready to be encoded: `predictions` has one item per row."""
@@ -198,6 +203,14 @@ def temper_one(probabilities: list[float], temperature: float) -> list[float]:
     return [share / total for share in shares]
 
 
+def label_one(document: Mapping[str, Any], probabilities: list[float]) -> int:
+    """Do for one row what `bundle.label_codes` does for many."""
+    if document["threshold"] is None:
+        return probabilities.index(max(probabilities))
+    positive: int = document["classes"].index(document["positive"])
+    return positive if probabilities[positive] >= document["threshold"] else 1 - positive
+
+
 def load_model(project: Project, run_id: str, sha256: str | None, rules: Rules) -> Model:
     """Load a bundle after verifying every file of it.
 
@@ -225,8 +238,10 @@ def _onnx_engine(project: Project, document: Mapping[str, Any], schema: Schema) 
     facts = document["onnx"]
     if not facts["equal"] or ONNX_FILE not in document["files"] or not _is_plain():
         return None
-    sources = _sources(schema)
-    if any(entry["column"] not in sources for entry in facts["inputs"]):
+    sources = input_sources(schema)
+    # Bundles of earlier versions of the template list their inputs one by one: skops serves them.
+    known = [name in sources for block in facts["inputs"] for name in block.get("columns", [None])]
+    if not all(known):
         return None
     content = (project.bundle_folder(document["run_id"]) / ONNX_FILE).read_bytes()
     if hashlib.sha256(content).hexdigest() != document["files"][ONNX_FILE]:
@@ -245,7 +260,7 @@ def _is_plain() -> bool:
         return False
 
 
-def _sources(schema: Schema) -> dict[str, tuple[int, int | None]]:
+def input_sources(schema: Schema) -> dict[str, tuple[int, int | None]]:
     """Return, by the name of each input, the feature it comes from and which part of a date."""
     found: dict[str, tuple[int, int | None]] = {}
     for at, column in enumerate(schema.features):
@@ -272,23 +287,20 @@ class _OnnxEngine:
         self._outputs = [document["onnx"]["output"]]
         self._classes = len(document["classes"])
         self._types = [column.type for column in schema.features]
-        sources, inputs = _sources(schema), document["onnx"]["inputs"]
+        sources, inputs = input_sources(schema), document["onnx"]["inputs"]
         kinds = {"double": np.float64, "float": np.float32, "string": object}
-        self._plan = [
-            (entry["name"], *sources[entry["column"]], kinds[entry["type"]]) for entry in inputs
+        self._blocks: list[tuple[str, Any, list[tuple[int, int | None]]]] = [
+            (block["name"], kinds[block["type"]], [sources[name] for name in block["columns"]])
+            for block in inputs
         ]
-        # The usual table, numbers alone and in order, becomes one block.
-        numbers = {entry["type"] for entry in inputs}
-        places = [sources[entry["column"]] for entry in inputs]
-        plain = places == [(at, None) for at in range(len(self._types))]
-        self._block: Any = None
-        if plain and len(numbers) == 1 and all(kind in FLOATS for kind in self._types):
-            self._block = kinds[numbers.pop()]
-        self._names = [entry["name"] for entry in inputs]
+        # The usual table, numbers alone and in order, is one block as it is.
+        self._plain = [places for _, _, places in self._blocks] == [
+            [(at, None) for at in range(len(self._types))]
+        ] and all(kind in FLOATS for kind in self._types)
 
     def table(self, rows: Sequence[Row]) -> Table:
         """Return numbers alone as an array, in which None is NaN."""
-        if self._block is None:
+        if not self._plain:
             return rows
         width = len(self._types)
         try:
@@ -299,19 +311,18 @@ class _OnnxEngine:
 
     def scores(self, table: Table) -> NDArray[np.float64]:
         """Return the output for rows."""
-        feeds = self._feed_columns(table) if self._block is None else self._feed_block(table)
+        if self._plain:
+            name, dtype, _ = self._blocks[0]
+            feeds = {name: table.astype(dtype, copy=False)}
+        else:
+            feeds = self._feeds(table)
         found = self._session.run(self._outputs, feeds)[0].astype(np.float64)
         shape = (len(table), self._classes) if self._classes else len(table)
         scores: NDArray[np.float64] = found.reshape(shape)
         return scores
 
-    def _feed_block(self, table: NDArray[np.float64]) -> dict[str, Any]:
-        """Return the inputs of a table of numbers."""
-        columns = np.ascontiguousarray(table.T, dtype=self._block)
-        return dict(zip(self._names, columns.reshape(*columns.shape, 1), strict=True))
-
-    def _feed_columns(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """Return the inputs column by column."""
+    def _feeds(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """Return the blocks of rows that are not numbers alone."""
         columns = list(zip(*rows, strict=True))
         for at, kind in enumerate(self._types):
             if kind == "datetime":
@@ -321,9 +332,9 @@ class _OnnxEngine:
             elif kind not in FLOATS:
                 columns[at] = [_word(value, kind) for value in columns[at]]  # type: ignore[call-overload]
         feeds = {}
-        for name, at, part, dtype in self._plan:
-            values = columns[at] if part is None else columns[at][part]
-            feeds[name] = np.array(values, dtype=dtype).reshape(-1, 1)
+        for name, dtype, places in self._blocks:
+            chosen = [columns[at] if part is None else columns[at][part] for at, part in places]
+            feeds[name] = np.array(chosen, dtype=dtype).T
         return feeds
 
 

@@ -12,6 +12,7 @@ import select
 import signal
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,9 @@ class Batch(msgspec.Struct, array_like=True):
         roles: Of the model in each request.
         sizes: The rows of each request.
         rows: The features' values by row, or
-        block: all of them as float64, where all are numbers.
+        blocks: all of each request as float64, where all are numbers.
         codes: The place of each row's class; empty for a regression.
-        scores: Float64; (rows, classes) or (rows,).
+        scores: Of each request, float64; (rows, classes) or (rows,).
     """
 
     run_id: str
@@ -51,9 +52,9 @@ class Batch(msgspec.Struct, array_like=True):
     roles: list[str]
     sizes: list[int]
     rows: list[Any]
-    block: bytes
+    blocks: list[bytes]
     codes: list[int]
-    scores: bytes
+    scores: list[bytes]
 
 
 class Writer:
@@ -141,13 +142,13 @@ def to_arrow(batch: Batch) -> Any:
         "role": pa.array(batch.roles, pa.string()).take(request),
     }
     cells: Any = list(zip(*batch.rows, strict=True))
-    if batch.block:
-        cells = np.frombuffer(batch.block).reshape(total, len(batch.columns)).T
+    if batch.blocks:
+        cells = np.frombuffer(b"".join(batch.blocks)).reshape(total, len(batch.columns)).T
     for (name, kind), values in zip(batch.columns, cells, strict=True):
         if kind:
             taken = name in OWN or name.startswith("probability_")
             columns[f"feature_{name}" if taken else name] = _column(values, kind)
-    scores = np.frombuffer(batch.scores).reshape(total, -1)
+    scores = np.frombuffer(b"".join(batch.scores)).reshape(total, -1)
     if batch.classes:
         columns["prediction"] = pa.array([batch.classes[code] for code in batch.codes])
         for at, name in enumerate(batch.classes):
@@ -208,13 +209,26 @@ def read_exactly(source: int, size: int) -> bytes:
     return b"".join(parts)
 
 
+def _load_arrow() -> None:
+    """Load what takes longest, before there is something to do.
+
+    pyarrow looks once whether a list is a column of pandas, and loads that for it, 50 MB; here it
+    looks in vain.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet  # noqa: F401
+
+    sys.modules["pandas"] = None  # type: ignore[assignment]
+    with suppress(Exception):  # some versions stumble over it, once
+        pa.array([0])
+
+
 def main() -> None:
     """Run until the service has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the service ends it, with what is left
     if hasattr(os, "nice"):
         os.nice(10)  # whoever waits for an answer comes first
-    import pyarrow.parquet  # noqa: F401  # which takes longest: before there is something to do
-
+    _load_arrow()
     folder, seconds, megabytes = sys.argv[1:]
     run(sys.stdin.fileno(), Writer(Path(folder), float(seconds), float(megabytes)))
 
