@@ -96,7 +96,7 @@ class Service:
         await asyncio.to_thread(self.keeper.refresh)
         gc.collect()
         gc.freeze()  # what is there now stays: the collector need not look at it again
-        #gc.set_threshold(COLLECTED)
+        gc.set_threshold(COLLECTED)
         tasks = [
             asyncio.create_task(self.keeper.watch(self.settings.poll_seconds)),
             asyncio.create_task(self._watch_keys()),
