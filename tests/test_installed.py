@@ -18,6 +18,16 @@ from baking import BakedProject, bake_project
 pytestmark = pytest.mark.modules
 
 OFFLINE = ["unshare", "--user", "--map-root-user", "--net"]
+# The default answers, and those that bring most.
+ANSWERS = {
+    "classification": {},
+    "regression": {
+        "stage": "production",
+        "platform": "kubernetes",
+        "serving": "rest",
+        "monitoring": "yes",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -54,14 +64,15 @@ def checked(command: list[str], folder: Path, **environment: str) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module", params=["classification", "regression"])
+@pytest.fixture(scope="module", params=list(ANSWERS))
 def installed(
     request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Installed:
     if not shutil.which("unshare") or subprocess.run([*OFFLINE, "true"]).returncode:
         pytest.skip("unshare cannot take the network away here")
     folder = tmp_path_factory.mktemp(request.param)
-    project: BakedProject = bake_project(template, folder, {"task": request.param})
+    answers = {"task": request.param, **ANSWERS[request.param]}
+    project: BakedProject = bake_project(template, folder, answers)
     checked(["make", "setup"], project.root)
     checked([*OFFLINE, "make", "run"], project.root)
     return Installed(project.root, request.param)
@@ -119,6 +130,15 @@ def test_it_scores_a_file(installed: Installed, tmp_path: Path) -> None:
     lines = scored.read_text(encoding="utf-8").splitlines()
     assert "prediction" in lines[0].split(",")
     assert len(lines) - 1 == installed.facts("split")["rows"]["valid"]
+
+
+@pytest.mark.parametrize("installed", ["regression"], indirect=True)
+def test_service_and_monitoring_work(installed: Installed) -> None:
+    program = str(installed.root / ".venv" / "bin" / installed.root.name)
+    checked([*OFFLINE, program, "serve", "--check"], installed.root)
+    valid = next((installed.root / "data" / "valid").glob("part-*.parquet"))
+    checked([*OFFLINE, program, "monitor", str(valid)], installed.root)
+    assert installed.facts("drift")["problems"] == []
 
 
 def test_the_report_is_one_page(installed: Installed) -> None:

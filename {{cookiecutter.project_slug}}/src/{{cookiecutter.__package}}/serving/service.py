@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 THREADS = 2
 # Work that takes longer than this goes to a thread, so that others need not wait for it.
 QUICK_SECONDS = 0.004
-# Rows are thousands of objects, but in no cycles: looking for those after every 700 takes longer.
-COLLECTED = 20_000
 MOST_SHADOWED = 200
 MOST_LABELS = 10_000
 MOST_ROW = 2**31 - 1
@@ -96,7 +94,6 @@ class Service:
         await asyncio.to_thread(self.keeper.refresh)
         gc.collect()
         gc.freeze()  # what is there now stays: the collector need not look at it again
-        gc.set_threshold(COLLECTED)
         tasks = [
             asyncio.create_task(self.keeper.watch(self.settings.poll_seconds)),
             asyncio.create_task(self._watch_keys()),
