@@ -332,8 +332,9 @@ def end_inside(process: subprocess.Popen[bytes]) -> None:
     """End what runs in a container as `docker stop` does, by SIGTERM to it; buildah then ends."""
     below = [process.pid]
     for parent in below:
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="utf-8")
-        below += [int(pid) for pid in children.split()]
+        # Of each of its threads: buildah starts its processes from any.
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            below += [int(pid) for pid in children.read_text(encoding="utf-8").split()]
     inside = [
         pid
         for pid in below
