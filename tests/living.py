@@ -224,7 +224,7 @@ def second_version(upstream: Upstream) -> None:
 def third_version(upstream: Upstream) -> None:
     """v2.0.0: what is hard to bring: a rename, parts that most projects lack, other questions."""
     upstream.edit_skeleton(".gitlab-ci.yml", with_line("# A line of v2.0.0."))
-    (upstream.root / SKELETON.name / "compose.yaml").write_bytes(b"# New in v2.0.0.\n")
+    (upstream.root / SKELETON.name / "containers.yaml").write_bytes(b"# New in v2.0.0.\n")
     docs = upstream.root / SKELETON.name / "docs"
     (docs / "scoping.md").rename(docs / "scope.md")
     upstream.edit_skeleton("docs/data.md", replaced("# ", "# v2: "))
@@ -247,7 +247,10 @@ def third_version(upstream: Upstream) -> None:
         return new
 
     upstream.edit_prompts(prompts)
-    modules = 'MODULES["platform=docker"].append("compose.yaml")\ndel MODULES["ci=jenkins"]\n\n\n'
+    modules = (
+        'MODULES["platform=docker|kubernetes"].append("containers.yaml")\n'
+        'del MODULES["ci=jenkins"]\n\n\n'
+    )
     upstream.edit("hooks/post_gen_project.py", before("def is_kept(", modules))
     written = (
         '    with open("docs/from-hook.md", "w") as file:\n        file.write("# A hook\\n")\n'

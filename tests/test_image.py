@@ -159,15 +159,18 @@ class Builder:
 
 
 @pytest.fixture(scope="module")
-def builder(tmp_path_factory: pytest.TempPathFactory) -> Builder:
-    """A builder whose base is made, or a skip."""
+def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
+    """A builder whose base is made, or a skip; its images are gone afterwards."""
     for program in ("buildah", "podman", "debootstrap", "apt-get"):
         tool(program)
     if os.geteuid() != 0:
         pytest.skip("debootstrap needs root")
     builder = Builder(tmp_path_factory.mktemp("images"))
     builder.make_base()
-    return builder
+    yield builder
+    # The store is left mounted, so that nobody could delete it.
+    subprocess.run(["umount", builder.folder / "store" / "overlay"], capture_output=True)
+    shutil.rmtree(builder.folder)
 
 
 @pytest.fixture(scope="module")

@@ -235,22 +235,22 @@ def test_a_file_in_the_place_of_a_new_one_of_the_template_is_kept_beside_it(
     project: Project,
 ) -> None:
     checkout = project()
-    checkout.write("compose.yaml", "services: {}\n")
+    checkout.write("containers.yaml", "services: {}\n")
     checkout.commit()
     printed = left(checkout.tool("update", "--to", "v2.0.0"))
-    assert "edit, then `git add`:\n  compose.yaml\n" in printed
-    assert "services: {}\n" in checkout.text("compose.yaml")
-    assert "# New in v2.0.0." in checkout.text("compose.yaml")
+    assert "edit, then `git add`:\n  containers.yaml\n" in printed
+    assert "services: {}\n" in checkout.text("containers.yaml")
+    assert "# New in v2.0.0." in checkout.text("containers.yaml")
 
 
 def test_an_ignored_file_in_the_place_of_a_new_one_is_not_overwritten(project: Project) -> None:
     checkout = project()
-    checkout.write(".gitignore", checkout.text(".gitignore") + "compose.yaml\n")
+    checkout.write(".gitignore", checkout.text(".gitignore") + "containers.yaml\n")
     checkout.commit()
-    checkout.write("compose.yaml", "services: {}\n")
+    checkout.write("containers.yaml", "services: {}\n")
     sentence = refused(checkout.tool("update", "--to", "v2.0.0"))
-    assert sentence.startswith("Error: compose.yaml is ignored by git and would be overwritten")
-    assert checkout.status() == [] and checkout.text("compose.yaml") == "services: {}\n"
+    assert sentence.startswith("Error: containers.yaml is ignored by git and would be overwritten")
+    assert checkout.status() == [] and checkout.text("containers.yaml") == "services: {}\n"
 
 
 # To v2.0.0, which renames a file, changes parts that most lack, and asks otherwise.
@@ -279,12 +279,12 @@ def test_parts_that_a_project_lacks_come_only_when_it_asks(
 ) -> None:
     checkout = project(platform="local", ci="github")
     applied(checkout.tool("update"))
-    assert not checkout.has("compose.yaml") and not checkout.has(".gitlab-ci.yml")
+    assert not checkout.has("containers.yaml") and not checkout.has(".gitlab-ci.yml")
     assert checkout.text("docs/from-hook.md") == "# A hook\n"
     checkout.commit()
     teammate = checkout.clone(tmp_path / "teammate")
     applied(teammate.tool("set", "platform=docker", "ci=gitlab"))
-    assert teammate.text("compose.yaml") == "# New in v2.0.0.\n"
+    assert teammate.text("containers.yaml") == "# New in v2.0.0.\n"
     assert teammate.text(".gitlab-ci.yml").endswith("# A line of v2.0.0.\n")
     new = born("v2.0.0", platform="docker", ci="gitlab")
     assert teammate.tree() == new.tree()
