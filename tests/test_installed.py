@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,17 @@ from baking import BakedProject, bake_project
 
 pytestmark = pytest.mark.modules
 
-OFFLINE = ["unshare", "--user", "--map-root-user", "--net"]
+# Without any network but the machine's own loopback, which a new name space has to switch on.
+LOOPBACK_ON = """
+import fcntl, os, socket, struct, sys
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+fcntl.ioctl(socket.socket(), SIOCSIFFLAGS, struct.pack("16sh", b"lo", IFF_UP))
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+OFFLINE = [
+    *("unshare", "--user", "--map-root-user", "--net"),
+    *(sys.executable, "-c", LOOPBACK_ON),
+]
 # The default answers, and those that bring most.
 ANSWERS = {
     "classification": {},
