@@ -214,6 +214,14 @@ def largest_gap(bundle: Any, wanted: Any, predictions: list[Any]) -> float:
     return float(np.abs(shares.to_numpy() - wanted.iloc[:, -shares.shape[1] :].to_numpy()).max())
 
 
+def make_model(project: Any) -> str:
+    """Train a project's model and package it; return its run id."""
+    from mlproj import config, pipeline
+
+    pipeline.run(project, config.load_settings(project), until="postprocess", say=lambda _: None)
+    return str(pipeline.require(project, "postprocess").run_id)
+
+
 def promote_copy(project: Any, run_id: str, copy: str, **changes: Any) -> str:
     """Make a bundle of another name, with changes of its bundle.json; return its name."""
     import shutil

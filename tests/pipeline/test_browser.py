@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from asking import as_rows, promote_copy
+from asking import as_rows, make_model, promote_copy
 from browser import Browser
 from mlproj import bundle as bundles
-from mlproj import champion, config, pipeline
+from mlproj import champion, config
 from mlproj.data.split import load_split
 from mlproj.errors import UserError
 from mlproj.inputs import date_parts, read_date, words
@@ -63,9 +63,7 @@ def made(make_project: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[st
             folder = tmp_path_factory.mktemp(kind)
             params = {"forest.n_estimators": 20}
             project = make_project(folder, **sections, params=params, predict={"strict": "no"})
-            settings = config.load_settings(project)
-            pipeline.run(project, settings, until="postprocess", say=lambda _: None)
-            run_id = str(pipeline.require(project, "postprocess").run_id)
+            run_id = make_model(project)
             # Calibrated, and with a threshold of its own, whatever training found.
             changes: dict[str, Any] = {"calibration": {"temperature": 1.7}}
             if bundles.read_bundle(project, run_id)["threshold"] is not None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import promote_copy
-from mlproj import champion, config, pipeline
+from asking import make_model, promote_copy
+from mlproj import champion
 from mlproj.errors import UserError
 from mlproj.files import read_json, write_json
 
@@ -22,8 +22,7 @@ def made(make_project: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A project with a champion, a challenger, a shadow, and a bundle that is not in service."""
     folder = tmp_path_factory.mktemp("exported")
     project = make_project(folder, data=SAMPLE, model={"candidates": "linear", "folds": 0})
-    pipeline.run(project, config.load_settings(project), until="postprocess", say=lambda _: None)
-    run_id = str(pipeline.require(project, "postprocess").run_id)
+    run_id = make_model(project)
     champion._put_in_service(project, run_id, "promote")
     for copy, weight in (("0badbeef", 0.1), ("0badcafe", 0.0), ("0badfeed", None)):
         promote_copy(project, run_id, copy)

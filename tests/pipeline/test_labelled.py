@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from asking import Asked, as_rows
-from mlproj import champion, config, pipeline
+from asking import Asked, as_rows, make_model
+from mlproj import champion, pipeline
 from mlproj.data.sample import sample_table
 from mlproj.data.schema import load_schema
 from mlproj.data.split import load_split
@@ -36,8 +36,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, make_project: Any) -> Any:
     table.to_csv(folder / "rows.csv", index=False)
     given = {"model": {"candidates": "linear", "folds": 0}, "evaluate": {"bootstrap": 200}}
     project = make_project(folder, data=DATA, **given)
-    pipeline.run(project, config.load_settings(project), until="postprocess", say=lambda _: None)
-    run_id = str(pipeline.require(project, "postprocess").run_id)
+    run_id = make_model(project)
     champion._put_in_service(project, run_id, "promote")
     serve(project)
     return project

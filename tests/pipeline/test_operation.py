@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import yaml
 from answers import SKELETON
-from asking import JSON_TYPE, Asked, Server, as_rows
+from asking import JSON_TYPE, Asked, Server, as_rows, make_model
 from baking import BakedProject
-from mlproj import champion, config, pipeline
+from mlproj import champion
 from mlproj.data.split import load_split
 from prometheus_client.parser import text_string_to_metric_families
 from test_linters import said, tool
@@ -46,8 +46,7 @@ def project(make_project: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A project with a model in service."""
     folder = tmp_path_factory.mktemp("watched")
     project = make_project(folder, data=SAMPLE, model={"candidates": "linear", "folds": 0})
-    pipeline.run(project, config.load_settings(project), until="postprocess", say=lambda _: None)
-    run_id = str(pipeline.require(project, "postprocess").run_id)
+    run_id = make_model(project)
     champion._put_in_service(project, run_id, "promote")
     return project
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from asking import Asked, Server, as_rows, promote_copy, resident
-from mlproj import champion, config, pipeline
+from asking import Asked, Server, as_rows, make_model, promote_copy, resident
+from mlproj import champion, config
 from mlproj.data.split import load_split
 from mlproj.errors import UserError
 from mlproj.serving import router
@@ -244,8 +244,7 @@ def made(make_project: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A project whose champion always says no, challenged by the model that was trained."""
     folder = tmp_path_factory.mktemp("routed")
     project = make_project(folder, data=SAMPLE, model={"candidates": "linear", "folds": 0})
-    pipeline.run(project, config.load_settings(project), until="postprocess", say=lambda _: None)
-    trained = str(pipeline.require(project, "postprocess").run_id)
+    trained = make_model(project)
     champion._put_in_service(project, promote_copy(project, trained, BAD, threshold=1.1), "promote")
     champion.challenge(project, trained, 0.3)
     return project

@@ -18,9 +18,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from asking import JSON_TYPE, Asked, as_rows, largest_gap, promote_copy
+from asking import JSON_TYPE, Asked, as_rows, largest_gap, make_model, promote_copy
 from mlproj import bundle as bundles
-from mlproj import champion, config, pipeline
+from mlproj import champion
 from mlproj.data.split import load_split
 from mlproj.errors import UserError
 
@@ -52,8 +52,7 @@ def package(make_project: Any, folder: Path, kind: str) -> Any:
     sections = {name: dict(values) for name, values in PROJECTS[kind].items()}
     sections["model"] |= {"folds": 0}
     project = make_project(folder, **sections, params={"forest.n_estimators": 20})
-    pipeline.run(project, config.load_settings(project), until="postprocess", say=lambda _: None)
-    run_id = str(pipeline.require(project, "postprocess").run_id)
+    run_id = make_model(project)
     champion._put_in_service(project, run_id, "promote")
     return project
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import JSON_TYPE, Server
+from asking import JSON_TYPE, Server, make_model
 from browser import Browser
-from mlproj import champion, config, pipeline
+from mlproj import champion
 
 pytestmark = pytest.mark.modules
 
@@ -39,9 +39,7 @@ def made(make_project: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[st
             sections = {name: dict(values) for name, values in PROJECTS[kind].items()}
             sections["model"] |= {"folds": 0}
             project = make_project(tmp_path_factory.mktemp(kind), **sections)
-            settings = config.load_settings(project)
-            pipeline.run(project, settings, until="postprocess", say=lambda _: None)
-            run_id = str(pipeline.require(project, "postprocess").run_id)
+            run_id = make_model(project)
             champion._put_in_service(project, run_id, "promote")
             self[kind] = project
             return project

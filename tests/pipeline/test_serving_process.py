@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import JSON_TYPE, Server, as_rows, promote_copy, resident
-from mlproj import champion, config, pipeline
+from asking import JSON_TYPE, Server, as_rows, make_model, promote_copy, resident
+from mlproj import champion
 from mlproj.data.split import load_split
 
 pytestmark = pytest.mark.modules
@@ -33,8 +33,7 @@ def made(make_project: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A project with a model in service, and another one beside."""
     folder = tmp_path_factory.mktemp("served")
     project = make_project(folder, data=SAMPLE, model={"candidates": "linear", "folds": 0})
-    pipeline.run(project, config.load_settings(project), until="postprocess", say=lambda _: None)
-    run_id = str(pipeline.require(project, "postprocess").run_id)
+    run_id = make_model(project)
     champion._put_in_service(project, run_id, "promote")
     promote_copy(project, run_id, "0badbeef", calibration={"temperature": 3.0})
     return project

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import JSON_TYPE, Server, as_rows, largest_gap, promote_copy
+from asking import JSON_TYPE, Server, as_rows, largest_gap, make_model, promote_copy
 from mlproj import bundle as bundles
-from mlproj import champion, config, pipeline
+from mlproj import champion
 from mlproj.data.split import load_split
 from scipy import stats
 
@@ -32,8 +32,7 @@ def package(make_project: Any, folder: Path, task: str, candidate: str) -> Any:
         model={"candidates": candidate, "task": kind, "folds": 0},
         params={"forest.n_estimators": 30, "hgb.max_iter": 30},
     )
-    pipeline.run(project, config.load_settings(project), until="postprocess", say=lambda _: None)
-    run_id = str(pipeline.require(project, "postprocess").run_id)
+    run_id = make_model(project)
     if kind == "classification":  # so that calibration is part of it, needed or not
         run_id = promote_copy(project, run_id, "0badc0de", calibration={"temperature": 1.7})
     champion._put_in_service(project, run_id, "promote")

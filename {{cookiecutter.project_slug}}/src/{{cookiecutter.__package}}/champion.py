@@ -58,13 +58,28 @@ def _verify(project: Project, entry: dict[str, Any]) -> str:
             f"The model in service, {run_id}, is not in models/ on this machine; copy "
             f"models/{run_id} here from where it was made, or promote another one of `runs list`."
         )
-    read_bundle(project, run_id)
-    if bundle_sha(project, run_id) != entry.get("sha256"):
+    read_promoted(project, run_id, entry.get("sha256"))
+    return run_id
+
+
+def read_promoted(project: Project, run_id: str, sha256: str | None) -> dict[str, Any]:
+    """Return the content of a bundle's bundle.json.
+
+    Args:
+        project: Holds the bundle.
+        run_id: Its name.
+        sha256: Of its bundle.json when it was promoted.
+
+    Raises:
+        UserError: If it is not whole, or not what was promoted.
+    """
+    document = read_bundle(project, run_id)
+    if bundle_sha(project, run_id) != sha256:
         raise UserError(
             f"models/{run_id} is not the bundle that was promoted: its bundle.json has changed; "
             f"bring it back, or accept it with `champion promote {run_id}`."
         )
-    return run_id
+    return document
 
 
 def read_champion(project: Project) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ from ..bundle import (
     read_bundle,
     temper,
 )
+from ..champion import read_promoted
 from ..data.schema import Schema
 from ..errors import UserError
 from ..files import read_json
@@ -223,14 +224,11 @@ def load_model(project: Project, run_id: str, sha256: str | None, rules: Rules) 
     Raises:
         UserError: If it is not there, not whole, or not what was promoted.
     """
-    document = read_bundle(project, run_id)
-    found = bundle_sha(project, run_id)
-    if sha256 is not None and found != sha256:
-        raise UserError(
-            f"models/{run_id} is not the bundle that was promoted: its bundle.json has changed; "
-            f"bring it back, or accept it with `champion promote {run_id}`."
-        )
-    return Model(project, document, found, rules)
+    if sha256 is None:
+        document = read_bundle(project, run_id)
+    else:
+        document = read_promoted(project, run_id, sha256)
+    return Model(project, document, bundle_sha(project, run_id), rules)
 
 
 def _onnx_engine(project: Project, document: Mapping[str, Any], schema: Schema) -> Engine | None:
