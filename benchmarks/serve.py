@@ -10,6 +10,10 @@ connections, each in turn, and medians are compared. The peers live in environme
 Without `--peers` they are left out, and only the no-op route is compared with.
 
 A service's memory is that of the process that answers, which is the one that works most.
+
+On a virtual machine, a host with too much to do takes processor time away, which shows first in the
+99th percentile. What Linux says it took is printed; a load from which it took more than 1 % is put
+on again, some times, and the calmest one counts.
 """
 
 from __future__ import annotations
@@ -54,14 +58,22 @@ MLFLOW = {1: 40.0, 569: 10.0}
 BENTOML = {1: 15.0, 569: 4.0}
 BENTOML_ONNX = {1: 3.0}
 NO_OP_SHARE, P99_MS, START_SECONDS, MEMORY_SHARE = 0.6, 3, 2, 0.5
+CALM, MOST_TRIES = 0.01, 4
 
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk measured: requests a second, and milliseconds of the 99th percentile."""
+    """What wrk measured.
+
+    Attributes:
+        rate: Requests a second.
+        p99: The 99th percentile, in milliseconds.
+        stolen: The share of the processors' time that the host of a virtual machine took.
+    """
 
     rate: float
     p99: float
+    stolen: float
 
 
 @dataclass
@@ -231,21 +243,39 @@ def measure(service: Service, folder: Path, seconds: int) -> None:
             text += f"wrk.body = [==[{json.dumps(body)}]==]\n"
         script.write_text(text, encoding="utf-8")
         url = f"http://127.0.0.1:{service.port}{path}"
-        for duration in (1, seconds):  # the first is not counted
-            words = ["wrk", "-t1", "-c4", f"-d{duration}s", "--latency", "-s", str(script), url]
-            said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-        if "Non-2xx" in said:
-            raise RuntimeError(f"{service.name} refuses requests:\n{said}")
-        service.loads.setdefault(count, []).append(parse(said))
+        words = ["wrk", "-t1", "-c4", "--latency", "-s", str(script), url]
+        load([*words, "-d1s"])  # is not counted
+        tries: list[Load] = []
+        while len(tries) < MOST_TRIES and not (tries and tries[-1].stolen <= CALM):
+            tries.append(load([*words, f"-d{seconds}s"]))
+        service.loads.setdefault(count, []).append(min(tries, key=lambda each: each.stolen))
 
 
-def parse(said: str) -> Load:
+def load(words: Sequence[str]) -> Load:
+    """Let wrk ask, and return what it measured."""
+    before = processor_ticks()
+    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    ticks = [after - then for after, then in zip(processor_ticks(), before, strict=True)]
+    if "Non-2xx" in said:
+        raise RuntimeError(f"a service refuses requests:\n{said}")
+    return parse(said, ticks[7] / max(1, sum(ticks)) if ticks else 0.0)
+
+
+def processor_ticks() -> list[int]:
+    """Return how long the processors did what, as /proc/stat lists it; nothing elsewhere."""
+    path = Path("/proc/stat")
+    if not path.is_file():
+        return []
+    return [int(word) for word in path.read_text().splitlines()[0].split()[1:9]]
+
+
+def parse(said: str, stolen: float) -> Load:
     """Read what wrk prints."""
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
     p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)\b", said)
     if rate is None or p99 is None:
         raise RuntimeError(f"wrk says something else than expected:\n{said}")
-    return Load(float(rate[1]), float(p99[1]) * {"us": 0.001, "ms": 1, "s": 1000}[p99[2]])
+    return Load(float(rate[1]), float(p99[1]) * {"us": 0.001, "ms": 1, "s": 1000}[p99[2]], stolen)
 
 
 def report(services: Sequence[Service]) -> None:
@@ -257,11 +287,12 @@ def report(services: Sequence[Service]) -> None:
             if count in service.loads:
                 ratio = rate(ours, count) / rate(service, count)
                 p99 = statistics.median(load.p99 for load in service.loads[count])
+                stolen = statistics.median(load.stolen for load in service.loads[count])
                 bar = f" (at least {service.bars[count]:g})" if count in service.bars else ""
                 bar = f" (p99 at most {P99_MS} ms)" if service is ours and count == 1 else bar
                 print(
                     f"  {service.name}: {rate(service, count):,.0f}/s, p99 {p99:.2f} ms; "
-                    f"ours x {ratio:.2f}{bar}"
+                    f"ours x {ratio:.2f}{bar}; {stolen:.1%} stolen"
                 )
     share = rate(ours, 1) / rate(ours, 0)
     print(f"one row, share of the no-op route: {share:.2f} (at least {NO_OP_SHARE})")

@@ -187,6 +187,6 @@ def test_without_a_log_or_a_label_it_says_so(project: Any, tmp_path: Path) -> No
     with pytest.raises(UserError, match="No logged prediction has a label"):
         write_labelled(project, tmp_path / "new.parquet")
     shutil.rmtree(project.logs / "predictions")
-    with pytest.raises(UserError, match="There is no prediction log"):
+    with pytest.raises(UserError, match="no prediction log in .*; a service writes it"):
         write_labelled(project, tmp_path / "new.parquet")
     assert not (tmp_path / "new.parquet").exists()

@@ -96,7 +96,7 @@ def _labelled_log(project: Project) -> tuple[pd.DataFrame, int]:
     def is_meant(frame: pd.DataFrame) -> pd.Series[Any]:
         return frame["request_id"].isin(ids) & (frame["role"] != "shadow")
 
-    frame, unread = read_log(project, is_meant)
+    frame, unread = read_log(project, is_meant, "a service writes it while it answers")
     if not frame.empty:
         frame = frame.assign(_label=match_labels(known, frame)["label"])
         frame = frame[frame["_label"].notna()].sort_values("time", kind="stable")

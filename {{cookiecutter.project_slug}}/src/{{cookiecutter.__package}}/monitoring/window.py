@@ -188,7 +188,7 @@ def open_log(
         since = (frame["time"] >= pd.Timestamp(begins)) & (frame["time"] <= pd.Timestamp(now))
         return since & (frame["run_id"].astype(str) == bundle.run_id)
 
-    frame, unread = read_log(project, is_meant)
+    frame, unread = read_log(project, is_meant, "`monitor new.csv` takes a file")
     if frame.empty:
         raise UserError(
             f"logs/{LOG} holds no prediction of the model {bundle.run_id} since "
@@ -428,12 +428,12 @@ def _delay(
 
 
 def read_log(
-    project: Project, is_meant: Callable[[pd.DataFrame], pd.Series[Any]]
+    project: Project, is_meant: Callable[[pd.DataFrame], pd.Series[Any]], instead: str
 ) -> tuple[pd.DataFrame, int]:
     """Return the logged rows that are meant, and how many files could not be read.
 
     Raises:
-        UserError: If there is no log.
+        UserError: If there is no log; `instead` says what to do then.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -442,9 +442,7 @@ def read_log(
     files = sorted(folder.rglob("*.parquet")) if folder.is_dir() else []
     files = [path for path in files if not path.name.startswith(".")]
     if not files:
-        raise UserError(
-            f"There is no prediction log in logs/{LOG}; `monitor new.csv` takes a file."
-        )
+        raise UserError(f"There is no prediction log in logs/{LOG}; {instead}.")
     frames, unread = [], 0
     for path in files:
         try:

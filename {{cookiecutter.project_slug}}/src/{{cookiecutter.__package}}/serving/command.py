@@ -129,6 +129,7 @@ def _run(root: Path, overrides: list[str], settings: Any) -> None:
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
+            http=f"{__package__}.wire:Protocol",
             access_log=False,
             server_header=False,
             proxy_headers=False,  # no answer depends on who asks, or from where

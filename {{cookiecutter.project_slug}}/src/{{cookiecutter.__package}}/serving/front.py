@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from .deadline import Deadlines
 from .protect import HEADERS
 from .rows import Refusal
 from .service import RETRY, Service, Told
@@ -80,7 +81,8 @@ class Front:
         self._service, self._app = service, app
         self._limit = service.settings.body_kilobytes * 1000
         self._seconds = service.settings.seconds
-        self._under_way = self._held = 0
+        self._deadlines = Deadlines(self._seconds)
+        self._held = 0
         self._most = READERS * service.settings.concurrency
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,12 +110,11 @@ class Front:
     ) -> tuple[int, Told, str]:
         """Answer a request that brings a body; return its status, and what the log says."""
         service = self._service
-        self._under_way += 1
         told, reason, status = NOTHING, "", 200
         headers: Any = ()
         try:
-            self._admit(head, scope["method"])
-            async with asyncio.timeout(self._seconds):
+            with self._deadlines:
+                self._admit(head, scope["method"])
                 body = await self._body(receive)
                 if path == "/predict":
                     answer, told = await service.predict(body, head.sticky, head.request_id)
@@ -133,8 +134,6 @@ class Front:
         except Exception:  # noqa: BLE001  # nothing of it is shown outside
             status, reason = 500, "error"
             answer = self._failed(head.request_id)
-        finally:
-            self._under_way -= 1
         if reason:
             service.metrics.refused(reason)
         if reason == "body":
@@ -158,7 +157,7 @@ class Front:
             raise Refusal(415, "type", "The body has to be sent without a content encoding.")
         if head.length > self._limit:
             raise self._too_large()
-        if self._under_way > self._most:
+        if len(self._deadlines) > self._most:
             raise _full()
 
     async def _body(self, receive: Receive) -> bytes:

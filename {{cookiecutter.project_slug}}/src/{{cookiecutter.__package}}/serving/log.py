@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 LINES_SECONDS = 0.25
 MOST_LINES = 20_000
-BATCH_SECONDS = 1.0
+# What is handed over at once keeps requests from the processor for so long: little, and often.
+BATCH_SECONDS, IDLE_SECONDS = 0.025, 0.25
 # With so many rows the prediction log does not wait; more than so many are lost.
 MANY_WAITING = 10_000
 MOST_WAITING = 100_000
@@ -144,13 +145,15 @@ class PredictionLog:
                 self._process.wait(timeout=10)
 
     def _run(self) -> None:
-        """Hand over what there is every second, and sooner where it is much."""
+        """Hand over what there is every so often, and sooner where it is much."""
         if self._wanted:
             with suppress(OSError):  # then it is tried again with the first batch
                 self._process = self._start()
+        busy = False
         while not self._end.is_set():
-            self._wake.wait(BATCH_SECONDS)
+            self._wake.wait(BATCH_SECONDS if busy else IDLE_SECONDS)
             self._wake.clear()
+            busy = bool(self._entries)
             self._hand_over()
         self._hand_over()  # what came while the last was on its way
 
