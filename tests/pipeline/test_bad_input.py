@@ -235,3 +235,15 @@ def test_a_folder_outside_any_project_is_refused(
     """The sentence says that conf.cfg is missing."""
     code, errors = command(tmp_path, "run")
     assert_refused(code, errors, "conf.cfg", os.fspath(tmp_path))
+
+
+def test_a_fault_of_the_code_is_told_from_bad_input(
+    command: Callable[..., tuple[int, str]], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr("mlproj.project.find_project", fail)
+    code, said = command(project, "config", "show")
+    assert code == 3
+    assert said.startswith("Traceback") and said.endswith("ZeroDivisionError: a fault\n")

@@ -2,6 +2,7 @@
 
 import errno
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,9 @@ from .errors import GateError, UserError
 if TYPE_CHECKING:
     from .config import Settings
     from .project import Project
+
+# A fault of the code itself; 1 is a missed bar or an alert, 2 bad input.
+CRASHED = 3
 
 app = typer.Typer(
     help="Train, judge and package a model, from conf.cfg. Start with `run`.",
@@ -222,11 +226,12 @@ def main() -> None:
         _fail(str(error), 2)
     except GateError as error:
         _fail(str(error), 1)
-    except OSError as error:
-        sentence = _disk_sentence(error)
-        if sentence is None:
-            raise
-        _fail(sentence, 2)
+    except Exception as error:
+        sentence = _disk_sentence(error) if isinstance(error, OSError) else None
+        if sentence is not None:
+            _fail(sentence, 2)
+        traceback.print_exception(error)
+        sys.exit(CRASHED)
 
 
 def _open(overrides: Sequence[str]) -> "tuple[Project, Settings]":
