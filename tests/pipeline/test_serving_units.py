@@ -91,7 +91,7 @@ class Recorder:
 def test_the_parts_of_an_answer_go_out_together() -> None:
     async def answers() -> list[Any]:
         transport = Recorder()
-        joined = Joined(transport, asyncio.get_running_loop())  # type: ignore[arg-type]
+        joined = Joined(transport, asyncio.get_running_loop())
         joined.write(b"head")
         joined.write(b"body")
         assert transport.said == []
