@@ -330,13 +330,21 @@ def saved(browser: Browser, folder: Path, table: Path) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("kind", "sign"),
-    [("binary", ","), ("binary", ";"), ("binary", "\t"), ("multiclass", ","), ("regression", ",")],
+    ("kind", "sign", "decimal"),
+    [
+        ("binary", ",", "."),
+        ("binary", ";", "."),
+        ("binary", ";", ","),
+        ("binary", "\t", "."),
+        ("multiclass", ",", "."),
+        ("regression", ",", "."),
+    ],
 )
 def test_a_csv_file_is_predicted(
     made: dict[str, Any],
     kind: str,
     sign: str,
+    decimal: str,
     browser: Browser,
     lenient: dict[str, Path],
     tmp_path: Path,
@@ -346,7 +354,7 @@ def test_a_csv_file_is_predicted(
     project, table = made[kind], tmp_path / "new.csv"
     frame = hard_rows(project)
     frame.loc[0, "comment"] = 'He said "no"; then,\nlater: "yes"'
-    frame.to_csv(table, index=False, sep=sign)
+    frame.to_csv(table, index=False, sep=sign, decimal=decimal)
     table.write_text(table.read_text("utf-8").replace(f"{sign}True{sign}", f"{sign}yes{sign}"))
     browser.open(lenient[kind].as_uri())
     found = saved(browser, tmp_path, table)

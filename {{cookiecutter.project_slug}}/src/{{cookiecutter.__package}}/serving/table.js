@@ -8,7 +8,7 @@ const TRUTHS = { true: true, yes: true, t: true, y: true, 1: true, "1.0": true }
 Object.assign(TRUTHS, { false: false, no: false, f: false, n: false, 0: false, "0.0": false });
 const scored = document.getElementById("scored");
 
-// Return the lines of a CSV file as lists of fields; the header decides what divides these.
+// Return the lines of a CSV file as lists of fields, and what divides these, as the header tells.
 function readLines(text) {
   const header = text.split(/[\r\n]/, 1)[0];
   const count = (sign) => header.split(sign).length;
@@ -27,16 +27,23 @@ function readLines(text) {
     lines.push(line);
     line = [];
   }
-  return lines.filter((each) => each.length > 1 || each[0] !== "");
+  return { sign, lines: lines.filter((each) => each.length > 1 || each[0] !== "") };
+}
+
+// Tell whether numbers are written 1,5 and none 1.5, as batches tell it.
+function hasDecimalComma(sign, lines) {
+  const some = (pattern) => lines.some((line) => line.some((field) => pattern.test(field)));
+  return sign === ";" && some(/^-?\d+,\d+$/) && !some(/^-?\d+\.\d+$/);
 }
 
 // Return a field as its column's type; what cannot be read stays text, which breaks a rule.
-function valueIn(column, text) {
+function valueIn(column, text, comma) {
   if (BUNDLE.missing.includes(text)) return null;
   const plain = text.trim();
   if (column.type === "boolean") return TRUTHS[plain.toLowerCase()] ?? text;
   if (column.type === "number" || column.type === "integer") {
-    return NUMBER.test(plain) && Number.isFinite(Number(plain)) ? Number(plain) : text;
+    const written = comma ? plain.replace(",", ".") : plain;
+    return NUMBER.test(written) && Number.isFinite(Number(written)) ? Number(written) : text;
   }
   if (!column.categories || column.categories.includes(text)) return text;
   // Other spellings of the same: TRUE for True, 1.0 for 1.
@@ -60,7 +67,8 @@ function checkNames(names) {
 
 // Return the predictions for a CSV file's text, as the text of another.
 async function predictText(text) {
-  const [names, ...lines] = readLines(text);
+  const { sign, lines: all } = readLines(text);
+  const [names, ...lines] = all;
   checkNames(names ?? []);
   if (!lines.length) throw new Refused("The file has no rows.");
   const short = lines.findIndex((line) => line.length !== names.length);
@@ -69,9 +77,10 @@ async function predictText(text) {
       `Row ${short + 1} has ${lines[short].length} fields, and ${names.length} are due.`,
     );
   const places = BUNDLE.columns.map((column) => [column, names.indexOf(column.name)]);
-  const rows = lines.map((line) =>
-    Object.fromEntries(places.map(([column, at]) => [column.name, valueIn(column, line[at])])),
-  );
+  const comma = hasDecimalComma(sign, lines);
+  const valuesOf = (line) =>
+    places.map(([column, at]) => [column.name, valueIn(column, line[at], comma)]);
+  const rows = lines.map((line) => Object.fromEntries(valuesOf(line)));
   const faults = rows.flatMap((row, at) =>
     faultsOf(row).map((fault) => ({ row: at + 1, ...fault })),
   );
