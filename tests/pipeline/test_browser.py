@@ -354,7 +354,8 @@ def test_a_csv_file_is_predicted(
     project, table = made[kind], tmp_path / "new.csv"
     frame = hard_rows(project)
     frame.loc[0, "comment"] = 'He said "no"; then,\nlater: "yes"'
-    frame.to_csv(table, index=False, sep=sign, decimal=decimal)
+    # Only a column of floats is written with another decimal sign.
+    frame.infer_objects().to_csv(table, index=False, sep=sign, decimal=decimal)
     table.write_text(table.read_text("utf-8").replace(f"{sign}True{sign}", f"{sign}yes{sign}"))
     browser.open(lenient[kind].as_uri())
     found = saved(browser, tmp_path, table)
