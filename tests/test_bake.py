@@ -199,6 +199,7 @@ SERVING = [
     "ask.js",
     "browser.py",
     "command.py",
+    "deadline.py",
     "example.py",
     "explain.py",
     "fleet.py",
@@ -220,6 +221,7 @@ SERVING = [
     "service.py",
     "settings.py",
     "table.js",
+    "wire.py",
     "writer.py",
 ]
 DIFFERENCES: dict[tuple[str, str], tuple[list[str], list[str]]] = {
