@@ -164,10 +164,11 @@ def text_fault(value: Any, longest: int) -> str | None:
 def slug_fault(slug: str) -> str | None:
     """Say why a slug cannot name a folder, a distribution, a package and a command, or None."""
     package = slug.replace("-", "_")
-    if not re.fullmatch("[a-z]([a-z0-9_-]*[a-z0-9])?", slug):
+    # What a container image may be called, too.
+    if not re.fullmatch("[a-z][a-z0-9]*((__?|-+)[a-z0-9]+)*", slug):
         return (
-            "is not a plain name: allowed are a-z, 0-9, - and _, beginning with a letter "
-            "and ending with a letter or digit, such as churn-model"
+            "is not a plain name: allowed are a-z and 0-9, with - or _ between, beginning with a "
+            "letter, such as churn-model"
         )
     if keyword.iskeyword(package):
         return f"is a keyword of Python: choose another name, such as {slug}-model"

@@ -63,6 +63,7 @@ REFUSED_SLUGS = {
     "not a plain name": [
         *("../evil", "a/b", "/evil", "..", ".", "a\\b", "C:evil", "-churn", "churn-", "churn_"),
         *("Churn", "1churn", "_churn", "churn.model", "churn model", "chürn", "a\u0301b", "a;b"),
+        *("a_-b", "a-_b", "a___b"),
         *("$HOME", "a&b", "~", "*", "churn\u200d"),
     ],
     "keyword": ["import", "class", "lambda", "async", "not", "yield"],
@@ -97,7 +98,7 @@ def test_a_slug_that_breaks_something_is_refused_with_the_reason(slug: str, reas
 
 
 @pytest.mark.parametrize(
-    "slug", ["m", "a" * 60, "churn-model", "churn_model", "m5", "x--y", "type"]
+    "slug", ["m", "a" * 60, "churn-model", "churn_model", "m5", "x--y", "x__y", "a-b_c", "type"]
 )
 def test_a_plain_slug_is_accepted(slug: str) -> None:
     assert fault(project_slug=slug) is None

@@ -151,11 +151,15 @@ def test_the_dashboard_is_whole_and_the_runbook_names_its_panels() -> None:
     source = yaml.safe_load(
         (SKELETON / "deploy" / "grafana" / "datasource.yml").read_text(encoding="utf-8")
     )["datasources"][0]
+    # Asked for where the dashboard is imported by hand; else the only one there is.
+    (variable,) = DASHBOARD["templating"]["list"]
+    assert (variable["name"], variable["type"]) == ("datasource", "datasource")
+    assert variable["query"] == source["type"]
     cells: set[tuple[int, int]] = set()
     for panel in panels:
         assert panel["type"] in ("stat", "timeseries")
         assert panel["title"] and panel["description"]
-        assert panel["datasource"] == {"type": source["type"], "uid": source["uid"]}
+        assert panel["datasource"] == {"type": source["type"], "uid": "${datasource}"}
         place = panel["gridPos"]
         own = {
             (x, y)

@@ -107,6 +107,7 @@ def test_other_targets_are_rewarded_too() -> None:
     assert router.reward(number, 3.0, 5, (1.0, 1.0)) == -2
     assert router.reward(number, 3.0, "much", (1.0, 1.0)) is None
     assert router.reward(number, 3.0, math.inf, (1.0, 1.0)) is None
+    assert router.reward(number, 3.0, 1.7e308, (1.0, 1.0)) is None  # ten of which have no sum
 
 
 # ------------------------------------------------------------------------------- the files
@@ -187,7 +188,9 @@ def test_shadows_and_models_that_left_do_not_count(files: Files) -> None:
 
 def test_files_that_are_damaged_deleted_or_replaced_are_lived_with(files: Files) -> None:
     gone = files.predict(GOOD, "yes", range(0, 10))
-    files.predict(BAD, "yes", range(10, 20))
+    other = files.predict(BAD, "yes", range(10, 20))
+    # One that is being written is not counted yet.
+    shutil.copy(other, other.with_name(f".partial-01234567-{other.name}"))
     (files.log / f"20260101T000000-1-x-{GOOD}.parquet").write_bytes(b"PAR1")
     files.labels.write_bytes(b'\xff\n{"label": 1}\n[]\n{"request_id": "r1", "row": 0, "la')
     assert files.counts() == {BAD: (0, 0), GOOD: (0, 0)}
@@ -205,6 +208,16 @@ def test_files_that_are_damaged_deleted_or_replaced_are_lived_with(files: Files)
     assert files.counts() == {BAD: (0, 0), GOOD: (0, 0)}
     shutil.rmtree(files.log)
     assert files.counts() == {BAD: (0, 0), GOOD: (0, 0)}
+
+
+def test_the_oldest_files_go_and_none_that_is_being_written(tmp_path: Path) -> None:
+    from mlproj.serving.writer import Writer
+
+    names = {".partial-01234567-1.parquet", "1.parquet", "2.parquet"}
+    for name in names:
+        (tmp_path / name).write_bytes(bytes(800_000))
+    Writer(tmp_path, seconds=1, megabytes=1).flush()
+    assert {path.name for path in tmp_path.iterdir()} == names - {"1.parquet"}
 
 
 def test_the_youngest_labels_decide(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,12 +324,19 @@ def test_a_router_that_fails_leaves_the_shares_as_they_were(
         keeper = asked.service.keeper
         before = keeper.fleet
 
-        def fail(models: Any) -> Any:
+        def fail(*_: Any) -> Any:
             raise RuntimeError("broken")
 
-        monkeypatch.setattr(keeper.router, "shares", fail)
+        for name, broken in (("shares", fail), ("shares", lambda models: {}), ("_judge", fail)):
+            with monkeypatch.context() as patch:
+                patch.setattr(keeper.router, name, broken)
+                keeper.router._seen = None
+                keeper.route()
+            assert keeper.fleet is before
+        # What was read before the failure is read again.
+        assert (keeper.router._seen, keeper.router._answers) == (None, {})
         keeper.route()
-        assert keeper.fleet is before
+        assert keeper.fleet is not before
         assert asked.predict([labelled[0][0]]).status == 200
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,8 @@ from mlproj import bundle as bundles
 from mlproj import champion
 from mlproj.data.split import load_split
 from mlproj.errors import UserError
+from mlproj.serving import service as services
+from mlproj.serving import writer as writers
 
 SAMPLE = {"source": "sample:1200", "id": "customer_id", "sensitive": "gender"}
 PROJECTS: dict[str, dict[str, Any]] = {
@@ -239,13 +244,47 @@ def test_a_broken_body_is_refused(asked: Asked, body: bytes) -> None:
     assert "Traceback" not in answer.body.decode()
 
 
+@pytest.mark.parametrize(
+    ("other", "status"), {b"7": 422, b"1e400": 422, b'"\xff"': 400, b"[[1]]": 422}.items()
+)
+def test_nul_is_refused_whatever_stands_beside_it(
+    asked: Asked, rows: list[Any], other: bytes, status: int
+) -> None:
+    """The column of ids is known, but not looked into by the decoder."""
+    row = {**rows[0], "comment": "a\0b"}
+    body = json.dumps({"rows": [row]}).encode().replace(b"{", b'{"customer_id": %s, ' % other, 2)
+    body = body.replace(b'{"customer_id": %s, "rows"' % other, b'{"rows"')
+    answer = asked.ask("POST", "/predict", body)
+    assert answer.status == status
+    if other == b"7":
+        assert "NUL" in answer.json["detail"][0]["rule"]
+
+
+def test_a_text_that_only_spells_nul_is_taken(asked: Asked, rows: list[Any]) -> None:
+    assert asked.predict([{**rows[0], "comment": "a\\u0000b"}]).status == 200
+
+
+def test_an_announced_body_that_is_too_large_is_refused_before_it_is_sent(
+    project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Asked(project, "serving.body_kilobytes=10").running() as asked:
+
+        async def drain(receive: Any) -> None:
+            raise AssertionError("the client was asked to go on")
+
+        monkeypatch.setattr(asked.app, "_drain", drain)
+        headers = {**JSON_TYPE, "content-length": "20000", "expect": "100-continue"}
+        assert asked.ask("POST", "/predict", b"", headers).status == 413
+
+
 def test_limits(project: Any, rows: list[Any]) -> None:
     with Asked(project, "serving.rows=5", "serving.body_kilobytes=10").running() as asked:
         assert asked.predict(rows[:5]).status == 200
         assert asked.predict(rows[:6]).status == 413
         assert asked.predict(rows * 20).status == 413
         assert asked.ask("GET", "/predict").status == 405
-        assert asked.ask("PUT", "/predict").headers["allow"] == "POST"
+        refused = asked.ask("PUT", "/predict")
+        assert (refused.headers["allow"], refused.headers["connection"]) == ("POST", "close")
         assert asked.ask("POST", "/predict", b"{}", {"content-type": "text/plain"}).status == 415
         zipped = {**JSON_TYPE, "content-encoding": "gzip"}
         assert asked.ask("POST", "/predict", b"{}", zipped).status == 415
@@ -270,6 +309,8 @@ def test_every_answer_has_the_headers_and_a_request_id(asked: Asked, rows: list[
         asked.ask("POST", "/predict", b"{", own),
     ]
     assert [answer.status for answer in answers] == [200, 200, 404, 400]
+    assert [answer.json["request_id"] for answer in answers[2:]] == ["abc-1", "abc-1"]
+    assert asked.ask("HEAD", "/readyz").status == asked.ask("HEAD", "/").status == 200
     for answer in answers:
         assert answer.headers["x-request-id"] == "abc-1"
         assert answer.headers["x-content-type-options"] == "nosniff"
@@ -282,9 +323,12 @@ def test_keys(project: Any, rows: list[Any], monkeypatch: pytest.MonkeyPatch) ->
     one, two, three = ("0123456789abcdef" + each for each in "123")
     monkeypatch.setenv("KEYS", f"{one},{two}")
     with Asked(project, "serving.keys=env:KEYS").running() as asked:
-        assert asked.predict(rows[:1]).status == 401
+        refused = asked.predict(rows[:1])
+        # Whatever follows without a key is not read.
+        assert (refused.status, refused.headers["connection"]) == (401, "close")
         assert asked.predict(rows[:1], x_api_key=three).status == 401
-        assert asked.predict(rows[:1], x_api_key=one).status == 200
+        accepted = asked.predict(rows[:1], x_api_key=one)
+        assert accepted.status == 200 and "connection" not in accepted.headers
         assert asked.predict(rows[:1], authorization=f"Bearer {two}").status == 200
         assert asked.ask("GET", "/model").status == 401
         assert asked.ask("GET", "/healthz").status == 200
@@ -367,6 +411,50 @@ def test_a_broken_shadow_changes_nothing(project: Any, rows: list[Any]) -> None:
         assert "serving_shadow_failed_total 1.0" in asked.ask("GET", "/metrics").body.decode()
 
 
+def test_shadows_are_logged_as_the_champion_is(
+    project: Any, rows: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion.challenge(project, second(project), 0)
+    with Asked(project, "serving.log_share=0").running() as asked:
+        asked.predict(rows)
+        asked.service._shadow.close()
+        assert 'role="shadow",run_id="0badbeef"} 20.0' in asked.ask("GET", "/metrics").body.decode()
+    assert not (project.logs / "predictions").exists()
+    monkeypatch.setattr(services, "MOST_SHADOWED_BYTES", 10)
+    with Asked(project, "serving.log_share=0").running() as asked:
+        asked.predict(rows)
+        assert "serving_shadow_dropped_total 1.0" in asked.ask("GET", "/metrics").body.decode()
+    with Asked(project, "serving.log_share=0.5").running() as asked:
+        monkeypatch.undo()
+        for _ in range(30):
+            asked.predict(rows[:1])
+        asked.service._shadow.close()
+    roles = read_log(project).groupby("request_id")["role"].apply(set)
+    assert 2 < len(roles) < 28 and all(each == {"champion", "shadow"} for each in roles)
+
+
+def test_a_look_that_fails_is_followed_by_others(
+    project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Asked(project).running() as asked:
+        keeper, looks = asked.service.keeper, []
+
+        def look() -> bool:
+            looks.append(len(looks))
+            if len(looks) == 1:
+                raise RuntimeError("broken")
+            return False
+
+        monkeypatch.setattr(keeper, "has_news", look)
+
+        async def watch() -> None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(keeper.watch(0.01), 0.5)
+
+        asked.runner.run(watch())
+    assert len(looks) > 3
+
+
 def test_a_new_champion_is_taken_up_and_a_damaged_one_refused(
     project: Any, rows: list[Any]
 ) -> None:
@@ -376,7 +464,9 @@ def test_a_new_champion_is_taken_up_and_a_damaged_one_refused(
         keeper = asked.service.keeper
         champion.promote(project, other)
         assert keeper.has_news()
+        assert "serving_model_switches_total 0.0" in asked.ask("GET", "/metrics").body.decode()
         keeper.refresh()
+        assert "serving_model_switches_total 1.0" in asked.ask("GET", "/metrics").body.decode()
         assert asked.predict(rows[:1]).json["model"] == other
         assert champion.rollback(project) == first
         keeper.refresh()
@@ -505,6 +595,41 @@ def test_what_comes_while_the_log_is_handed_over_is_not_lost(
         assert taken.wait(10)
         asked.predict(rows)
     assert len(read_log(project)) == 2 * len(rows)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
+def test_who_ends_the_whole_group_loses_no_row(project: Any, rows: list[Any]) -> None:
+    with Asked(project).running() as asked:
+        asked.predict(rows)
+        log = asked.service.predictions
+        while log._waiting:
+            time.sleep(0.01)
+        log._process.send_signal(signal.SIGTERM)
+        asked.predict(rows)
+    assert len(read_log(project)) == 2 * len(rows)
+
+
+def test_much_text_is_written_sooner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writers, "FILE_BYTES", 50_000)
+    batch = writers.Batch(
+        "0badbeef",
+        [("comment", "text")],
+        ["no", "yes"],
+        [0.0],
+        ["a"],
+        ["champion"],
+        [1],
+        [["x" * 30_000]],
+        [],
+        [1],
+        [bytes(16)],
+    )
+    writer = writers.Writer(tmp_path, 1000, 1000)
+    writer.add(batch)
+    assert list(tmp_path.iterdir()) == []
+    writer.add(batch)
+    (path,) = tmp_path.iterdir()
+    assert len(pd.read_parquet(path)) == 2
 
 
 def test_the_log_is_sampled_and_kept_small(project: Any, rows: list[Any]) -> None:

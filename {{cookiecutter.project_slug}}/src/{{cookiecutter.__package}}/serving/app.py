@@ -25,6 +25,8 @@ from .service import Service
 # How a worker's process learns what to serve.
 HANDED_OVER = "SERVING_PROJECT"
 SWITCH_SECONDS = 0.0005
+# Some balancers ask by HEAD whether there is an answer.
+PROBED = ["GET", "HEAD"]
 
 
 def create() -> Front:
@@ -56,8 +58,8 @@ def make_app(service: Service) -> Front:
         _add_pages(app, service)
 
     @app.exception_handler(HTTPException)
-    async def refused(_: Request, error: HTTPException) -> JSONResponse:
-        content = {"detail": str(error.detail)}
+    async def refused(request: Request, error: HTTPException) -> JSONResponse:
+        content = {"request_id": request.state.request_id, "detail": str(error.detail)}
         return JSONResponse(content, error.status_code, dict(error.headers or {}))
 
     return Front(service, app)
@@ -66,12 +68,12 @@ def make_app(service: Service) -> Front:
 def _add_operation(app: FastAPI, service: Service) -> None:
     """Add what operators ask."""
 
-    @app.get("/healthz")
+    @app.api_route("/healthz", methods=PROBED)
     async def healthz() -> Response:
         """The process answers."""
         return Response(b'{"status":"ok"}', media_type="application/json")
 
-    @app.get("/readyz")
+    @app.api_route("/readyz", methods=PROBED)
     async def readyz() -> Response:
         """A model is loaded."""
         if service.ready:
@@ -104,7 +106,7 @@ def _add_pages(app: FastAPI, service: Service) -> None:
     async def docs() -> Response:
         return HTMLResponse(docs_page(make_openapi(service)))
 
-    @app.get("/")
+    @app.api_route("/", methods=PROBED)
     async def start() -> Response:
         return HTMLResponse(start_page(service))
 

@@ -94,17 +94,19 @@ def _check_address(host: str, port: int) -> None:
     Raises:
         UserError: If it is taken, or none of this machine's.
     """
+    import os
     import socket
 
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         with socket.socket(family, socket.SOCK_STREAM) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if os.name != "nt":  # where it would mean that two may listen
+                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind((host, port))
     except OSError as error:
         raise UserError(
             f"[serving] {host}:{port} cannot be listened at ({error.strerror}); stop what uses it, "
-            "or choose another --port."
+            "or choose another --port or --host."
         ) from None
 
 
@@ -113,6 +115,7 @@ def _run(root: Path, overrides: list[str], settings: Any) -> None:
     import json
     import os
     import tempfile
+    from contextlib import ExitStack
 
     import uvicorn
 
@@ -120,9 +123,10 @@ def _run(root: Path, overrides: list[str], settings: Any) -> None:
     from .metrics import share_between_processes
 
     os.environ[HANDED_OVER] = json.dumps({"root": str(root), "overrides": overrides})
-    with tempfile.TemporaryDirectory(prefix="serving-metrics-") as folder:
+    with ExitStack() as stack:
         if settings.workers > 1:
-            share_between_processes(Path(folder))
+            folder = tempfile.TemporaryDirectory(prefix="serving-metrics-")
+            share_between_processes(Path(stack.enter_context(folder)))
         uvicorn.run(
             f"{__package__}.app:create",
             factory=True,

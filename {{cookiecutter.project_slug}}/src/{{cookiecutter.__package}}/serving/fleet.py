@@ -114,10 +114,13 @@ class Keeper:
         """Look every so often, for ever."""
         while True:
             await asyncio.sleep(seconds)
-            if self.has_news():
-                await asyncio.to_thread(self.refresh)
-            elif self.router is not None and self.router.is_due:
-                await asyncio.to_thread(self.route)
+            try:
+                if self.has_news():
+                    await asyncio.to_thread(self.refresh)
+                elif self.router is not None and self.router.is_due:
+                    await asyncio.to_thread(self.route)
+            except Exception as error:  # noqa: BLE001  # the next look may go well
+                self._note("models not looked at", level="error", reason=f"{error!r}")
 
     def has_news(self) -> bool:
         """Tell whether champion.json has changed, or a refused model is to be tried again."""
@@ -135,7 +138,7 @@ class Keeper:
             self._refused("champion", "", error)
             return
         self._metrics.show_models(self.fleet.models)
-        if before != self.fleet.champion.run_id:
+        if before not in (None, self.fleet.champion.run_id):
             self._metrics.switches.inc()
         roles = {model.run_id: role for role, model in self.fleet.models}
         self._note("models in service", models=roles)
@@ -150,10 +153,10 @@ class Keeper:
             rivals = [model for _, model in fleet.challengers]
             try:
                 shares = self.router.shares([fleet.champion, *rivals])
+                ends = accumulate([shares[model.run_id] for model in rivals])
             except Exception as error:  # noqa: BLE001  # the shares from before stay in force
                 self._note("labels not read", level="error", reason=f"{error!r}")
                 return
-            ends = accumulate(shares[model.run_id] for model in rivals)
             fleet = self.fleet = replace(fleet, routed=tuple(zip(ends, rivals, strict=True)))
         self._metrics.show_shares(fleet.shares)
 

@@ -48,13 +48,13 @@ class Disconnected(Exception):
 class Head:
     """What of a request's headers matters."""
 
-    __slots__ = ("content_type", "encoding", "key", "length", "request_id", "sticky")
+    __slots__ = ("content_type", "encoding", "expects", "key", "length", "request_id", "sticky")
 
     def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
         """Read what matters."""
         self.request_id = ""
         self.key = self.sticky = self.content_type = self.encoding = b""
-        self.length = 0
+        self.length, self.expects = 0, False
         for name, value in headers:
             if name == b"content-length":
                 self.length = int(value) if value.isdigit() and len(value) < 19 else 1 << 60
@@ -66,6 +66,8 @@ class Head:
                 self.key = value
             elif name == b"authorization" and value[:7].lower() == b"bearer ":
                 self.key = self.key or value[7:].strip()
+            elif name == b"expect":
+                self.expects = True
             elif name == b"x-sticky-key":
                 self.sticky = value
             elif name == b"x-request-id" and REQUEST_ID.fullmatch(value):
@@ -112,10 +114,12 @@ class Front:
         service = self._service
         told, reason, status = NOTHING, "", 200
         headers: Any = ()
+        whole = False
         try:
             with self._deadlines:
                 self._admit(head, scope["method"])
                 body = await self._body(receive)
+                whole = True
                 if path == "/predict":
                     answer, told = await service.predict(body, head.sticky, head.request_id)
                 elif path == "/explain":
@@ -136,7 +140,9 @@ class Front:
             answer = self._failed(head.request_id)
         if reason:
             service.metrics.refused(reason)
-        if reason == "body":
+        if not whole:  # what follows on this connection is no request
+            headers = [*headers, (b"connection", b"close")]
+        if reason == "body" and not head.expects:
             await self._drain(receive)
         await _respond(send, status, answer, head.request_id, headers)
         return status, told, reason
@@ -211,10 +217,10 @@ class Front:
                         return
 
     def _too_large(self) -> Refusal:
-        """Return what is answered to a body that is too large; the connection ends there."""
+        """Return what is answered to a body that is too large."""
         kilobytes = self._limit // 1000
         sentence = f"The body is larger than {kilobytes:,} kB; send fewer rows at a time."
-        return Refusal(413, "body", sentence, [(b"connection", b"close")])
+        return Refusal(413, "body", sentence)
 
     async def _pass_on(
         self, path: str, head: Head, scope: Scope, receive: Receive, send: Send
@@ -230,6 +236,7 @@ class Front:
                 message = {**message, "headers": [*message["headers"], *own]}
             await send(message)
 
+        scope["state"] = {**scope.get("state", {}), "request_id": head.request_id}
         if path in GUARDED and not self._service.keys.allow(head.key):
             refusal = _no_key()
             await _respond(
@@ -287,7 +294,7 @@ class Front:
 def _full() -> Refusal:
     """Return what is answered when there is no room."""
     sentence = "Too many requests are under way; try again soon."
-    return Refusal(503, "full", sentence, [RETRY, (b"connection", b"close")])
+    return Refusal(503, "full", sentence, [RETRY])
 
 
 def _no_key() -> Refusal:

@@ -166,6 +166,8 @@ def share_between_processes(folder: Path) -> None:
 
 def _forget_dead(folder: Path) -> None:
     """Delete what processes that are gone said about themselves; their counts stay."""
+    if os.name == "nt":  # where asking for a process would interrupt it
+        return
     from prometheus_client.multiprocess import mark_process_dead
 
     for path in folder.glob("gauge_live*.db"):

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from ..data.schema import spell
+from .rows import LARGEST
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,10 +138,14 @@ class Router:
             self._models = {each.run_id: each for each in sorted(models, key=lambda m: m.run_id)}
             self._answers = {}
             self._seen = None
-        if self._look():
-            self.rewards = self._judge()
-            found = chances(self.rewards, classes=bool(models[0].classes))
-            self._shares = with_floor(found, self._explore)
+        try:
+            if self._look():
+                self.rewards = self._judge()
+                found = chances(self.rewards, classes=bool(models[0].classes))
+                self._shares = with_floor(found, self._explore)
+        except Exception:
+            self._seen, self._answers = None, {}  # so that the next look reads all of it again
+            raise
         now = time.monotonic()
         self._rest_until = now + REST * (now - began)
         return self._shares
@@ -153,7 +158,7 @@ class Router:
         fresh = self._labels.read_on()
         files = {
             path
-            for path in self._folder.glob("*.parquet")
+            for path in self._folder.glob("[!.]*.parquet")
             if path.stem.rpartition("-")[2] in self._models
         }
         before, self._seen = self._seen, (self._labels.changes, files)
@@ -226,7 +231,7 @@ def reward(
             error = abs(float(said) - float(label))
         except (TypeError, ValueError):
             return None
-        return -error if math.isfinite(error) else None
+        return -error if error <= LARGEST else None
     if spell(said) == spell(label):
         return 1.0
     if document["positive"] is None:

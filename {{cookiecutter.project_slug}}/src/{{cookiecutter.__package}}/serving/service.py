@@ -22,7 +22,7 @@ from .fleet import Fleet, Keeper
 from .log import Entry, LineLog, PredictionLog
 from .metrics import Metrics
 from .protect import Keys
-from .rows import DECODE_ERRORS, Refusal, Rules
+from .rows import DECODE_ERRORS, LARGEST, Refusal, Rules
 
 if TYPE_CHECKING:
     from ..config import Settings
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 THREADS = 2
 # Work that takes longer than this goes to a thread, so that others need not wait for it.
 QUICK_SECONDS = 0.004
-MOST_SHADOWED = 200
+MOST_SHADOWED, MOST_SHADOWED_BYTES = 200, 64_000_000
 MOST_LABELS = 10_000
 MOST_ROW = 2**31 - 1
 LONGEST_ID = 64
@@ -140,39 +140,43 @@ class Service:
         """
         fleet = self.fleet
         model, role = fleet.choose(sticky)
+        share = self.settings.log_share
+        logged = share == 1 or random.random() < share  # noqa: S311  # no secret
+        asked = Asked(body, request_id, logged)
         if len(body) * model.pace < QUICK_SECONDS:
-            answer, told = self._score(model, role, body, request_id)
+            answer, told = self._score(model, role, asked)
         else:
-            answer, told = await self._in_thread(self._score, model, role, body, request_id)
+            answer, told = await self._in_thread(self._score, model, role, asked)
         if fleet.shadows:
-            self._shadow.add(fleet.shadows, body, request_id)
+            self._shadow.add(fleet.shadows, asked)
         return answer, told
 
-    def _score(self, model: Model, role: str, body: bytes, request_id: str) -> tuple[bytes, Told]:
+    def _score(self, model: Model, role: str, asked: Asked) -> tuple[bytes, Told]:
         """Read, score, log and answer."""
+        body, request_id = asked.body, asked.request_id
         rows = model.reader.read(body)
         table = model.table(rows)
         scores = model.score(table)
         codes = model.codes(scores)
         answer = self._encoder.encode(model.answer(request_id, scores, codes))
         self.metrics.scored(model, role, len(rows), codes)
-        share = self.settings.log_share
-        if share == 1 or random.random() < share:  # noqa: S311  # no secret
+        if asked.logged:
             self.predictions.add(Entry(time.time(), request_id, role, model, table, codes, scores))
         return answer, Told(model.run_id, role, len(rows))
 
-    def shadow(self, model: Model, body: bytes, request_id: str) -> None:
+    def shadow(self, model: Model, asked: Asked) -> None:
         """Score a request by a shadow, for the log."""
         try:
-            table = model.table(model.reader.read(body))
+            table = model.table(model.reader.read(asked.body))
             scores = model.score(table)
         except Exception:  # noqa: BLE001  # a shadow's faults are counted, and nothing else
             self.metrics.shadow_failed.inc()
             return
         codes = model.codes(scores)
         self.metrics.scored(model, "shadow", len(table), codes)
-        entry = Entry(time.time(), request_id, "shadow", model, table, codes, scores)
-        self.predictions.add(entry)
+        if asked.logged:
+            entry = Entry(time.time(), asked.request_id, "shadow", model, table, codes, scores)
+            self.predictions.add(entry)
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Do work in a thread.
@@ -245,16 +249,24 @@ class Service:
         classes = [spell(name) for name in self.fleet.champion.document["classes"]]
         found = []
         for at, each in enumerate(labels):
-            number = isinstance(each.label, float) and not isinstance(each.label, bool)
+            number = isinstance(each.label, float) and abs(each.label) <= LARGEST
             rule = None
             if classes and spell(each.label) not in classes:
                 rule = f"has to be one of {', '.join(classes[:10])}"
             elif not classes and not number:
-                rule = "has to be a number"
+                rule = f"has to be a number, of at most {LARGEST:g} either way"
             if rule:
                 found.append({"row": at, "field": "label", "value": each.label, "rule": rule})
         if found:
             raise Refusal(422, "schema", found[:100])
+
+
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """A request for predictions, and whether it goes into the prediction log."""
+
+    body: bytes
+    request_id: str
+    logged: bool
 
 
 class Told(msgspec.Struct, frozen=True, gc=False):
@@ -271,17 +283,21 @@ class ShadowWorker:
     def __init__(self, service: Service) -> None:
         """Start the thread."""
         self._service = service
-        self._waiting: queue.Queue[tuple[tuple[Model, ...], bytes, str] | None]
+        self._waiting: queue.Queue[tuple[tuple[Model, ...], Asked] | None]
         self._waiting = queue.Queue(MOST_SHADOWED)
+        self._bytes, self._lock = 0, threading.Lock()
         self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
         self._thread.start()
 
-    def add(self, models: tuple[Model, ...], body: bytes, request_id: str) -> None:
+    def add(self, models: tuple[Model, ...], asked: Asked) -> None:
         """Hand over a request, if there is room."""
-        try:
-            self._waiting.put_nowait((models, body, request_id))
-        except queue.Full:
-            self._service.metrics.shadow_dropped.inc()
+        with self._lock:
+            room = self._bytes + len(asked.body) <= MOST_SHADOWED_BYTES
+            if room and not self._waiting.full():
+                self._bytes += len(asked.body)
+                self._waiting.put_nowait((models, asked))
+                return
+        self._service.metrics.shadow_dropped.inc()
 
     def close(self) -> None:
         """End the thread after what it is at."""
@@ -292,9 +308,11 @@ class ShadowWorker:
     def _run(self) -> None:
         """Score until the end."""
         while (item := self._waiting.get()) is not None:
-            models, body, request_id = item
+            models, asked = item
             for model in models:
-                self._service.shadow(model, body, request_id)
+                self._service.shadow(model, asked)
+            with self._lock:
+                self._bytes -= len(asked.body)
 
 
 def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:

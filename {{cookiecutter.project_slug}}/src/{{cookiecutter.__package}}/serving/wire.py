@@ -1,6 +1,7 @@
-"""How answers go out: head and body in one write, where uvicorn makes two.
+"""A connection: uvicorn's own, with each answer in one write, and without patience for misuse.
 
-A write wakes the client, and that takes longer than a prediction does.
+A write wakes the client, which takes longer than a prediction; uvicorn makes two per answer. Nor
+does it end a head that grows for ever, one that never ends, or an answer that nobody takes.
 """
 
 from __future__ import annotations
@@ -12,14 +13,74 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # More than this is not held back until the loop's next turn.
 MOST_HELD = 65_536
+# A request's line and headers together.
+MOST_HEAD = 65_536
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's own, over a transport that joins writes."""
+    """One connection.
+
+    A head has as many seconds to come as a connection may be idle, and so has a client to take
+    some more of its answer.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a new connection."""
+        """Take a new connection, which is idle at first."""
         super().connection_made(Joined(transport, self.loop))  # type: ignore[arg-type]
+        self._head = 0
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; the time of a head that is not whole goes on, too."""
+        timer, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
+        self._head += len(data)
+        super().data_received(data)
+        if not self._head:
+            if timer is not None:
+                timer.cancel()
+        elif self._head > MOST_HEAD and not self.transport.is_closing():
+            self.send_400_response("The head of the request is too long.")
+        else:
+            self.timeout_keep_alive_task = timer
+
+    def on_headers_complete(self) -> None:
+        """Begin a request: its head is whole."""
+        self._head = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        self._head = 0
+        super().on_body(body)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer, and then close, when a client has sent its last."""
+        self.transport.flush()  # type: ignore[attr-defined]
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or cycle.more_body:
+            return False
+        cycle.keep_alive = False
+        return True
+
+    def pause_writing(self) -> None:
+        """Wait for the client, as long as it takes something."""
+        super().pause_writing()
+        self._look_at_unsent(-1)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection, once the client has taken its answer."""
+        super().timeout_keep_alive_handler()
+        self._look_at_unsent(-1)
+
+    def _look_at_unsent(self, before: int) -> None:
+        """Cut off a client that has taken nothing of its answer since the last look."""
+        left = self.transport.get_write_buffer_size()
+        if left == before:
+            self.transport.abort()
+        elif left:
+            self.loop.call_later(self.timeout_keep_alive, self._look_at_unsent, left)
 
 
 class Joined:
@@ -38,19 +99,19 @@ class Joined:
     def write(self, part: bytes) -> None:
         """Take a part of what goes out."""
         if not self._parts:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._parts.append(part)
         self._size += len(part)
         if self._size > MOST_HELD:
-            self._flush()
+            self.flush()
 
     def close(self) -> None:
         """Write what is held, and close."""
-        self._flush()
+        self.flush()
         self._transport.close()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Write what is held, if the client is still there."""
         parts, self._parts, self._size = self._parts, [], 0
         if parts and not self._transport.is_closing():
-            self._transport.writelines(parts)
+            self._transport.write(b"".join(parts))

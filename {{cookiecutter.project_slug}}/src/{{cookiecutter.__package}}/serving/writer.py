@@ -7,10 +7,11 @@ how many rows it lost. At the end of its input, which a killed service is too, i
 from __future__ import annotations
 
 import os
+import queue
 import secrets
-import select
 import signal
 import sys
+import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -21,8 +22,8 @@ import msgspec
 
 from ..files import write_atomic
 
-# A file holds about so many rows.
-FILE_ROWS = 50_000
+# A file holds about so many rows, or so much text.
+FILE_ROWS, FILE_BYTES = 50_000, 64_000_000
 WORDS = ["request_id", "run_id", "role", "prediction"]
 OWN = ("time", "request_id", "row", "run_id", "role", "prediction")
 
@@ -64,7 +65,7 @@ class Writer:
         """Start without a batch."""
         self._folder, self._seconds, self._megabytes = folder, seconds, megabytes
         self._batches: dict[str, list[Any]] = {}
-        self._rows = 0
+        self._rows = self._bytes = 0
         self._since = time.monotonic()
 
     @property
@@ -85,14 +86,15 @@ class Writer:
             return
         self._batches.setdefault(batch.run_id, []).append(arrow)
         self._rows += arrow.num_rows
-        if self._rows >= FILE_ROWS:
+        self._bytes += arrow.nbytes
+        if self._rows >= FILE_ROWS or self._bytes >= FILE_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Write one file per model; what cannot be written is let go, and told."""
         for run_id, batches in self._batches.items():
             self._write(run_id, batches)
-        self._batches, self._rows = {}, 0
+        self._batches, self._rows, self._bytes = {}, 0, 0
         self._since = time.monotonic()
         self._remove_oldest()
 
@@ -114,7 +116,7 @@ class Writer:
     def _remove_oldest(self) -> None:
         """Delete the oldest files beyond the size that is allowed."""
         try:
-            sizes = {path: path.stat().st_size for path in self._folder.glob("*.parquet")}
+            sizes = {path: path.stat().st_size for path in self._folder.glob("[!.]*.parquet")}
             left = sum(sizes.values())
             for path in sorted(sizes):
                 if left <= self._megabytes * 1_000_000:
@@ -184,17 +186,31 @@ def lose(rows: int) -> None:
 def run(source: int, writer: Writer) -> None:
     """Take batches from a file descriptor until its end."""
     decoder = msgspec.msgpack.Decoder(Batch)
+    # A pipe cannot be waited for with a time limit everywhere; a queue can.
+    taken: queue.Queue[bytes] = queue.Queue(1)
+    threading.Thread(target=read_all, args=(source, taken), daemon=True).start()
     while True:
-        ready, _, _ = select.select([source], [], [], writer.left)
-        if not ready or writer.left == 0:
+        try:
+            content = taken.get(timeout=writer.left)
+        except queue.Empty:
             writer.flush()
             continue
-        size = read_exactly(source, 8)
-        content = read_exactly(source, int.from_bytes(size, "big")) if size else b""
         if not content:
             break
         writer.add(decoder.decode(content))
+        if writer.left == 0:
+            writer.flush()
     writer.flush()
+
+
+def read_all(source: int, taken: queue.Queue[bytes]) -> None:
+    """Hand on each batch of a file descriptor, and nothing at its end."""
+    while size := read_exactly(source, 8):
+        content = read_exactly(source, int.from_bytes(size, "big"))
+        taken.put(content)
+        if not content:
+            return
+    taken.put(b"")
 
 
 def read_exactly(source: int, size: int) -> bytes:
@@ -225,7 +241,8 @@ def _load_arrow() -> None:
 
 def main() -> None:
     """Run until the service has ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the service ends it, with what is left
+    for each in (signal.SIGINT, signal.SIGTERM):  # the service ends it, with what is left
+        signal.signal(each, signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(10)  # whoever waits for an answer comes first
     _load_arrow()
