@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -150,6 +151,48 @@ def test_a_bad_table_is_refused_and_nothing_is_lost(
     code, errors = command(project, "ingest", "--infer")
     assert_refused(code, errors, *words)
     assert contents(project) == before
+
+
+def run_here(
+    root: Path, environment: dict[str, str], *words: str, read: bool = True
+) -> tuple[int, str]:
+    """Run the command line in a process of its own; return its exit code and error output."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "mlproj", *words],
+        cwd=root,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        if not read:
+            process.stdout.close()
+        errors = process.communicate()[1]
+    return process.returncode, errors
+
+
+def test_a_module_that_does_not_load_is_a_fault_of_the_code(
+    project: Path, package: ModuleType, package_environment: dict[str, str], tmp_path: Path
+) -> None:
+    """It ends with 3, since schedulers take 1 for an alert."""
+    source = Path(str(package.__file__)).parent
+    broken = shutil.copytree(source, tmp_path / "src" / "mlproj") / "broken" / "__init__.py"
+    broken.parent.mkdir()
+    broken.write_text("import nothing_of_this_name\n", encoding="utf-8")
+    environment = {**package_environment, "PYTHONPATH": str(tmp_path / "src")}
+    code, errors = run_here(project, environment, "config", "show")
+    assert code == 3
+    assert "nothing_of_this_name" in errors
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+@pytest.mark.parametrize("words", [("config", "show"), ("runs", "list"), ("--help",)])
+def test_output_that_nobody_reads_is_no_alert(
+    project: Path, package_environment: dict[str, str], words: tuple[str, ...]
+) -> None:
+    """It ends quietly, and as a program that the signal ended."""
+    assert run_here(project, package_environment, *words, read=False) == (141, "")
 
 
 def test_a_missing_file_is_refused(project: Path, command: Callable[..., tuple[int, str]]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from asking import promote_copy
 from mlproj import bundle, champion, config, pipeline, postprocess, reference
 from mlproj import onnx_export as onnx
 from mlproj.data.schema import Column, Schema
@@ -395,6 +396,11 @@ def test_an_empty_frame_gives_an_empty_prediction(packaged: Any) -> None:
 # ------------------------------------------------------------------------------------ the champion
 
 
+def challengers(project: Any) -> list[str]:
+    """Return the run ids of the challengers."""
+    return [each["run_id"] for each in champion.read_champion(project)["challengers"]]
+
+
 def test_a_model_that_does_not_beat_the_baseline_is_not_promoted(project: Any) -> None:
     run_id = pipeline.require(project, "postprocess").run_id
     text = project.conf.read_text(encoding="utf-8")
@@ -421,11 +427,19 @@ def test_the_first_model_serves_and_the_next_is_only_offered(project: Any) -> No
 def test_another_target_gets_its_own_champion(project: Any) -> None:
     first = pipeline.require(project, "postprocess").run_id
     champion.promote(project, first)
+    second = run_until_packaged(project, "decision.cost_fn=5").run_id
+    champion.challenge(project, second, 0.3)
     text = project.conf.read_text(encoding="utf-8").replace("churned", "plan")
     project.conf.write_text(text, encoding="utf-8")
     other = run_until_packaged(project).run_id
     assert "made for another source or target" in champion.offer(project, other)
     assert champion.load_champion(project).classes == ["basic", "business", "family", "plus"]
+    assert challengers(project) == []
+    with pytest.raises(UserError, match="predicts churned, not plan"):
+        champion.challenge(project, second, 0.3)
+    champion.challenge(project, promote_copy(project, other, "0badcafe"), 0.2)
+    assert champion.rollback(project) == first
+    assert challengers(project) == []
 
 
 def test_a_kill_between_champion_and_history_loses_nothing(project: Any) -> None:
@@ -463,6 +477,7 @@ def test_what_a_challenger_answered_is_kept_with_the_champion_that_it_became(pro
     champion.challenge(project, second, 0.2)
     log = project.logs / "predictions"
     log.mkdir(parents=True)
+    (log / ".partial-01234567-c.parquet").write_bytes(b"PAR1")  # being written
     answered = {"run_id": [first] * 4 + [second] * 3, "role": ["champion"] * 5 + ["challenger"] * 2}
     pd.DataFrame(answered).to_parquet(log / "a.parquet")
     pd.DataFrame(answered).assign(more=1).to_parquet(log / "b.parquet")
@@ -507,9 +522,11 @@ def test_a_shadow_answers_nothing_and_so_is_no_trial(project: Any) -> None:
 def test_challengers_are_kept_and_protected(project: Any) -> None:
     run_id = pipeline.require(project, "postprocess").run_id
     champion.promote(project, run_id)
-    document = json.loads(project.champion_file.read_text(encoding="utf-8"))
-    document["challengers"] = [{"run_id": "0123abcd", "weight": 0.1}]
-    project.champion_file.write_text(json.dumps(document), encoding="utf-8")
-    assert champion.promoted_runs(project) == {run_id, "0123abcd"}
+    for copy in ("0123abcd", "0badcafe"):
+        champion.challenge(project, promote_copy(project, run_id, copy), 0.1)
+    assert champion.promoted_runs(project) == {run_id, "0123abcd", "0badcafe"}
     champion.promote(project, run_id)
-    assert champion.read_champion(project)["challengers"] == document["challengers"]
+    assert challengers(project) == ["0123abcd", "0badcafe"]
+    (project.bundle_folder("0badcafe") / "bundle.json").unlink()
+    champion.promote(project, run_id)
+    assert challengers(project) == ["0123abcd"]

@@ -22,9 +22,9 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from mlproj import custom, registry
+from mlproj import custom, files, registry
 from mlproj.config import DataSettings, load_settings
-from mlproj.data import formats, ingest, keys, schema, sources, split
+from mlproj.data import clean, formats, ingest, keys, schema, sources, split
 from mlproj.data.infer import widen
 from mlproj.data.sample import sample_table
 from mlproj.data.sources import parse_source
@@ -892,6 +892,8 @@ def test_a_kill_at_any_write_loses_nothing(
     assert codes == ["9"] * 9 + ["0"] * 3, driven.stderr
     for folder in folders[:writes]:
         project = Project(folder)
+        (left,) = folder.rglob(".partial-*")
+        os.utime(left, (0, 0))
         if split.load_manifest(project) == split.load_manifest(first):
             for name, frame in before.items():
                 pd.testing.assert_frame_equal(split.load_split(project, name), frame)
@@ -901,6 +903,71 @@ def test_a_kill_at_any_write_loses_nothing(
         assert sum(facts["rows"].values()) == 120
         assert [path for path in everything(folder) if ".partial" in path] == []
         assert len(list(project.split_folder("train").glob("*.parquet"))) == 1
+
+
+WRITES = """
+import sys
+from pathlib import Path
+from mlproj.files import read_json, write_json
+
+path = Path(sys.argv[1])
+for at in range(200):
+    write_json(path, [at] * 2_000)
+    assert len(read_json(path)) == 2_000
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows replaces no file that is being read")
+def test_processes_can_write_the_same_file(
+    tmp_path: Path, package_environment: dict[str, str]
+) -> None:
+    words = [sys.executable, "-c", WRITES, str(tmp_path / "same.json")]
+    several = [
+        subprocess.Popen(words, env=package_environment, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    assert [each.communicate()[1] for each in several] == [""] * 3
+    assert [path.name for path in tmp_path.iterdir()] == ["same.json"]
+
+
+def test_what_a_kill_left_goes_after_an_hour_and_what_is_being_written_stays(
+    tmp_path: Path,
+) -> None:
+    dead, alive = tmp_path / ".partial-00000000-a.parquet", tmp_path / ".partial-11111111-b.json"
+    for path in (dead, alive):
+        path.touch()
+    (tmp_path / ".partial-export").mkdir()
+    os.utime(dead, (0, 0))
+    files.write_json(tmp_path / "b.json", 1)
+    assert {path.name for path in tmp_path.iterdir()} == {alive.name, ".partial-export", "b.json"}
+    with files.write_atomic(tmp_path / "b.json") as temporary:
+        assert temporary.name.startswith(".partial-") and temporary.suffix == ".json"
+        with files.write_atomic(tmp_path / "b.json") as other:
+            other.write_text("2", encoding="utf-8")
+        temporary.write_text("3", encoding="utf-8")
+    assert files.read_json(tmp_path / "b.json") == 3
+
+
+def test_copies_are_counted_as_the_source_held_them(place: Any) -> None:
+    def counts(project: Any, *overrides: str) -> tuple[int, int]:
+        settings = load_settings(project, overrides)
+        schema_ = schema.load_schema(project)
+        parts = [split.load_split(project, name) for name in split.SPLITS]
+        found = [clean.count_copies(project, settings, schema_, part) for part in parts]
+        return sum(map(len, found)), sum(int(each.sum()) for each in found)
+
+    table = mixed_table().drop(columns="key")
+    copied = pd.concat([table, table.head(50), table.head(10)], ignore_index=True)
+    project = place(copied)
+    run_data(project)
+    assert counts(project) == (len(table), len(copied))
+    assert counts(project, "data.duplicates=keep") == (len(table), len(table))
+    keyed = mixed_table()
+    project = place(pd.concat([keyed, keyed.head(50)], ignore_index=True), data={"id": "key"})
+    run_data(project)
+    assert counts(project) == (len(keyed), len(keyed))
+    project.typed.unlink()
+    assert counts(project) == (len(keyed), len(keyed))
 
 
 def test_reports_prove_the_split(place: Any) -> None:

@@ -405,6 +405,12 @@ def test_markers_in_a_block_of_code_are_left_alone(project: Project) -> None:
     assert path.read_bytes() == before
 
 
+def test_a_document_that_is_being_written_is_left_alone(project: Project) -> None:
+    shutil.copy(DOCS / "data.md", project.docs / "data.md")
+    (project.docs / ".partial-01234567-data.md").write_text("<!-- measured: spl", encoding="utf-8")
+    assert documents.refresh(project) == ["docs/data.md"]
+
+
 def test_an_unknown_part_is_told_and_nothing_is_written(project: Project) -> None:
     write(project.root, "# T\n\n<!-- measured: splitt -->\n<!-- end of measured -->\n")
     shutil.copy(DOCS / "data.md", project.docs / "data.md")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -20,8 +22,10 @@ import pytest
 from mlproj import champion, config, pipeline, reference
 from mlproj.bundle import load_bundle
 from mlproj.data.sample import sample_table
+from mlproj.data.split import load_split
 from mlproj.errors import GateError, UserError
 from mlproj.files import read_json
+from mlproj.metrics import bootstrap, make_outcome
 from mlproj.monitoring import alerts, commands, drift, labels, monitor, page, settings, window
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
@@ -185,6 +189,32 @@ def test_small_samples_can_still_be_told_apart(kind: str) -> None:
         bins = reference._bins(NUMBERS[kind](random, 2000))
         values = NUMBERS[kind](random, size) + 1.2
         assert (drift.compare_numbers("feature", "x", values, bins, 0.1).p or 1) < 1e-3
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "rmse"])
+def test_a_small_valid_that_was_easy_makes_no_later_rows_worse(metric: str) -> None:
+    """Without a change, a p of a hundredth comes once in a hundred, and a large loss is seen."""
+    random = np.random.default_rng(1)
+
+    def interval(rows: int, wrong: bool = False) -> Any:
+        signal = random.normal(size=rows) * (4 if metric == "roc_auc" else 1)
+        shown = random.permutation(signal) if wrong else signal
+        if metric == "roc_auc":
+            truth, share = random.random(rows) < 1 / (1 + np.exp(-signal)), 1 / (1 + np.exp(-shown))
+            said: Any = {"probabilities": np.c_[1 - share, share], "classes": [False, True]}
+            outcome = make_outcome("classification", truth, **said)
+        else:
+            truth = np.exp(signal + 0.7 * random.normal(size=rows))
+            outcome = make_outcome("regression", truth, values=np.exp(shown + 0.245))
+        return bootstrap(outcome, outcome, metric, resamples=200)[0][metric]
+
+    def worse(wrong: bool = False) -> bool:
+        p = labels._worse(interval(85), interval(3000, wrong), 85, 3000, metric == "roc_auc")
+        return bool(p <= 0.01)
+
+    assert sum(worse() for _ in range(150)) <= stats.binom.ppf(0.999, 150, 0.01)
+    if metric == "roc_auc":  # 85 errors with so long a tail tell little
+        assert all(worse(wrong=True) for _ in range(20))
 
 
 def test_a_trifle_in_a_huge_sample_is_certain_and_no_finding() -> None:
@@ -355,6 +385,24 @@ def test_many_columns_that_belong_together_raise_no_more_alarms() -> None:
     assert alarms <= stats.binom.ppf(0.999, 100, 0.1)
 
 
+def test_rows_that_are_equal_by_chance_are_no_drift(tmp_path: Path, make_project: Any) -> None:
+    """The model learns from one of them, later rows come with all of them."""
+    random = np.random.default_rng(1)
+
+    def draw(size: int) -> pd.DataFrame:
+        shares = 1 / np.arange(1, 13)
+        drawn = random.choice(12, (size, 4), p=shares / shares.sum())
+        frame = pd.DataFrame(drawn, columns=list("abcd"))
+        sure = 1 / (1 + np.exp(-0.4 * (frame.sum(axis=1) - 11)))
+        return frame.assign(churned=np.where(random.random(size) < sure, "yes", "no"))
+
+    project = train(make_project, tmp_path / "coarse", draw(3000))
+    model = champion.load_champion(project)
+    assert len(load_split(project, "train")) < 1600  # of 2,100
+    assert monitor.read_reference(model)["rows"] > 2000
+    assert [found(model, draw(500)) for _ in range(6)] == [set()] * 6
+
+
 def test_what_a_model_said_of_train_is_not_what_it_is_held_against(
     tmp_path: Path, make_project: Any, rows: pd.DataFrame
 ) -> None:
@@ -403,6 +451,33 @@ def test_numbers_that_are_predicted_are_watched_too(
     dearer = dearer.assign(spend=dearer["spend"] * 2)
     assert {"target:spend", "performance:RMSE"} <= found(watched, dearer)
     assert "prediction:value" in found(watched, dearer.assign(income=dearer["income"] * 3))
+    garbled = dearer.astype({"spend": object})
+    garbled.loc[:249, "spend"] = "huh"
+    seen = window.window_of(watched, garbled, "rows")
+    faults = [(each.column, each.rule, each.share) for each in seen.faults]
+    assert faults == [("spend", "type", 0.5)]
+    assert len(seen.truth) == ROWS - 250
+
+
+def test_a_column_of_the_data_is_not_taken_for_the_models_answer(
+    tmp_path: Path, make_project: Any, rows: pd.DataFrame
+) -> None:
+    names = {"spend": "prediction", "income": "probability_yes"}
+    for target, task in (("prediction", "regression"), ("churned", "classification")):
+        project = train(
+            make_project,
+            tmp_path / task,
+            rows[:2000].rename(columns=names),
+            data={"source": "rows.parquet", "target": target},
+            model={"task": task},
+        )
+        watched = champion.load_champion(project)
+        later = piece(rows, 1).rename(columns=names)
+        assert found(watched, later) == set()
+        if task == "regression":
+            dearer = later.assign(prediction=later["prediction"] * 2)
+            assert "performance:RMSE" in found(watched, dearer)
+        assert "feature:probability_yes" in found(watched, later.assign(probability_yes=1e6))
 
 
 @pytest.mark.parametrize("classes", [(0, 1, 2), (False, True)], ids=["numbers", "flags"])
@@ -457,6 +532,19 @@ def test_few_labels_are_no_judgement(model: Any, rows: pd.DataFrame) -> None:
     assert [each for each in inspect(model, frame) if each.about == "performance"] == []
 
 
+def test_why_the_metric_was_not_compared_is_told(model: Any, rows: pd.DataFrame) -> None:
+    frame, known = piece(rows, 0), monitor.read_reference(model)
+    cases = {
+        "the rows were not scored": frame.drop(columns="age"),
+        "fewer than 30 labels": frame[:25],
+        "it needs probabilities": frame.assign(prediction="yes"),
+    }
+    for why, given in cases.items():
+        seen = window.window_of(model, given, "rows")
+        notes = monitor.inspect(model, known, seen, POLICY)[1]["notes"]
+        assert [why in note for note in notes if "was not compared" in note] == [True]
+
+
 # ------------------------------------------------------------------------ files
 
 
@@ -505,6 +593,9 @@ def test_scored_rows_are_not_scored_again(model: Any, rows: pd.DataFrame) -> Non
     assert "prediction:class" in found(model, frame)
     with pytest.raises(UserError, match="'maybe' is no class"):
         window.window_of(model, frame.assign(prediction="maybe"), "rows")
+    frame.loc[[3, 7], "prediction"] = None
+    with pytest.raises(UserError, match="'prediction' is empty in row 4; leave"):
+        window.window_of(model, frame, "rows")
 
 
 @pytest.mark.parametrize(("value", "shown"), [("x", "'x'"), (np.nan, "'nan'"), (np.inf, "'inf'")])
@@ -575,10 +666,43 @@ def test_the_log_is_watched_with_the_labels_that_came(
     delay = seen.delay
     assert (delay.labelled, delay.unlabelled, delay.due, delay.due_labelled) == (200, 300, 500, 200)
     assert delay.median == pytest.approx(2)
-    assert seen.notes == ("1 files of the log could not be read",)
+    assert seen.notes == ("1 file of the log could not be read",)
     options = ("monitor.label_days=2",)
     check = monitor.monitor(project, config.load_settings(project, options), now=NOON)
     assert [each["key"] for each in check.facts["problems"]] == ["delay"]
+
+
+def test_a_row_that_was_asked_twice_counts_once(
+    project: Any, model: Any, rows: pd.DataFrame
+) -> None:
+    frame = piece(rows, 0)
+    write_log(project, model, frame, NOON, "new")
+    path = project.logs / "predictions" / "new.parquet"
+    logged = pd.read_parquet(path)
+    hour = timedelta(hours=1)
+    earlier = logged.assign(time=NOON - hour, age=99.0)
+    earlier[:100].to_parquet(path.with_name("tried.parquet"))
+    shadow = logged.assign(time=NOON + hour, run_id="00000000", role="shadow", age=1.0)
+    shadow.to_parquet(path.with_name("shadow.parquet"))
+    frame.to_parquet(path.with_name("a_copy.parquet"))  # not of the log: it has no such columns
+    seen = window.open_log(project, model, days=7, label_days=0, now=NOON + 2 * hour)
+    assert seen.rows == ROWS
+    pd.testing.assert_series_equal(seen.frame["age"], frame["age"], check_dtype=False)
+    assert seen.notes == ("1 file of the log could not be read",)
+
+
+def test_times_of_each_kind_are_read_for_themselves() -> None:
+    given = [NOON.isoformat(), NOON.timestamp(), str(NOON.timestamp()), "soon", None, 1e300]
+    read = window._as_times(pd.Series(given, dtype=object))
+    assert read[:3].tolist() == [pd.Timestamp(NOON)] * 3
+    assert read[3:].isna().all()
+    assert window._as_times(pd.Series([NOON.timestamp()] * 2)).eq(pd.Timestamp(NOON)).all()
+
+
+def test_labels_that_could_never_be_late_are_refused(project: Any) -> None:
+    with pytest.raises(UserError, match=r"label_days is 7, but has to be below days, 7: only"):
+        config.load_settings(project, ("monitor.label_days=7",))
+    assert config.load_settings(project, ("monitor.label_days=7", "monitor.days=14"))
 
 
 def test_another_models_rows_are_not_this_ones(
@@ -728,6 +852,29 @@ def test_a_webhook_that_redirects_did_not_get_the_alert(
     assert "it answered 302" in sent.unsent
 
 
+def test_a_webhook_that_drips_its_answer_holds_the_check_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(alerts, "TIMEOUT", 0.5)
+    over = threading.Event()
+
+    def drip() -> None:
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            while not over.wait(0.1):
+                connection.sendall(b"H")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=drip, daemon=True).start()
+        started = time.monotonic()
+        unsent = alerts.send(f"http://127.0.0.1:{server.getsockname()[1]}/", {})
+        took = time.monotonic() - started
+        over.set()
+    assert unsent is not None
+    assert "no answer in 0.5 seconds" in unsent
+    assert took < 3
+
+
 def test_a_webhook_that_is_named_later_gets_the_alert_that_lasts(
     project: Any, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -745,6 +892,7 @@ def test_a_webhook_that_is_named_later_gets_the_alert_that_lasts(
         ("env:HOOK", None, "HOOK, which is not set"),
         ("env:HOOK", "file:///etc/passwd", "no http or https URL"),
         ("env:HOOK", "https://[half", "no http or https URL"),
+        ("env:HOOK", "https://me:s3cret@hooks.example.com/", "names a user before its host"),
     ],
 )
 def test_a_webhook_that_cannot_work_is_refused_before_the_check(

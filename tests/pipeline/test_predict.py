@@ -174,6 +174,8 @@ def test_a_file_goes_on_where_it_stopped(
     assert sum(scored) == 700
     kept = names(project.root) - {"in.csv"}
     assert len([name for name in kept if name.endswith(".arrow")]) == 3
+    piece = next(project.root.rglob("*.arrow"))
+    shutil.copy(piece, piece.with_name(f".partial-01234567-{piece.name}"))  # what a kill leaves
     scored = stop_after(monkeypatch, 100)
     # Other pieces than before: it is rows that are counted.
     assert score("in.csv", "out.csv", chunk=130) == len(rows)
@@ -242,7 +244,7 @@ def test_a_folder_goes_on_where_it_stopped(
 ) -> None:
     score("parts", "out")
     output = project.root / "out"
-    (output / "part-1.parquet").unlink()
+    (output / "part-1.parquet").rename(output / ".partial-01234567-part-1.parquet")
     (folder / "part-3.parquet").unlink()
     changed = rows.iloc[500:750].assign(age=30)
     changed.to_parquet(folder / "part-2.parquet")
@@ -252,6 +254,7 @@ def test_a_folder_goes_on_where_it_stopped(
     expected = whole(project, pd.concat([rows.head(500), changed]))
     pd.testing.assert_frame_equal(read_folder(output), expected)
     assert not (output / "part-3.parquet").exists()
+    assert not list(output.rglob(".partial-*"))
 
 
 def test_a_wrong_file_in_a_folder_stops_all_with_its_sentence(

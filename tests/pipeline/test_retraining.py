@@ -322,6 +322,15 @@ def test_appended_files_are_part_of_the_source(project: Any, tmp_path: Path) -> 
     assert not pipeline.is_current(project, settings, "ingest")
 
 
+def test_a_row_that_the_schema_refuses_is_named_by_its_file(project: Any, tmp_path: Path) -> None:
+    path = more_rows(tmp_path / "new.csv", 50)
+    table = pd.read_csv(path).astype({"age": object})
+    table.loc[0, "age"] = "old"
+    table.to_csv(path, index=False)
+    with pytest.raises(UserError, match=r"new\.csv, column 'age', row 1: 'old' is no number"):
+        run(project, data=path)
+
+
 @pytest.mark.parametrize(
     ("columns", "sentence"), [("age", "only one of them has 'age'"), (None, "does not exist")]
 )

@@ -437,7 +437,8 @@ def test_a_look_that_fails_is_followed_by_others(
     project: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Asked(project).running() as asked:
-        keeper, looks = asked.service.keeper, []
+        keeper = asked.service.keeper
+        looks: list[int] = []
 
         def look() -> bool:
             looks.append(len(looks))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import shutil
 import sys
 import warnings
@@ -629,6 +630,15 @@ def shown(renderable: object) -> str:
     console = Console(width=200, file=io.StringIO(), record=True)
     console.print(renderable)
     return console.export_text()
+
+
+def test_what_a_killed_run_left_of_its_model_goes(project: Project) -> None:
+    left = project.bundle_folder("0badcafe") / ".partial-01234567-model.skops"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    os.utime(left, (0, 0))
+    trained(project)
+    assert not left.parent.exists()
 
 
 def test_tables_show_the_runs(project: Project) -> None:

@@ -153,7 +153,7 @@ def challenge(project: Project, run_id: str, weight: float) -> None:
         raise UserError(f"{run_id} is the champion itself; name another one of `runs list`.")
     document = read_bundle(project, run_id)
     serving = read_bundle(project, str(champion["run_id"]))
-    if (document["target"], document["task"]) != (serving["target"], serving["task"]):
+    if not _predict_alike(document, serving):
         raise UserError(f"{run_id} predicts {document['target']}, not {serving['target']}.")
     others = [each for each in champion.get("challengers", []) if each.get("run_id") != run_id]
     left = 1 - sum(float(each["weight"]) for each in others)
@@ -346,7 +346,7 @@ def _answered(project: Project, run_id: str) -> int:
     """Return how many rows of the prediction log a challenger answered; 0 if it cannot be read."""
     from pyarrow.dataset import dataset, field
 
-    files = [str(path) for path in (project.logs / "predictions").glob("*.parquet")]
+    files = [str(path) for path in (project.logs / "predictions").glob("[!.]*.parquet")]
     if not files:
         return 0
     answered = (field("run_id") == run_id) & (field("role") == "challenger")
@@ -359,15 +359,29 @@ def _answered(project: Project, run_id: str) -> int:
 def _put_in_service(
     project: Project, run_id: str, action: str, trial: dict[str, Any] | None = None
 ) -> None:
-    """Name the champion, then note it in the history."""
+    """Name the champion, then note it in the history; challengers that fit it stay."""
     entry: dict[str, Any] = {"run_id": run_id, "sha256": bundle_sha(project, run_id)}
     if trial is not None:
         entry["trial"] = trial
     others = (read_champion(project) or {}).get("challengers", [])
-    kept = [each for each in others if each.get("run_id") != run_id]
+    kept = [each for each in others if _may_challenge(project, each, run_id)]
     write_json(project.champion_file, {**entry, "challengers": kept})
     now = datetime.now(UTC).isoformat(timespec="seconds")
     append_json_line(_history_file(project), {"time": now, "action": action, **entry})
+
+
+def _may_challenge(project: Project, entry: dict[str, Any], run_id: str) -> bool:
+    """Tell whether a challenger can stay beside a new champion: whole, and for the same target."""
+    try:
+        document = read_bundle(project, str(entry.get("run_id")))
+    except UserError:
+        return False
+    return entry["run_id"] != run_id and _predict_alike(document, read_bundle(project, run_id))
+
+
+def _predict_alike(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    """Tell whether two models can answer the same requests, as far as their target tells."""
+    return (first["target"], first["task"]) == (second["target"], second["task"])
 
 
 def _earlier(project: Project) -> list[dict[str, Any]]:

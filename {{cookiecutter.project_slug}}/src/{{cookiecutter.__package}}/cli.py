@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # A fault of the code itself; 1 is a missed bar or an alert, 2 bad input.
 CRASHED = 3
+# Nobody reads the output any more: what shells tell of a program that SIGPIPE ended.
+CLOSED = 141
 
 app = typer.Typer(
     help="Train, judge and package a model, from conf.cfg. Start with `run`.",
@@ -217,11 +219,13 @@ def runs_compare(
 
 def main() -> None:
     """Run the command line; what goes wrong on purpose ends in one sentence and an exit code."""
-    registry.extend_by_modules()
-    for name, entry in registry.COMMANDS.items():
-        app.command(name)(registry.load(entry))
     try:
+        registry.extend_by_modules()
+        for name, entry in registry.COMMANDS.items():
+            app.command(name)(registry.load(entry))
         app()
+    except SystemExit as end:  # as which typer and rich tell it
+        sys.exit(CLOSED if isinstance(end.__context__, BrokenPipeError) else end.code)
     except UserError as error:
         _fail(str(error), 2)
     except GateError as error:

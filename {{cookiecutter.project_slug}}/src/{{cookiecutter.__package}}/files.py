@@ -4,27 +4,45 @@ import hashlib
 import json
 import math
 import os
+import secrets
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from .errors import UserError
+
+# Nobody writes one file for so long without adding to it: what is older, a killed process left.
+LEFT_SECONDS = 3600
+# When this process last looked for such files, by folder.
+_LOOKED: dict[Path, float] = {}
 
 
 @contextmanager
 def write_atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path` that takes its place once the block has succeeded."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # One name per target, so that what a killed process left is overwritten by the next attempt;
-    # the dot hides it from `*` patterns, and the suffix stays, since writers choose a format by it.
-    temporary = path.with_name(f".partial-{path.name}")
+    if time.monotonic() - _LOOKED.get(path.parent, -math.inf) > LEFT_SECONDS:
+        _LOOKED[path.parent] = time.monotonic()
+        remove_partial(path.parent)
+    # A name per writer, since several processes may write the same file; the suffix stays, since
+    # writers choose a format by it. pathlib's `*` matches the dot, so patterns begin with [!.].
+    temporary = path.with_name(f".partial-{secrets.token_hex(4)}-{path.name}")
     try:
         yield temporary
         _sync(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_partial(folder: Path, seconds: float = LEFT_SECONDS) -> None:
+    """Delete what killed processes left in a folder, where nothing was added for so long."""
+    for path in folder.glob(".partial-*"):
+        with suppress(OSError):  # a folder, gone already, or in use, which Windows tells
+            if not seconds or time.time() - path.stat().st_mtime > seconds:
+                path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -29,6 +29,7 @@ from .bundle import (
 )
 from .card import write_card
 from .champion import promoted_runs
+from .data.clean import count_copies
 from .data.schema import load_schema
 from .data.split import load_manifest, load_split
 from .errors import UserError
@@ -88,9 +89,13 @@ def postprocess(project: Project, settings: Settings) -> Report:
     )
     export = export_onnx(model, inputs, document)
     document["onnx"] = export.facts
+    copies = count_copies(project, settings, schema, valid)
+    raw, truth = np.repeat(raw, copies, axis=0), np.repeat(truth, copies)
     del valid, inputs
 
-    reference = make_reference(schema, document, load_split(project, "train"), raw, truth)
+    train = load_split(project, "train")
+    copies = count_copies(project, settings, schema, train)
+    reference = make_reference(schema, document, train, copies, raw, truth)
     bundle_id = _write_bundle(project, document, reference, export.content)
     folder = project.bundle_folder(bundle_id)
     kept = [folder / name for name in (*document["files"], BUNDLE_FILE)]

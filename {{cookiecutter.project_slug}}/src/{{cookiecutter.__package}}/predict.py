@@ -11,7 +11,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from .bundle import Bundle, bundle_sha, load_bundle, read_bundle
 from .champion import verify_champion
 from .errors import UserError
-from .files import fingerprint, read_json, write_atomic, write_json
+from .files import fingerprint, read_json, remove_partial, write_atomic, write_json
 from .project import Project
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class _Parts:
         """Return the pieces from the first row on, without a gap."""
         found: list[Path] = []
         end = 0
-        for path in sorted(self._folder.glob("*.arrow")):
+        for path in sorted(self._folder.glob("[!.]*.arrow")):
             first, last = map(int, path.stem.split("-"))
             if first != end:
                 break
@@ -288,6 +288,7 @@ def _score_folder(job: Job, source: Path, output: Path, processes: int, progress
     todo = [path for path in files if path.as_posix() not in parts]
     # Those of an earlier model stay listed until they are replaced, or their source is gone.
     _write_manifest(output, job, {**before, **parts}, complete=False)
+    _remove_partial(output, files)
     written = time.monotonic()
     with _bar(progress, len(files), "files") as advance:
         advance(len(parts))
@@ -370,6 +371,12 @@ def _score_part(bundle: Bundle, job: Job, source: Path, target: Path) -> int:
     return rows
 
 
+def _remove_partial(output: Path, files: Iterable[Path]) -> None:
+    """Delete what killed processes left among the files of a folder that is scored by one run."""
+    for folder in {(output / path).parent for path in files}:
+        remove_partial(folder, 0)
+
+
 def _score_nothing(bundle: Bundle, job: Job, source: Path) -> pd.DataFrame:
     """Return the predictions for a Parquet file without a row: their columns."""
     import pyarrow.parquet as pq
@@ -401,8 +408,7 @@ def _in_processes(
         for child in set(active_children()) - others:
             child.terminate()
             child.join()
-        for path in todo:  # what the stopped ones were writing
-            (output / path).with_name(f".partial-{path.name}").unlink(missing_ok=True)
+        _remove_partial(output, todo)  # what the stopped ones were writing
         if isinstance(error, BrokenProcessPool):
             raise UserError(
                 "A scoring process was killed, most likely for want of memory; lower --processes "

@@ -1,7 +1,8 @@
 """What the training data looked like, as later data is compared with it (`reference.json`).
 
-Features and target are those of train. What the model says, and how good it is, is that of valid:
-on the rows that it was fitted on, a model is surer and better than on any later ones.
+Features and target are those of train; equal rows count as often as the source held them, since
+later rows come with their copies. What the model says, and how good it is, is that of valid: on the
+rows that it was fitted on, a model is surer and better than on any later ones.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def make_reference(
     schema: Schema,
     document: Mapping[str, Any],
     train: pd.DataFrame,
+    copies: NDArray[np.int64],
     raw: NDArray[np.float64],
     truth: NDArray[Any],
 ) -> dict[str, Any]:
@@ -56,14 +58,16 @@ def make_reference(
         schema: The columns.
         document: What bundle.json says of the model.
         train: The rows that the model was fitted on.
+        copies: How often each of them counts.
         raw: The model's own output for valid: probabilities (rows, classes) or values (rows,).
         truth: The target on valid.
     """
-    sample = train.iloc[:: max(1, -(-len(train) // ROWS))]
+    places = np.repeat(np.arange(len(train)), copies)
+    sample = train.iloc[places[:: max(1, -(-len(places) // ROWS))]]
     target = schema.column(document["target"])
     return {
         "version": REFERENCE_VERSION,
-        "rows": len(train),
+        "rows": len(places),
         "sampled": len(sample),
         "features": {each.name: describe(sample[each.name], each) for each in schema.features},
         "target": _target(sample[target.name], document),

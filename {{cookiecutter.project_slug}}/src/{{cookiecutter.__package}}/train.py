@@ -27,7 +27,7 @@ from .data.schema import load_schema
 from .data.split import load_manifest, load_split
 from .errors import UserError
 from .features import build_features, prepare
-from .files import file_sha256, fingerprint
+from .files import file_sha256, fingerprint, remove_partial
 from .logs import run_log
 from .metrics import chosen_metric, make_outcome, score, skill
 from .models import Candidate, make_candidate
@@ -581,6 +581,7 @@ def _diary_line(facts: dict[str, Any], winner: dict[str, Any]) -> str:
 def _remove_losers(project: Project, winner: str) -> None:
     """Remove models that no bundle was made of; their results stay in `logs/runs.jsonl`."""
     for folder in project.models.iterdir():
+        remove_partial(folder)  # of a killed run, whose folder nothing else may ever write to
         unused = folder.name != winner and not (folder / "bundle.json").exists()
         if unused and re.fullmatch(r"[0-9a-f]{8}", folder.name) and folder.is_dir():
             for path in model_files(folder):

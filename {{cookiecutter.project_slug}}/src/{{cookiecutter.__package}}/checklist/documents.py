@@ -101,7 +101,7 @@ def refresh(project: Project) -> list[str]:
 
     material = Material(project)
     changed = {}
-    for path in sorted(project.docs.glob("*.md")):
+    for path in sorted(project.docs.glob("[!.]*.md")):
         if b"measured" in path.read_bytes():
             before = _read(path)
             after = _filled(before, _shown(path), material)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
+import numpy as np
+from numpy.typing import NDArray
 
 from ..config import Settings
 from ..errors import UserError
-from .keys import ROW
+from ..project import Project
+from .keys import ROW, row_keys
 from .schema import Schema, conform
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Frame = nw.DataFrame[Any]
 
@@ -56,6 +62,32 @@ def drop_duplicates(frame: Frame) -> Frame:
         return frame
     kept = frame.filter(repeated).unique(keep="any")
     return nw.concat([frame.filter(~repeated), kept], how="vertical")
+
+
+def count_copies(
+    project: Project, settings: Settings, schema: Schema, rows: pd.DataFrame
+) -> NDArray[np.int64]:
+    """Return how often the source held each row of a split, of which cleaning kept one.
+
+    Without an id, rows are equal by chance, and later rows will be as well. Equal rows with an id
+    are a fault of the source, so they count once; also rows that custom.py changed, which the
+    source does not hold.
+
+    Returns:
+        Shape (rows,).
+    """
+    import pyarrow.parquet as pq
+
+    once = np.ones(len(rows), dtype=np.int64)
+    if settings.data.duplicates == "keep" or schema.ids or not project.typed.exists():
+        return once
+    source = pq.ParquetFile(project.typed).read(columns=[ROW])[ROW].to_numpy()
+    held, counts = np.unique(source, return_counts=True)
+    if len(held) == len(source):
+        return once
+    keys = row_keys(rows, schema)
+    at = np.minimum(np.searchsorted(held, keys), len(held) - 1)
+    return np.where(held[at] == keys, counts[at], once)
 
 
 def _apply_custom(frame: Frame, schema: Schema) -> Frame:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -56,18 +57,24 @@ def webhook_of(options: MonitorSettings) -> str | None:
     """Return the URL that alerts go to, None where none is set.
 
     Raises:
-        UserError: If its variable is not set, or holds no http or https URL.
+        UserError: If its variable is not set, or holds no http or https URL, or one with a user.
     """
     if options.webhook is None:
         return None
     url = resolve_secret(options.webhook)
     try:
-        fits = urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname)
     except ValueError:  # such as a bracket that is not closed
         fits = False
     if not fits:
         raise UserError(
             f"[monitor] webhook = {options.webhook}: the variable holds no http or https URL."
+        )
+    if "@" in parts.netloc:  # urllib would ask the resolver for all of it
+        raise UserError(
+            f"[monitor] webhook = {options.webhook}: the URL names a user before its host, which "
+            "is not supported; give a webhook that has its secret in the path or the query."
         )
     return url
 
@@ -121,6 +128,17 @@ def send(url: str, message: Mapping[str, Any]) -> str | None:
 
     The address may hold a secret anywhere, so that only its host is ever told.
     """
+    reasons: list[str | None] = []
+    # The socket's time limit starts anew with every byte that comes; this one holds for them all.
+    thread = Thread(target=lambda: reasons.append(_post(url, message)), daemon=True)
+    thread.start()
+    thread.join(TIMEOUT)
+    reason = reasons[0] if reasons else f"no answer in {TIMEOUT:g} seconds"
+    return f"the webhook at {urlsplit(url).hostname} was not reached ({reason})" if reason else None
+
+
+def _post(url: str, message: Mapping[str, Any]) -> str | None:
+    """Post JSON, without following a redirection; return what went wrong, or None."""
     from http.client import HTTPException
     from urllib.error import HTTPError
     from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -138,10 +156,9 @@ def send(url: str, message: Mapping[str, Any]) -> str | None:
         with build_opener(Stay).open(request, timeout=TIMEOUT):
             return None
     except HTTPError as error:
-        reason = f"it answered {error.code}"
+        return f"it answered {error.code}"
     except (OSError, HTTPException, ValueError) as error:
-        reason = type(getattr(error, "reason", error)).__name__
-    return f"the webhook at {urlsplit(url).hostname} was not reached ({reason})"
+        return type(getattr(error, "reason", error)).__name__
 
 
 def record(

@@ -13,7 +13,15 @@ from ..data.schema import WORDS, Column, Schema, cast_column, load_schema
 from ..errors import UserError
 from ..files import write_atomic
 from ..project import Project
-from .window import FEEDBACK, features_of, match_labels, read_labels, read_log, without_refused
+from .window import (
+    FEEDBACK,
+    counted,
+    features_of,
+    match_labels,
+    read_labels,
+    read_log,
+    without_refused,
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class Labelled:
     @property
     def sentences(self) -> list[str]:
         """Say it, a line for each thing to know."""
-        found = [f"{self.rows:,} rows with labels: {self.path}"]
+        found = [f"{counted(self.rows, 'row')} with labels: {self.path}"]
         if self.missing:
             found.append(f"Missing in all of them, since not logged: {', '.join(self.missing)}")
         if self.left_out:
@@ -89,7 +97,7 @@ def write_labelled(project: Project, path: Path) -> Labelled:
 
 
 def _labelled_log(project: Project) -> tuple[pd.DataFrame, int]:
-    """Return the logged rows that have a label, each once, with the column `_label`."""
+    """Return the logged rows that have a label, with the column `_label`."""
     known = read_labels(project)
     ids = {request_id for request_id, _ in known}
 
@@ -99,8 +107,7 @@ def _labelled_log(project: Project) -> tuple[pd.DataFrame, int]:
     frame, unread = read_log(project, is_meant, "a service writes it while it answers")
     if not frame.empty:
         frame = frame.assign(_label=match_labels(known, frame)["label"])
-        frame = frame[frame["_label"].notna()].sort_values("time", kind="stable")
-        frame = frame.drop_duplicates(["request_id", "row"], keep="last", ignore_index=True)
+        frame = frame[frame["_label"].notna()].reset_index(drop=True)
     if frame.empty:
         raise UserError(
             f"No logged prediction has a label in logs/{FEEDBACK}; they come by POST /feedback."

@@ -131,8 +131,8 @@ def compare_performance(
     """Compare the metric on rows with labels with its interval on valid: concept drift.
 
     One-sided, for a loss: the difference over its standard error, of both samples' bootstrap
-    (Efron, 1979). That of the new rows is taken to be at least what valid's was, scaled to their
-    number, since a bootstrap of few rows is too sure.
+    (Efron, 1979). Each is taken to be at least what the other's is, scaled to its number of rows: a
+    bootstrap of few rows is too sure, above all where these rows happen to be easy.
 
     Returns:
         The comparison and its facts; None where too few labels are there.
@@ -194,13 +194,18 @@ def _worse(before: Interval, now: Interval, n: int, m: int, greater_is_better: b
     """Return the one-sided p of a loss."""
     from scipy.stats import norm
 
-    loss = before.value - now.value if greater_is_better else now.value - before.value
+    def error(each: Interval) -> float:
+        return (each.high - each.low) / (2 * NORMAL)
+
     # Towards the worse, an interval is wider: the side on which chance makes a loss counts.
-    towards = before.value - before.low if greater_is_better else before.high - before.value
-    scaled = towards / NORMAL * math.sqrt(n / m)
-    error = (before.high - before.low) / (2 * NORMAL)
-    error_now = max((now.high - now.low) / (2 * NORMAL), scaled, 0.5 / m)
-    return float(norm.sf(loss / math.hypot(error, error_now)))
+    def towards_worse(each: Interval) -> float:
+        reach = each.value - each.low if greater_is_better else each.high - each.value
+        return reach / NORMAL
+
+    loss = before.value - now.value if greater_is_better else now.value - before.value
+    error_before = max(error(before), towards_worse(now) * math.sqrt(m / n))
+    error_now = max(error(now), towards_worse(before) * math.sqrt(n / m), 0.5 / m)
+    return float(norm.sf(loss / math.hypot(error_before, error_now)))
 
 
 def _nan(value: float | None) -> float:

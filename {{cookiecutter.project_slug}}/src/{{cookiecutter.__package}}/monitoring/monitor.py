@@ -17,9 +17,15 @@ from ..project import REPORT_VERSION, Project, Report
 from ..reference import REFERENCE_VERSION
 from .alerts import Alert, Problem, decide, record, send, sentence, webhook_of
 from .drift import LEAST_ROWS, Finding, compare_column, compare_missing, judge
-from .labels import compare_performance, compare_predictions, compare_target, estimate_shares
+from .labels import (
+    LEAST_LABELLED,
+    compare_performance,
+    compare_predictions,
+    compare_target,
+    estimate_shares,
+)
 from .settings import MonitorSettings, monitor_settings
-from .window import Window, open_file, open_log
+from .window import Window, counted, open_file, open_log
 
 if TYPE_CHECKING:
     from ..config import Settings
@@ -238,7 +244,7 @@ def _notes(window: Window, findings: list[Finding], measured: Any) -> list[str]:
     if window.truth is None:
         notes.append("no labels: whether the model still is right cannot be seen yet")
     elif measured is None:
-        notes.append("too few labels, or no probabilities: the metric was not compared")
+        notes.append(f"the metric was not compared: {_why_not(window, len(window.truth))}")
     large = [each.name for each in findings if each.p is not None and not each.found
              and (each.adjusted or 0) <= 0.01 and each.about == "feature"]  # fmt: skip
     if large:
@@ -246,12 +252,20 @@ def _notes(window: Window, findings: list[Finding], measured: Any) -> list[str]:
     return notes
 
 
+def _why_not(window: Window, labels: int) -> str:
+    """Return why labels did not let the metric be compared."""
+    if window.said_of_truth is None:
+        return "the rows were not scored"
+    if labels < LEAST_LABELLED:
+        return f"fewer than {LEAST_LABELLED} labels"
+    return "it needs probabilities, or labels of several classes"
+
+
 def _alert_facts(
     options: MonitorSettings, problems: list[Problem], alert: Alert, now: datetime
 ) -> dict[str, Any]:
     """Return what the policy made of the problems."""
-    word = "problem" if len(problems) == 1 else "problems"
-    found = f"{len(problems) or 'no'} {word}"
+    found = counted(len(problems), "problem")
     state = f"ALERT, {found}" if alert.firing else found
     if problems and not alert.firing:
         state += f" (an alert after {options.checks} checks in a row)"
@@ -289,7 +303,7 @@ def _write(
     """Write the page, then the report; values of rows stay out of the latter, which git tracks."""
     from .page import write_page
 
-    facts["summary"] = f"{facts['summary']} in {window.rows:,} rows of {facts['where']}"
+    facts["summary"] = f"{facts['summary']} in {counted(window.rows, 'row')} of {facts['where']}"
     write_page(project, bundle.run_id, facts)
     plain = [{k: v for k, v in each.items() if k != "example"} for each in facts["faults"]]
     model = bundle_sha(project, bundle.run_id)[:16]

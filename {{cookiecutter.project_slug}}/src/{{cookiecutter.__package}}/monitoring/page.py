@@ -12,6 +12,7 @@ from ..plots import Plot
 from ..project import Project, read_report
 from ..report import Section, bullets, cards, figures, html_page, table
 from .monitor import NAME
+from .window import counted
 
 if TYPE_CHECKING:
     from ..config import Settings
@@ -116,7 +117,7 @@ def _verdict(facts: Mapping[str, Any]) -> str:
         state, word = " missed", "Alert"
     else:
         state, word = (" missed" if problems else ""), ("Watch" if problems else "All quiet")
-    told = f"{_count(len(problems), 'problem')}; {_count(facts['tests'], 'test')} were made"
+    told = f"{counted(len(problems), 'problem')}; {counted(facts['tests'], 'test')} were made"
     if problems and not facts["alert"]:
         told += f"; an alert after {policy['checks']} checks in a row"
     sentences = [
@@ -155,9 +156,9 @@ def _cards(facts: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     delay = facts["delay"]
     share = delay["labelled"] / max(1, delay["labelled"] + delay["unlabelled"])
     late = "" if delay["median"] is None else f"half within {delay['median']:.3g} days"
-    yield "Rows with a label", f"{share:.0%}", late or f"{delay['labelled']:,} rows"
+    yield "Rows with a label", f"{share:.0%}", late or counted(delay["labelled"], "row")
     broken = sum(fault["rows"] for fault in facts["faults"])
-    yield "Values that the schema refuses", f"{broken:,}", f"in {facts['rows']:,} rows"
+    yield "Values that the schema refuses", f"{broken:,}", f"in {counted(facts['rows'], 'row')}"
 
 
 def _features(facts: Mapping[str, Any]) -> Section | None:
@@ -245,9 +246,9 @@ def _quality(facts: Mapping[str, Any]) -> Section:
 def _method(facts: Mapping[str, Any]) -> Section:
     """How certain the findings are."""
     told = [
-        f"{_count(facts['tests'], 'test')} were made on {facts['compared']:,} rows. Their p-values "
-        f"are adjusted together (Holm), so that the chance of any false finding of drift in this "
-        f"check is at most {facts['false_alarms']:.1%}.",
+        f"{counted(facts['tests'], 'test')} were made on {counted(facts['compared'], 'row')}. "
+        f"Their p-values are adjusted together (Holm), so that the chance of any false finding of "
+        f"drift in this check is at most {facts['false_alarms']:.1%}.",
         "A finding is certain (adjusted p) and large (its size is beyond the bar in [monitor]). "
         "In huge samples trifles are certain; in small ones large differences are luck.",
         "Numbers are compared by Kolmogorov-Smirnov, categories and few values by chi-square, "
@@ -277,11 +278,6 @@ def _span(facts: Mapping[str, Any]) -> str:
         return ""
     first, last = (text[:16].replace("T", " ") for text in facts["span"])
     return f" ({first} to {last} UTC)"
-
-
-def _count(number: int, word: str) -> str:
-    """Write a number with its word."""
-    return f"{number or 'no'} {word}{'' if number == 1 else 's'}"
 
 
 def _sentence(text: str) -> str:

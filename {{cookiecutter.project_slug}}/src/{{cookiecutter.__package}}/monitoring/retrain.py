@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from ..bundle import Bundle, load_bundle
 from ..champion import load_champion, read_champion
 from ..champion import promote as put_into_service
+from ..data.formats import read_table
 from ..data.ingest import ingest
 from ..data.keys import row_keys
-from ..data.schema import load_schema
+from ..data.schema import INFER_ANEW, cast_table, check_table, load_schema, refuse
 from ..data.split import choose_rule, load_manifest, load_split
 from ..errors import GateError, UserError
 from ..evaluate import evaluate
@@ -116,7 +117,7 @@ def retrain(
     known = _known_rows(project, champion)
     if data is not None:
         settings = _with_file(project, settings, data, say)
-    manifest = _bring_in(project, settings, champion, say)
+    manifest = _bring_in(project, settings, champion, data, say)
     onwards = None
     if warm:
         settings, onwards = _onwards(project, settings, champion, known)
@@ -233,8 +234,25 @@ def _with_file(
     return settings.model_copy(update={"data": data})
 
 
+def _refuse_rows(project: Project, settings: Settings, path: Path) -> None:
+    """Refuse a file of new rows for what the schema refuses, by its own name and rows.
+
+    Raises:
+        UserError: If the schema refuses any.
+    """
+    schema = load_schema(project)
+    typed, violations = cast_table(read_table(path, settings.data, schema), schema)
+    failed = [each.column for each in violations if each.column in typed.columns]
+    found = check_table(typed.drop(columns=failed), schema)
+    refuse([*violations, *found], path.name, INFER_ANEW)
+
+
 def _bring_in(
-    project: Project, settings: Settings, champion: Bundle, say: Callable[[str], None]
+    project: Project,
+    settings: Settings,
+    champion: Bundle,
+    data: Path | None,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Ingest and split the source as it is now, and return the manifest.
 
@@ -246,7 +264,12 @@ def _bring_in(
             f"[data] target is {settings.data.target}, but the champion predicts "
             f"{champion.document['target']}; run `run` for another target."
         )
-    say(f"ingest       {ingest(project, settings).facts['summary']}")
+    try:
+        say(f"ingest       {ingest(project, settings).facts['summary']}")
+    except UserError:
+        if data is not None and project.schema_file.exists():  # its rows stand below the source's
+            _refuse_rows(project, settings, data)
+        raise
     # Under the time rule, thresholds that are kept would make all new rows test.
     anew = choose_rule(load_schema(project), settings).name == "time"
     say(f"preprocess   {preprocess(project, settings, anew=anew).facts['summary']}")

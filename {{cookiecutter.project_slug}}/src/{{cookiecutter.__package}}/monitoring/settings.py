@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ..config import Names, Section
 
@@ -48,6 +48,15 @@ class MonitorSettings(Section):
     better: float = Field(
         default=0.0, ge=0, description="skill that a challenger has to be ahead by, for sure"
     )
+
+    @model_validator(mode="after")
+    def _labels_can_be_late(self) -> "MonitorSettings":
+        if self.label_days >= self.days:
+            raise ValueError(
+                f"label_days is {self.label_days:g}, but has to be below days, {self.days:g}: "
+                "only the predictions of so many days are looked at"
+            )
+        return self
 
     @field_validator("webhook")
     @classmethod

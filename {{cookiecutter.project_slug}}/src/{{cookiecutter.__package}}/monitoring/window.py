@@ -137,18 +137,23 @@ def window_of(bundle: Bundle, frame: pd.DataFrame, where: str, most: int = 50_00
         UserError: If they have no feature of the model.
     """
     _require_some(bundle, list(frame.columns), where)
-    scored = "prediction" in frame.columns
+    # A column of the data is no answer of the model, whatever its name.
+    answers = frame[[name for name in frame.columns if name not in bundle.schema.names]]
+    scored = "prediction" in answers.columns
     typed, faults, absent = conform(bundle, frame, required=not scored)
     lacking = not scored and any(fault.rule == "there" for fault in faults)
     notes = ["a feature is missing, so the rows were not scored"] if lacking else []
 
     def said(at: Places) -> Predictions | None:
         if scored:
-            return _logged(bundle, frame.iloc[at])
+            return _logged(bundle, answers.iloc[at])
         return None if lacking else finish(bundle.document, bundle.score(typed.iloc[at]))
 
     target = bundle.document["target"]
-    truth = _labels(bundle, frame[target]) if target in frame.columns else None
+    truth = None
+    if target in frame.columns:
+        truth, wrong = _labels(bundle, frame[target])
+        faults += wrong
     known = 0 if truth is None else int(truth.notna().sum())
     rows, told = _places(len(frame), truth, most)
     said_of_rows = said(rows)
@@ -196,9 +201,9 @@ def open_log(
         )
     typed, faults, absent = conform(bundle, features_of(bundle.schema, frame), required=False)
     labels = match_labels(read_labels(project), frame)
-    truth = _labels(bundle, labels["label"])
+    truth, wrong = _labels(bundle, labels["label"])
     times = frame["time"]
-    notes = [f"{unread} files of the log could not be read"] if unread else []
+    notes = [f"{counted(unread, 'file')} of the log could not be read"] if unread else []
     rows, told = _places(len(frame), truth, most)
     return Window(
         where=f"the prediction log of the last {days:g} days",
@@ -207,7 +212,7 @@ def open_log(
         said=_logged(bundle, frame.iloc[rows]),
         truth=truth.iloc[told] if len(told) else None,
         said_of_truth=_logged(bundle, frame.iloc[told]) if len(told) else None,
-        faults=faults,
+        faults=faults + wrong,
         absent=absent,
         delay=_delay(times, truth.notna(), labels["time"], now, label_days),
         span=(times.min().isoformat(), times.max().isoformat()),
@@ -319,6 +324,13 @@ def features_of(schema: Schema, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _logged(bundle: Bundle, frame: pd.DataFrame) -> Predictions | None:
     """Return predictions that stand in the table already."""
+    empty = frame["prediction"].isna().to_numpy()
+    if empty.any():
+        row = frame.index[int(empty.argmax())] + 1
+        raise UserError(
+            f"The column 'prediction' is empty in row {row:,}; leave the columns of predictions "
+            "out, and the rows are scored."
+        )
     if bundle.task == "regression":
         return Predictions(values=_numbers(frame, ["prediction"])[:, 0])
     names = [str(name) for name in bundle.classes]
@@ -355,13 +367,13 @@ def _numbers(frame: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]
     return numbers
 
 
-def _labels(bundle: Bundle, given: pd.Series[Any]) -> pd.Series[Any]:
-    """Return labels as the target's type, missing where they are none or not of that type."""
+def _labels(bundle: Bundle, given: pd.Series[Any]) -> tuple[pd.Series[Any], tuple[Fault, ...]]:
+    """Return labels as the target's type, missing where they are not of that type; the faults."""
     column = bundle.schema.column(bundle.document["target"])
     series, violation = cast_column(given, column)
-    if violation is not None:
-        series = without_refused(series, column)
-    return series
+    if violation is None:
+        return series, ()
+    return without_refused(series, column), (_fault(violation, "type", len(given)),)
 
 
 def read_labels(project: Project) -> Labels:
@@ -374,11 +386,7 @@ def read_labels(project: Project) -> Labels:
 
 def match_labels(known: Labels, frame: pd.DataFrame) -> pd.DataFrame:
     """Return the label and its time for each logged row, missing where there is none."""
-    if "row" in frame.columns:
-        places = frame["row"].astype(int).tolist()
-    else:
-        places = frame.groupby("request_id", sort=False).cumcount().tolist()
-    keys = zip(frame["request_id"].astype(str), places, strict=True)
+    keys = zip(frame["request_id"].astype(str), frame["row"].astype(int).tolist(), strict=True)
     found = [known.get(key, (None, None)) for key in keys]
     labels = pd.DataFrame(found, columns=["label", "time"], index=frame.index, dtype=object)
     labels["time"] = _as_times(labels["time"])
@@ -432,6 +440,9 @@ def read_log(
 ) -> tuple[pd.DataFrame, int]:
     """Return the logged rows that are meant, and how many files could not be read.
 
+    A row that was asked twice under one request's id, as clients do that try again, is one row: the
+    last.
+
     Raises:
         UserError: If there is no log; `instead` says what to do then.
     """
@@ -448,13 +459,18 @@ def read_log(
         try:
             table = pq.ParquetFile(path).read()
         except (pa.ArrowInvalid, OSError):  # cut off, or not yet whole
+            table = None
+        if table is None or not set(OWN) <= set(table.column_names):
             unread += 1
             continue
         frame = arrow_to_pandas(table, str(path))
         frame["time"] = _as_times(frame["time"])
         frames.append(frame[is_meant(frame)])
     kept = [frame for frame in frames if len(frame)]
-    return pd.concat(kept, ignore_index=True) if kept else pd.DataFrame(), unread
+    if not kept:
+        return pd.DataFrame(), unread
+    rows = pd.concat(kept).sort_values("time", kind="stable")
+    return rows.drop_duplicates(["request_id", "row"], keep="last", ignore_index=True), unread
 
 
 def _as_times(values: pd.Series[Any]) -> pd.Series[Any]:
@@ -462,9 +478,14 @@ def _as_times(values: pd.Series[Any]) -> pd.Series[Any]:
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         return pd.to_datetime(values, utc=True)
     seconds = pd.to_numeric(values, errors="coerce").astype("float64")
-    if seconds.notna().any():
-        return pd.to_datetime(seconds, utc=True, unit="s")
-    return pd.to_datetime(values.astype(object), utc=True, errors="coerce", format="ISO8601")
+    texts = values.astype(object).where(seconds.isna(), None)
+    times = pd.to_datetime(texts, utc=True, errors="coerce", format="ISO8601")
+    return times.fillna(pd.to_datetime(seconds, utc=True, unit="s", errors="coerce"))
+
+
+def counted(number: int, what: str) -> str:
+    """Write a number of things."""
+    return f"{format(number, ',') if number else 'no'} {what}{'' if number == 1 else 's'}"
 
 
 def _place(project: Project, source: Path) -> str:
