@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from asking import JSON_TYPE, Asked, as_rows, largest_gap, make_model, promote_copy
+from asking import JSON_TYPE, Asked, as_rows, largest_gap, make_model, promote_copy, until
 from mlproj import bundle as bundles
 from mlproj import champion
 from mlproj.data.split import load_split
@@ -603,8 +603,7 @@ def test_who_ends_the_whole_group_loses_no_row(project: Any, rows: list[Any]) ->
     with Asked(project).running() as asked:
         asked.predict(rows)
         log = asked.service.predictions
-        while log._waiting:
-            time.sleep(0.01)
+        until(lambda: not log._waiting)
         log._process.send_signal(signal.SIGTERM)
         asked.predict(rows)
     assert len(read_log(project)) == 2 * len(rows)

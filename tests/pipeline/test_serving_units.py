@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
+from asking import until
 
 uvicorn = pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 
@@ -161,14 +162,6 @@ def listening(loop: str) -> Iterator[Any]:
         thread.join(timeout=20)
 
 
-def until(true: Any, seconds: float = 20) -> None:
-    """Wait until something is true."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def connect(server: Any) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.port), timeout=20)
 
@@ -211,7 +204,7 @@ def test_a_head_in_pieces_begins_no_idle_time(loop: str) -> None:
     with listening(loop) as server, connect(server) as client:
         head = GET % b"very%20late"
         client.sendall(head[:10])
-        time.sleep(0.1)
+        time.sleep(0.1)  # so that the pieces come one by one
         client.sendall(head[10:])
         assert b"<very late>" in rest(client)
 
@@ -258,6 +251,5 @@ def test_many_requests_at_once_are_answered_in_their_order(loop: str) -> None:
         found = b""
         while b"<99>" not in found:
             found += client.recv(100_000)
-        assert [found.index(b"<%d>" % at) for at in range(100)] == sorted(
-            found.index(b"<%d>" % at) for at in range(100)
-        )
+        places = [found.index(b"<%d>" % at) for at in range(100)]
+        assert places == sorted(places)

@@ -364,19 +364,20 @@ def _put_in_service(
     if trial is not None:
         entry["trial"] = trial
     others = (read_champion(project) or {}).get("challengers", [])
-    kept = [each for each in others if _may_challenge(project, each, run_id)]
+    rivals = [each for each in others if each.get("run_id") != run_id]
+    document = read_bundle(project, run_id) if rivals else {}
+    kept = [each for each in rivals if _may_challenge(project, each, document)]
     write_json(project.champion_file, {**entry, "challengers": kept})
     now = datetime.now(UTC).isoformat(timespec="seconds")
     append_json_line(_history_file(project), {"time": now, "action": action, **entry})
 
 
-def _may_challenge(project: Project, entry: dict[str, Any], run_id: str) -> bool:
+def _may_challenge(project: Project, entry: dict[str, Any], champion: dict[str, Any]) -> bool:
     """Tell whether a challenger can stay beside a new champion: whole, and for the same target."""
     try:
-        document = read_bundle(project, str(entry.get("run_id")))
+        return _predict_alike(read_bundle(project, str(entry.get("run_id"))), champion)
     except UserError:
         return False
-    return entry["run_id"] != run_id and _predict_alike(document, read_bundle(project, run_id))
 
 
 def _predict_alike(first: dict[str, Any], second: dict[str, Any]) -> bool:

@@ -20,7 +20,7 @@ import msgspec
 from .deadline import Deadlines
 from .protect import HEADERS
 from .rows import Refusal
-from .service import RETRY, Service, Told
+from .service import RETRY, Service, Told, full
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -164,7 +164,7 @@ class Front:
         if head.length > self._limit:
             raise self._too_large()
         if len(self._deadlines) > self._most:
-            raise _full()
+            raise full()
 
     async def _body(self, receive: Receive) -> bytes:
         """Return a request's body.
@@ -199,7 +199,7 @@ class Front:
                 if size > self._limit:
                     raise self._too_large()
                 if self._held > HELD_BODIES * self._limit:
-                    raise _full()
+                    raise full()
                 if not message.get("more_body"):
                     return b"".join(parts)
         finally:
@@ -289,12 +289,6 @@ class Front:
         if reason:
             line["reason"] = reason
         self._service.lines.write(line)
-
-
-def _full() -> Refusal:
-    """Return what is answered when there is no room."""
-    sentence = "Too many requests are under way; try again soon."
-    return Refusal(503, "full", sentence, [RETRY])
 
 
 def _no_key() -> Refusal:

@@ -225,10 +225,10 @@ def load_model(project: Project, run_id: str, sha256: str | None, rules: Rules) 
         UserError: If it is not there, not whole, or not what was promoted.
     """
     if sha256 is None:
-        document = read_bundle(project, run_id)
+        document, sha256 = read_bundle(project, run_id), bundle_sha(project, run_id)
     else:
         document = read_promoted(project, run_id, sha256)
-    return Model(project, document, bundle_sha(project, run_id), rules)
+    return Model(project, document, sha256, rules)
 
 
 def _onnx_engine(project: Project, document: Mapping[str, Any], schema: Schema) -> Engine | None:

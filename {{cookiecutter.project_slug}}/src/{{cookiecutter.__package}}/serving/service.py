@@ -185,8 +185,7 @@ class Service:
             Refusal: If as many requests as are allowed wait for one already.
         """
         if self._at_work >= self.settings.concurrency:
-            sentence = "Too many requests are under way; try again soon."
-            raise Refusal(503, "full", sentence, [RETRY])
+            raise full()
         loop = asyncio.get_running_loop()
         job = self._pool.submit(work, *arguments)
         self._started()
@@ -313,6 +312,11 @@ class ShadowWorker:
                 self._service.shadow(model, asked)
             with self._lock:
                 self._bytes -= len(asked.body)
+
+
+def full() -> Refusal:
+    """Return what is answered when there is no room."""
+    return Refusal(503, "full", "Too many requests are under way; try again soon.", [RETRY])
 
 
 def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:

@@ -24,9 +24,11 @@ class Protocol(HttpToolsProtocol):
     some more of its answer.
     """
 
+    # As in uvicorn: the base class knows of datagrams as well.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a new connection, which is idle at first."""
-        super().connection_made(Joined(transport, self.loop))  # type: ignore[arg-type]
+        self._joined = Joined(transport, self.loop)
+        super().connection_made(self._joined)  # type: ignore[arg-type]  # it does what one does
         self._head = 0
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
@@ -55,9 +57,10 @@ class Protocol(HttpToolsProtocol):
         self._head = 0
         super().on_body(body)
 
+    # asyncio takes an answer; uvicorn never gives one.
     def eof_received(self) -> bool:  # type: ignore[override]
         """Answer, and then close, when a client has sent its last."""
-        self.transport.flush()  # type: ignore[attr-defined]
+        self._joined.flush()
         cycle = self.cycle
         if cycle is None or cycle.response_complete or cycle.more_body:
             return False

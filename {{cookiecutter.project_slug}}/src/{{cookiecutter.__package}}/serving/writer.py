@@ -205,12 +205,11 @@ def run(source: int, writer: Writer) -> None:
 
 def read_all(source: int, taken: queue.Queue[bytes]) -> None:
     """Hand on each batch of a file descriptor, and nothing at its end."""
-    while size := read_exactly(source, 8):
-        content = read_exactly(source, int.from_bytes(size, "big"))
+    while True:
+        content = read_exactly(source, int.from_bytes(read_exactly(source, 8), "big"))
         taken.put(content)
         if not content:
             return
-    taken.put(b"")
 
 
 def read_exactly(source: int, size: int) -> bytes:
