@@ -36,8 +36,8 @@ def load_package(name: str = "documented") -> None:
 def settings_table() -> str:
     """Return a Markdown table per section of `conf.cfg`."""
     load_package()
-    config = importlib.import_module("documented.config")
-    registry = importlib.import_module("documented.registry")
+    config = importlib.import_module("documented.core.config")
+    registry = importlib.import_module("documented.core.registry")
     parts = []
     for name, section in config.Settings.model_fields.items():
         if name == "params":

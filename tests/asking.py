@@ -37,7 +37,7 @@ class Asked:
     """The application of a project, asked without a server."""
 
     def __init__(self, project: Any, *overrides: str) -> None:
-        from mlproj.config import load_settings
+        from mlproj.core.config import load_settings
         from mlproj.serving.app import make_app
         from mlproj.serving.service import Service
 
@@ -224,7 +224,7 @@ def largest_gap(bundle: Any, wanted: Any, predictions: list[Any]) -> float:
 
 def make_model(project: Any) -> str:
     """Train a project's model and package it; return its run id."""
-    from mlproj import config, pipeline
+    from mlproj.core import config, pipeline
 
     pipeline.run(project, config.load_settings(project), until="postprocess", say=lambda _: None)
     return str(pipeline.require(project, "postprocess").run_id)
@@ -234,7 +234,7 @@ def promote_copy(project: Any, run_id: str, copy: str, **changes: Any) -> str:
     """Make a bundle of another name, with changes of its bundle.json; return its name."""
     import shutil
 
-    from mlproj.files import read_json, write_json
+    from mlproj.core.files import read_json, write_json
 
     folder = project.models / copy
     shutil.copytree(project.models / run_id, folder)

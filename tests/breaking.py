@@ -11,8 +11,8 @@ from typing import Any
 from answers import CHOICES
 from mlproj.checklist.catalogue import Evidence
 from mlproj.checklist.rules import Rule, parse_rule
-from mlproj.files import read_json, write_json
-from mlproj.project import Project
+from mlproj.core.files import read_json, write_json
+from mlproj.core.project import Project
 
 
 def break_proof(project: Project, evidence: Evidence) -> None:

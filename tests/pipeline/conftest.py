@@ -74,7 +74,7 @@ def make_project(folder: Path, **sections: Mapping[str, Any]) -> Any:
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "conf.cfg").write_text(conf_text(sections), encoding="utf-8", newline="\n")
-    return importlib.import_module("mlproj.project").Project(folder)
+    return importlib.import_module("mlproj.core.project").Project(folder)
 
 
 @pytest.fixture(scope="module")

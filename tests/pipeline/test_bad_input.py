@@ -57,9 +57,9 @@ def command(
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, package: ModuleType) -> Path:
     """Return a project on a good table in which everything up to `evaluate` has run."""
-    from mlproj.config import load_settings
-    from mlproj.pipeline import run
-    from mlproj.project import Project
+    from mlproj.core.config import load_settings
+    from mlproj.core.pipeline import run
+    from mlproj.core.project import Project
 
     root = tmp_path_factory.mktemp("finished") / "project"
     root.mkdir()
@@ -286,7 +286,7 @@ def test_a_fault_of_the_code_is_told_from_bad_input(
     def fail() -> None:
         raise ZeroDivisionError("a fault")
 
-    monkeypatch.setattr("mlproj.project.find_project", fail)
+    monkeypatch.setattr("mlproj.core.project.find_project", fail)
     code, said = command(project, "config", "show")
     assert code == 3
     assert said.startswith("Traceback") and said.endswith("ZeroDivisionError: a fault\n")

@@ -19,11 +19,12 @@ import pandas as pd
 import pytest
 from asking import as_rows, make_model, promote_copy
 from browser import Browser
-from mlproj import bundle as bundles
-from mlproj import champion, config
+from mlproj.bundle import bundle as bundles
+from mlproj.bundle import champion
+from mlproj.core import config
+from mlproj.core.errors import UserError
 from mlproj.data.split import load_split
-from mlproj.errors import UserError
-from mlproj.inputs import date_parts, read_date, words
+from mlproj.models.inputs import date_parts, read_date, words
 from mlproj.serving import browser as pages
 from mlproj.serving import runtime as runtimes
 from pandas._libs.parsers import STR_NA_VALUES  # type: ignore[import-not-found]

@@ -54,10 +54,10 @@ def test_a_table_in_a_bucket_is_brought_in(
     store: str, tmp_path: Path, package: ModuleType, request: pytest.FixtureRequest
 ) -> None:
     """The original arrives byte for byte, without the credentials; a wrong name is said."""
-    from mlproj.config import load_settings
-    from mlproj.errors import UserError
-    from mlproj.pipeline import run
-    from mlproj.project import Project
+    from mlproj.core.config import load_settings
+    from mlproj.core.errors import UserError
+    from mlproj.core.pipeline import run
+    from mlproj.core.project import Project
 
     source = request.getfixturevalue(store)
     (tmp_path / "conf.cfg").write_text(CONF.format(source=source), encoding="utf-8")

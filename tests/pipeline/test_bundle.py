@@ -11,12 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from asking import promote_copy
-from mlproj import bundle, champion, config, pipeline, postprocess, reference
-from mlproj import onnx_export as onnx
+from mlproj import postprocess
+from mlproj.bundle import bundle, champion, reference
+from mlproj.bundle import onnx_export as onnx
+from mlproj.core import config, pipeline
+from mlproj.core.errors import UserError
 from mlproj.data.schema import Column, Schema
-from mlproj.errors import UserError
-from mlproj.features import build_features, prepare
+from mlproj.evaluation import decision
 from mlproj.models import make_candidate
+from mlproj.models.features import build_features, prepare
 from sklearn.pipeline import Pipeline
 
 SAMPLE = {"source": "sample:1500", "target": "churned", "id": "customer_id"}
@@ -111,7 +114,7 @@ def test_the_cheapest_threshold_is_that_of_a_search() -> None:
     for _ in range(20):
         shares = random.random(40).round(1)
         truth = random.random(40) < 0.4
-        value = postprocess.cheapest_threshold(shares, truth, 1, 3)
+        value = decision.cheapest_threshold(shares, truth, 1, 3)
 
         def cost(threshold: float, shares: Any = shares, truth: Any = truth) -> int:
             found = shares >= threshold

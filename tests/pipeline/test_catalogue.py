@@ -26,8 +26,8 @@ from mlproj.checklist import catalogue, evidence
 from mlproj.checklist.catalogue import AREAS, STAGES, Item, Source, load_area, load_catalogue
 from mlproj.checklist.documents import read_document
 from mlproj.checklist.rules import parse_rule
-from mlproj.errors import UserError
-from mlproj.project import Project
+from mlproj.core.errors import UserError
+from mlproj.core.project import Project
 
 CATALOGUE = load_catalogue(Project(SKELETON))
 ITEMS = list(CATALOGUE.items.values())

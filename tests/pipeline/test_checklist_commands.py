@@ -292,7 +292,7 @@ def test_every_item_of_the_template_can_be_shown(
 ) -> None:
     from mlproj.checklist import show, summary
     from mlproj.checklist.verify import open_context, verify
-    from mlproj.project import Project
+    from mlproj.core.project import Project
 
     shutil.copytree(SKELETON / "docs", root / "docs", dirs_exist_ok=True)
     catalogue, context = open_context(Project(root))
@@ -584,7 +584,7 @@ def test_no_colours_in_a_pipe(root: Path, package_environment: dict[str, str]) -
 def test_lines_fit_the_terminal(package: ModuleType, root: Path, width: int) -> None:
     from mlproj.checklist import show
     from mlproj.checklist.verify import assess
-    from mlproj.project import Project
+    from mlproj.core.project import Project
 
     assessment = assess(Project(root), "production")
     look = show.Look(width=width)
@@ -599,7 +599,7 @@ def test_commands_import_nothing_heavy(root: Path, package_environment: dict[str
     code = (
         "import sys\n"
         "import mlproj.checklist.commands\n"
-        "assert not {'yaml', 'pydantic', 'json', 'mlproj.config'} & set(sys.modules)\n"
+        "assert not {'yaml', 'pydantic', 'json', 'mlproj.core.config'} & set(sys.modules)\n"
         "sys.argv = ['mlproj', 'checklist']\n"
         "from mlproj.cli import main\n"
         "try:\n    main()\n"
@@ -752,7 +752,7 @@ def test_bad_input_is_one_sentence_with_file_and_line_and_never_a_pass(
 def test_a_kind_of_ones_own_is_found_in_custom(
     root: Path, every: Callable[[Path], Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry = importlib.import_module("mlproj.registry")
+    registry = importlib.import_module("mlproj.core.registry")
     custom = importlib.import_module("mlproj.custom")
     Finding = importlib.import_module("mlproj.checklist.evidence").Finding
 

@@ -57,7 +57,7 @@ class Page(HTMLParser):
 def survey(package: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Return the template's whole checklist, looked at in a project that never ran."""
     from mlproj.checklist.summary import survey as look_at
-    from mlproj.project import Project
+    from mlproj.core.project import Project
 
     root = tmp_path_factory.mktemp("page") / "project"
     root.mkdir()

@@ -22,15 +22,17 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from mlproj import custom, files, registry
-from mlproj.config import DataSettings, load_settings
-from mlproj.data import clean, formats, ingest, keys, schema, sources, split
+from mlproj import custom, ingest
+from mlproj.core import files, registry
+from mlproj.core.config import DataSettings, load_settings
+from mlproj.core.errors import UserError
+from mlproj.core.project import Project
+from mlproj.data import cast, clean, keys, schema, sources, split, writers
+from mlproj.data import readers
 from mlproj.data.infer import widen
 from mlproj.data.sample import sample_table
 from mlproj.data.sources import parse_source
-from mlproj.errors import UserError
 from mlproj.preprocess import preprocess
-from mlproj.project import Project
 
 ROWS = 400
 
@@ -551,7 +553,7 @@ def test_conform_returns_a_fitting_table_as_it_is(place: Any) -> None:
     run_data(project)
     train = split.load_split(project, "train")
     known = schema.load_schema(project)
-    assert schema.conform(train, known, where="t") is train
+    assert cast.conform(train, known, where="t") is train
     assert schema.Schema.from_dict(json.loads(json.dumps(known.to_dict()))) == known
 
 
@@ -560,16 +562,16 @@ def test_conform_for_prediction_needs_only_features(place: Any) -> None:
     run_data(project)
     known = schema.load_schema(project)
     frame = split.load_split(project, "test").drop(columns=["label", "when", "key"])
-    assert list(schema.conform(frame, known, where="t", target=False)) == list(frame)
+    assert list(cast.conform(frame, known, where="t", target=False)) == list(frame)
     words = frame.assign(size=frame["size"].astype(str), member=frame["member"].map(str))
-    typed = schema.conform(words, known, where="t", target=False)
+    typed = cast.conform(words, known, where="t", target=False)
     pd.testing.assert_frame_equal(typed, frame)
     with pytest.raises(UserError, match="column 'size', row 103: 'much' is no number"):
         words.iloc[2, words.columns.get_loc("size")] = "much"
-        schema.conform(words, known, where="t", target=False, first_row=101)
+        cast.conform(words, known, where="t", target=False, first_row=101)
     with pytest.raises(UserError, match="column 'extra' is not in the schema"):
-        schema.conform(frame.assign(extra=1), known, where="t", target=False)
-    assert "extra" not in schema.conform(
+        cast.conform(frame.assign(extra=1), known, where="t", target=False)
+    assert "extra" not in cast.conform(
         frame.assign(extra=1), known, where="t", target=False, extra="drop"
     )
 
@@ -836,12 +838,12 @@ def test_cleaning_that_makes_rows_equal_keeps_them_in_one_split(
 KILLED = """
 import contextlib, os, sys
 from pathlib import Path
-import mlproj.data.ingest, mlproj.preprocess
-from mlproj.config import load_settings
-from mlproj.files import write_atomic
-from mlproj.project import Project
+import mlproj.data.original, mlproj.ingest, mlproj.preprocess
+from mlproj.core.config import load_settings
+from mlproj.core.files import write_atomic
+from mlproj.core.project import Project
 
-import mlproj.files
+import mlproj.core.files
 
 def run(folder, dies_at):
     left = dies_at
@@ -857,11 +859,12 @@ def run(folder, dies_at):
                 temporary.write_bytes(content[: len(content) // 2])
                 os._exit(9)
 
-    for module in (mlproj.files, mlproj.data.ingest, mlproj.preprocess):
+    modules = (mlproj.core.files, mlproj.data.original, mlproj.ingest, mlproj.preprocess)
+    for module in modules:
         module.write_atomic = dying
     project = Project(Path(folder))
     settings = load_settings(project)
-    mlproj.data.ingest.ingest(project, settings)
+    mlproj.ingest.ingest(project, settings)
     mlproj.preprocess.preprocess(project, settings)
 
 for at, folder in enumerate(sys.argv[1:], 1):
@@ -908,7 +911,7 @@ def test_a_kill_at_any_write_loses_nothing(
 WRITES = """
 import sys
 from pathlib import Path
-from mlproj.files import read_json, write_json
+from mlproj.core.files import read_json, write_json
 
 path = Path(sys.argv[1])
 for at in range(200):
@@ -1000,10 +1003,10 @@ def test_what_is_written_in_pieces_reads_back_equal(suffix: str, tmp_path: Path)
     table["note"] = [f'said "{row}", then\nleft' for row in range(100)]
     table["price"] = table["price"].mask(table.index % 4 == 0)
     path = tmp_path / f"t.{suffix}"
-    with formats.open_writer(path, suffix) as writer:
+    with writers.open_writer(path, suffix) as writer:
         for at in range(0, 100, 30):
             writer.write(table.iloc[at : at + 30])
-    back = formats.read_table(path)
+    back = readers.read_table(path)
     assert list(back) == list(table)
     back["when"] = pd.to_datetime(back["when"]).dt.tz_localize(None)
     exact = suffix in ("csv", "tsv", "parquet")
@@ -1014,13 +1017,13 @@ def test_what_is_written_in_pieces_reads_back_equal(suffix: str, tmp_path: Path)
 def test_pieces_are_the_whole(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"t.{suffix}"
     write_source(mixed_table(100), path)
-    pieces = list(formats.iter_tables(path, 30, columns=["price", "key"]))
+    pieces = list(readers.iter_tables(path, 30, columns=["price", "key"]))
     assert [len(piece) for piece in pieces] == [30, 30, 30, 10]
-    whole = formats.read_table(path)[["price", "key"]]
+    whole = readers.read_table(path)[["price", "key"]]
     joined = pd.concat(pieces, ignore_index=True)
     pd.testing.assert_frame_equal(joined, whole, check_exact=True)
     with pytest.raises(UserError, match="close to it: 'price'"):
-        list(formats.iter_tables(path, 30, columns=["prices"]))
+        list(readers.iter_tables(path, 30, columns=["prices"]))
 
 
 def test_a_european_csv_is_understood(place: Any) -> None:

@@ -17,12 +17,14 @@ import pandas as pd
 import pytest
 import yaml
 from markdown_it import MarkdownIt
-from mlproj import pipeline, tracking
 from mlproj.checklist import documents, measured
 from mlproj.checklist.catalogue import load_catalogue
-from mlproj.config import load_settings
-from mlproj.errors import UserError
-from mlproj.project import Project, read_report
+from mlproj.core import pipeline
+from mlproj.core.config import load_settings
+from mlproj.core.errors import UserError
+from mlproj.core.project import Project
+from mlproj.core.reports import read_report
+from mlproj.tracking import runlog as tracking
 
 Make = Callable[..., Project]
 DOCS = Path(__file__).resolve().parents[2] / "{{cookiecutter.project_slug}}" / "docs"
@@ -96,7 +98,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, make_project: Make) -> Pr
     folder = tmp_path_factory.mktemp("documents") / "project"
     roles = {"target": "cancelled", "id": "contract", "time": "month", "group": "customer"}
     project = run_project(folder, make_project, **roles)
-    documents.refresh(project)
+    measured.refresh(project)
     return project
 
 
@@ -250,13 +252,13 @@ def test_a_fault_is_told_with_file_and_line(
     path = write(tmp_path, f"{text}\nmeasured\n")
     before = path.read_bytes()
     if reader == "refresh" and "already" in fault:
-        assert documents.refresh(Project(tmp_path)) == []
+        assert measured.refresh(Project(tmp_path)) == []
         return
     with pytest.raises(UserError, match=rf"^docs/page\.md, line {line}: .*{fault}.*\.$") as raised:
         if reader == "read":
             documents.read_document(path)
         else:
-            documents.refresh(Project(tmp_path))
+            measured.refresh(Project(tmp_path))
     assert "\n" not in str(raised.value)
     assert path.read_bytes() == before
 
@@ -318,7 +320,7 @@ def test_parts_of_a_regression(tmp_path: Path, make_project: Make) -> None:
     conf = project.conf.read_text("utf-8").replace("bootstrap", "human_score = 5.5\nbootstrap")
     project.conf.write_text(conf, encoding="utf-8")
     pipeline.run(project, load_settings(project), say=lambda _: None)
-    documents.refresh(project)
+    measured.refresh(project)
     parts = parts_of(project)
     assert [name for name, text in parts.items() if not text.strip()] == []
     assert "| Metric on valid | Naive baseline | A person |" in parts["baseline"]
@@ -330,23 +332,23 @@ def test_parts_of_a_regression(tmp_path: Path, make_project: Make) -> None:
 
 def test_refresh_changes_nothing_the_second_time(project: Project) -> None:
     before = {path: (path.read_bytes(), path.stat().st_ino) for path in project.docs.iterdir()}
-    assert documents.refresh(project) == []
+    assert measured.refresh(project) == []
     assert {p: (p.read_bytes(), p.stat().st_ino) for p in project.docs.iterdir()} == before
 
 
 def test_refresh_names_what_it_changed(project: Project) -> None:
     shutil.copy(DOCS / "data.md", project.docs / "data.md")
-    assert documents.refresh(project) == ["docs/data.md"]
+    assert measured.refresh(project) == ["docs/data.md"]
 
 
 def test_nothing_is_said_before_there_are_reports(tmp_path: Path) -> None:
     project = Project(tmp_path)
     shutil.copytree(DOCS, project.docs)
-    assert documents.refresh(project) == []
+    assert measured.refresh(project) == []
 
 
 def test_documents_that_the_stage_does_not_ask_for_are_passed_over(tmp_path: Path) -> None:
-    assert documents.refresh(Project(tmp_path)) == []
+    assert measured.refresh(Project(tmp_path)) == []
     assert not (tmp_path / "docs").exists()
 
 
@@ -379,12 +381,12 @@ def test_a_persons_words_survive_byte_by_byte(
     text = draw.choice([text, text.rstrip("\r\n"), text + " no line end"])
     path.write_bytes(text.encode("utf-8"))
 
-    assert documents.refresh(project) == [f"docs/{path.name}"]
+    assert measured.refresh(project) == [f"docs/{path.name}"]
     after = path.read_bytes().decode("utf-8")
     assert PART.sub(r"\1\4", after) == text
     assert all(found[3].strip() for found in PART.finditer(after))
     assert "\r\n" not in after or "\n" not in after.replace("\r\n", "")
-    assert documents.refresh(project) == []
+    assert measured.refresh(project) == []
 
 
 def test_a_part_that_a_person_took_out_stays_out(project: Project) -> None:
@@ -392,7 +394,7 @@ def test_a_part_that_a_person_took_out_stays_out(project: Project) -> None:
     whole = path.read_text("utf-8")
     path.write_text(PART.sub("", whole, count=1), encoding="utf-8", newline="\n")
     before = path.read_bytes()
-    assert documents.refresh(project) == []
+    assert measured.refresh(project) == []
     assert path.read_bytes() == before
 
 
@@ -401,14 +403,14 @@ def test_markers_in_a_block_of_code_are_left_alone(project: Project) -> None:
         project.root, "# T\n```\n<!-- measured: split -->\n<!-- end of measured -->\n```\n"
     )
     before = path.read_bytes()
-    assert documents.refresh(project) == []
+    assert measured.refresh(project) == []
     assert path.read_bytes() == before
 
 
 def test_a_document_that_is_being_written_is_left_alone(project: Project) -> None:
     shutil.copy(DOCS / "data.md", project.docs / "data.md")
     (project.docs / ".partial-01234567-data.md").write_text("<!-- measured: spl", encoding="utf-8")
-    assert documents.refresh(project) == ["docs/data.md"]
+    assert measured.refresh(project) == ["docs/data.md"]
 
 
 def test_an_unknown_part_is_told_and_nothing_is_written(project: Project) -> None:
@@ -416,7 +418,7 @@ def test_an_unknown_part_is_told_and_nothing_is_written(project: Project) -> Non
     shutil.copy(DOCS / "data.md", project.docs / "data.md")
     fault = r"^docs/page\.md, line 3: there is no measured part 'splitt'; known are answers, .*\.$"
     with pytest.raises(UserError, match=fault):
-        documents.refresh(project)
+        measured.refresh(project)
     assert text_of(project, "data") == (DOCS / "data.md").read_text("utf-8")
 
 
@@ -429,19 +431,19 @@ def change(path: Path, key: str, value: Any) -> None:
 def test_parts_about_other_data_say_so(project: Project) -> None:
     before = parts_of(project)
     change(project.manifest_file, "fingerprint", "0" * 16)
-    documents.refresh(project)
+    measured.refresh(project)
     parts = parts_of(project)
     for name in ("split", "baseline", "sources"):
         assert "about other data than `data/manifest.json`: `run` updates it.*" in parts[name]
     assert parts["dictionary"] == before["dictionary"]
     project.manifest_file.unlink()  # nothing to compare with
-    documents.refresh(project)
+    measured.refresh(project)
     assert parts_of(project) == before
 
 
 def test_parts_about_another_model_say_so(project: Project) -> None:
     change(project.champion_file, "run_id", "00000000")
-    documents.refresh(project)
+    measured.refresh(project)
     parts = parts_of(project)
     for name in ("baseline", "decision", "importance"):
         assert "about another model than the one in service.*" in parts[name]
@@ -459,7 +461,7 @@ def test_a_report_that_is_gone_empties_its_parts_alone(
     project: Project, report: str, emptied: set[str]
 ) -> None:
     project.report_file(report).unlink()
-    documents.refresh(project)
+    measured.refresh(project)
     assert {name for name, text in parts_of(project).items() if not text} == emptied
 
 
@@ -473,7 +475,7 @@ def test_a_write_that_fails_leaves_the_document_whole(
     shutil.copy(DOCS / "data.md", path)
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(OSError, match="the disk is full"):
-        documents.refresh(project)
+        measured.refresh(project)
     assert path.read_bytes() == (DOCS / "data.md").read_bytes()
     assert [each.name for each in project.docs.glob(".*")] == []
 
@@ -501,7 +503,7 @@ def test_broken_files_are_told_and_nothing_is_written(
     else:
         (project.root / file).write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=fault) as raised:
-        documents.refresh(project)
+        measured.refresh(project)
     assert "\n" not in str(raised.value)
     assert {path: path.read_bytes() for path in project.docs.iterdir()} == before
 
@@ -531,18 +533,18 @@ def test_hostile_names_stay_in_their_cells(project: Project) -> None:
     columns.append({"name": "y", "type": "category", "categories": list(HOSTILE)[:8]})
     schema = {"version": 1, "source": "s", "columns": columns}
     project.schema_file.write_text(yaml.safe_dump(schema), encoding="utf-8")
-    documents.refresh(project)
+    measured.refresh(project)
     rows = cells(parts_of(project)["dictionary"].rpartition("*From")[0])
     assert [len(row) for row in rows] == [5] * (len(HOSTILE) + 2)
     assert [row[0] for row in rows[1:]] == [*HOSTILE.values(), "y"]
     assert rows[-1][2] == ", ".join(list(HOSTILE.values())[:8])
-    assert documents.refresh(project) == []
+    assert measured.refresh(project) == []
 
 
 def test_a_wide_table_is_cut_and_says_so(project: Project) -> None:
     columns = [{"name": f"c{number}", "type": "number"} for number in range(1300)]
     project.schema_file.write_text(yaml.safe_dump({"columns": columns}), encoding="utf-8")
-    documents.refresh(project)
+    measured.refresh(project)
     part = parts_of(project)["dictionary"]
     assert part.count("\n| `c") == 200
     assert "1,100 more columns in `data/schema.yaml`." in part
@@ -564,8 +566,8 @@ def test_reading_and_refreshing_import_nothing_heavy(
 ) -> None:
     shutil.copy(DOCS / "data.md", project.docs / "data.md")
     code = (
-        "import sys; from pathlib import Path; from mlproj.checklist.documents import refresh\n"
-        "from mlproj.project import Project\n"
+        "import sys; from pathlib import Path; from mlproj.checklist.measured import refresh\n"
+        "from mlproj.core.project import Project\n"
         "assert refresh(Project(Path('.'))) == ['docs/data.md']\n"
         "print(*{'pandas', 'numpy', 'sklearn', 'pydantic', 'rich'} & sys.modules.keys())"
     )

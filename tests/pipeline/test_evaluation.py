@@ -14,12 +14,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from mlproj import diagnostics, evaluate, ledger, metrics, pipeline, plots, registry, report
-from mlproj.config import load_settings
+from mlproj import evaluate, report
+from mlproj.core import pipeline, registry
+from mlproj.core.config import load_settings
+from mlproj.core.errors import GateError, UserError
+from mlproj.core.files import read_json_lines
+from mlproj.core.project import Project
+from mlproj.core.reports import read_report
 from mlproj.data.split import load_split
-from mlproj.errors import GateError, UserError
-from mlproj.files import read_json_lines
-from mlproj.project import Project, read_report
+from mlproj.evaluation import diagnostics, ledger, metrics
+from mlproj.reporting import plots, profile
 from sklearn import metrics as reference
 
 Make = Callable[..., Project]
@@ -526,9 +530,9 @@ def test_the_profile_is_made_once_for_the_data(
     def refuse(*_: Any) -> None:
         raise AssertionError("profiled again")
 
-    monkeypatch.setattr(report, "_make_profile", refuse)
+    monkeypatch.setattr(profile, "_make_profile", refuse)
     report.report(project, load_settings(project))
-    (project.reports / report.PROFILE).unlink()
+    (project.reports / profile.PROFILE).unlink()
     with pytest.raises(AssertionError, match="profiled again"):
         report.report(project, load_settings(project))
 
@@ -536,8 +540,8 @@ def test_the_profile_is_made_once_for_the_data(
 def test_the_profile_shows_no_ids_and_at_most_so_many_rows(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (project.reports / report.PROFILE).unlink()
-    monkeypatch.setattr(report, "PROFILE_ROWS", 100)
+    (project.reports / profile.PROFILE).unlink()
+    monkeypatch.setattr(profile, "PROFILE_ROWS", 100)
     report.report(project, load_settings(project))
     found = facts(project, "profile")
     assert "key" not in [column["name"] for column in found["columns"]]

@@ -14,9 +14,9 @@ from mlproj.checklist.context import Context
 from mlproj.checklist.records import Records, SignOff, Waiver
 from mlproj.checklist.rules import parse_rule
 from mlproj.checklist.verify import Result, verify
-from mlproj.errors import UserError
-from mlproj.files import write_json
-from mlproj.project import Project
+from mlproj.core.errors import UserError
+from mlproj.core.files import write_json
+from mlproj.core.project import Project
 
 DATA, MODEL = "47641db76e5f6559", "fe7ff51c"
 NOBODY = Records({}, {})

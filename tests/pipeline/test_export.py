@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from asking import make_model, promote_copy
-from mlproj import champion
-from mlproj.errors import UserError
-from mlproj.files import read_json, write_json
+from mlproj.bundle import champion
+from mlproj.core.errors import UserError
+from mlproj.core.files import read_json, write_json
 
 SAMPLE = {"source": "sample:300", "id": "customer_id", "target": "churned"}
 

@@ -25,15 +25,16 @@ from answers import DEFAULTS, SKELETON
 from baking import bake_project, run_git
 from breaking import break_proof, restore, snapshot
 from filelock import FileLock
-from mlproj.champion import challenge, promote, read_champion
+from mlproj.bundle.champion import challenge, promote, read_champion
 from mlproj.checklist.catalogue import Evidence, Item, load_catalogue
 from mlproj.checklist.rules import parse_rule
 from mlproj.checklist.verify import Result, assess, open_context, verify
-from mlproj.config import load_settings
+from mlproj.core.config import load_settings
+from mlproj.core.files import read_json, write_json
+from mlproj.core.pipeline import run
+from mlproj.core.project import Project
+from mlproj.core.reports import read_report
 from mlproj.data.sample import sample_table
-from mlproj.files import read_json, write_json
-from mlproj.pipeline import run
-from mlproj.project import Project, read_report
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from asking import Asked, as_rows, make_model
-from mlproj import champion, pipeline
+from mlproj.bundle import champion
+from mlproj.core import pipeline
+from mlproj.core.errors import UserError
 from mlproj.data.sample import sample_table
 from mlproj.data.schema import load_schema
 from mlproj.data.split import load_split
-from mlproj.errors import UserError
 from mlproj.monitoring.labelled import write_labelled
 
 DATA = {"source": "rows.csv", "target": "churned", "id": "customer_id", "sensitive": "gender"}

@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from mlproj import champion, config, pipeline, reference
-from mlproj.bundle import load_bundle
+from mlproj.bundle import champion, reference
+from mlproj.bundle.bundle import load_bundle
+from mlproj.core import config, pipeline
+from mlproj.core.errors import GateError, UserError
+from mlproj.core.files import read_json
 from mlproj.data.sample import sample_table
 from mlproj.data.split import load_split
-from mlproj.errors import GateError, UserError
-from mlproj.files import read_json
-from mlproj.metrics import bootstrap, make_outcome
+from mlproj.evaluation.metrics import bootstrap, make_outcome
 from mlproj.monitoring import alerts, commands, drift, labels, monitor, page, settings, window
 from scipy import stats
 from scipy.spatial.distance import jensenshannon

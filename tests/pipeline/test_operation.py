@@ -17,7 +17,7 @@ import yaml
 from answers import SKELETON
 from asking import JSON_TYPE, Asked, Server, as_rows, make_model
 from baking import BakedProject
-from mlproj import champion
+from mlproj.bundle import champion
 from mlproj.data.split import load_split
 from prometheus_client.parser import text_string_to_metric_families
 from test_linters import said, tool

@@ -15,10 +15,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from mlproj import bundle, champion, config, pipeline
 from mlproj import predict as predicting
+from mlproj.bundle import bundle, champion
+from mlproj.core import config, pipeline
+from mlproj.core.errors import UserError
 from mlproj.data.sample import sample_table
-from mlproj.errors import UserError
 
 Score = Callable[..., int]
 

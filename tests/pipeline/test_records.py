@@ -12,8 +12,8 @@ import pytest
 from answers import SKELETON
 from mlproj.checklist.catalogue import Catalogue, Item, load_catalogue
 from mlproj.checklist.records import read_records, sign, waive, withdraw
-from mlproj.errors import UserError
-from mlproj.project import Project
+from mlproj.core.errors import UserError
+from mlproj.core.project import Project
 
 CATALOGUE: Catalogue = load_catalogue(Project(SKELETON))
 TEXTS = [

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from mlproj import champion, config, pipeline
-from mlproj.bundle import load_bundle
-from mlproj.data.ingest import ingest
+from mlproj.bundle import champion
+from mlproj.bundle.bundle import load_bundle
+from mlproj.core import config, pipeline
+from mlproj.core.errors import GateError, UserError
 from mlproj.data.sample import sample_table
 from mlproj.data.split import load_manifest, load_split
-from mlproj.errors import GateError, UserError
-from mlproj.metrics import make_outcome, score
+from mlproj.evaluation.metrics import make_outcome, score
+from mlproj.ingest import ingest
 from mlproj.monitoring import retrain
 from mlproj.preprocess import preprocess
 from mlproj.train import load_material

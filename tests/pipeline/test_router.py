@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from asking import Asked, Server, as_rows, make_model, promote_copy, resident
-from mlproj import champion, config
+from mlproj.bundle import champion
+from mlproj.core import config
+from mlproj.core.errors import UserError
 from mlproj.data.split import load_split
-from mlproj.errors import UserError
 from mlproj.serving import router
 from mlproj.serving.fleet import Fleet
 from scipy import stats

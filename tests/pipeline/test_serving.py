@@ -22,10 +22,10 @@ from typing import Any
 import pandas as pd
 import pytest
 from asking import JSON_TYPE, Asked, as_rows, largest_gap, make_model, promote_copy, until
-from mlproj import bundle as bundles
-from mlproj import champion
+from mlproj.bundle import bundle as bundles
+from mlproj.bundle import champion
+from mlproj.core.errors import UserError
 from mlproj.data.split import load_split
-from mlproj.errors import UserError
 from mlproj.serving import service as services
 from mlproj.serving import writer as writers
 

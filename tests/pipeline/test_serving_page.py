@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from asking import JSON_TYPE, Server, make_model
 from browser import Browser
-from mlproj import champion
+from mlproj.bundle import champion
 
 pytestmark = pytest.mark.modules
 

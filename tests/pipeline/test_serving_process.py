@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from asking import JSON_TYPE, Server, as_rows, make_model, promote_copy, resident
-from mlproj import champion
+from mlproj.bundle import champion
 from mlproj.data.split import load_split
 
 pytestmark = pytest.mark.modules

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from asking import JSON_TYPE, Server, as_rows, largest_gap, make_model, promote_copy
-from mlproj import bundle as bundles
-from mlproj import champion
+from mlproj.bundle import bundle as bundles
+from mlproj.bundle import champion
 from mlproj.data.split import load_split
 from scipy import stats
 

@@ -18,16 +18,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from mlproj import custom, features, logs, runs, tracking, train
-from mlproj.config import load_settings
-from mlproj.data.ingest import ingest
+from mlproj import custom, train
+from mlproj.core.config import load_settings
+from mlproj.core.errors import UserError
+from mlproj.core.project import Project
+from mlproj.core.registry import ESTIMATORS
 from mlproj.data.schema import Column, Schema
-from mlproj.errors import UserError
-from mlproj.models import make_candidate
+from mlproj.ingest import ingest
+from mlproj.models import features, make_candidate
 from mlproj.models.persist import MODEL_FILE, TRUSTED, load_model, model_files, save_model
 from mlproj.preprocess import preprocess
-from mlproj.project import Project
-from mlproj.registry import ESTIMATORS
+from mlproj.tracking import logs, runs
+from mlproj.tracking import runlog as tracking
 
 ROWS = 900
 BOOSTERS = ("xgboost", "lightgbm", "catboost")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from {{ cookiecutter.__package }}.config import load_settings
-from {{ cookiecutter.__package }}.pipeline import run
-from {{ cookiecutter.__package }}.project import Project
+from {{ cookiecutter.__package }}.core.config import load_settings
+from {{ cookiecutter.__package }}.core.pipeline import run
+from {{ cookiecutter.__package }}.core.project import Project
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGETS = {"classification": "churned", "regression": "spend"}

@@ -9,13 +9,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from {{ cookiecutter.__package }}.config import load_settings
-from {{ cookiecutter.__package }}.data import schema, split
-from {{ cookiecutter.__package }}.data.ingest import ingest
+from {{ cookiecutter.__package }}.core.config import load_settings
+from {{ cookiecutter.__package }}.core.errors import UserError
+from {{ cookiecutter.__package }}.core.project import (
+    SPLITS,
+    Project,
+)
+from {{ cookiecutter.__package }}.data import cast, schema, split
 from {{ cookiecutter.__package }}.data.sample import sample_table
-from {{ cookiecutter.__package }}.errors import UserError
+from {{ cookiecutter.__package }}.ingest import ingest
 from {{ cookiecutter.__package }}.preprocess import preprocess
-from {{ cookiecutter.__package }}.project import SPLITS, Project
 
 ROOT = Path(__file__).resolve().parents[1]
 ID = "customer_id"
@@ -71,8 +74,8 @@ def test_every_split_fits_the_schema(fresh_project: Project) -> None:
     known = schema.load_schema(fresh_project)
     for name in SPLITS:
         frame = split.load_split(fresh_project, name)
-        assert schema.conform(frame, known, where=name) is frame
-        schema.validate(frame, known, name)
+        assert cast.conform(frame, known, where=name) is frame
+        cast.validate(frame, known, name)
 
 
 def test_split_is_the_same_for_any_order_of_rows(
@@ -168,4 +171,4 @@ def test_own_data_fits_its_schema() -> None:
     for name in SPLITS:
         frame = split.load_split(project, name)
         assert len(frame) == rows[name] > 0
-        schema.validate(schema.conform(frame, known, where=name), known, name)
+        cast.validate(cast.conform(frame, known, where=name), known, name)

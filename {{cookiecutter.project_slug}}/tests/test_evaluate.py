@@ -9,13 +9,20 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from {{ cookiecutter.__package }} import evaluate, files, ledger
-from {{ cookiecutter.__package }}.bundle import load_bundle
-from {{ cookiecutter.__package }}.config import load_settings
+from {{ cookiecutter.__package }} import evaluate
+from {{ cookiecutter.__package }}.bundle.bundle import load_bundle
+from {{ cookiecutter.__package }}.core import files
+from {{ cookiecutter.__package }}.core.config import load_settings
+from {{ cookiecutter.__package }}.core.errors import (
+    GateError,
+    UserError,
+)
+from {{ cookiecutter.__package }}.core.project import Project
 from {{ cookiecutter.__package }}.data.split import load_split
-from {{ cookiecutter.__package }}.errors import GateError, UserError
-from {{ cookiecutter.__package }}.metrics import score_all
-from {{ cookiecutter.__package }}.project import Project
+from {{ cookiecutter.__package }}.evaluation import ledger
+from {{ cookiecutter.__package }}.evaluation.metrics import (
+    score_all,
+)
 from {{ cookiecutter.__package }}.report import report
 
 

@@ -9,17 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from {{ cookiecutter.__package }}.bundle import Bundle
-from {{ cookiecutter.__package }}.champion import (
+from {{ cookiecutter.__package }}.bundle.bundle import Bundle
+from {{ cookiecutter.__package }}.bundle.champion import (
     load_champion,
     promote,
     rollback,
 )
-from {{ cookiecutter.__package }}.config import load_settings
+from {{ cookiecutter.__package }}.core.config import load_settings
+from {{ cookiecutter.__package }}.core.errors import UserError
+from {{ cookiecutter.__package }}.core.project import Project
 from {{ cookiecutter.__package }}.data.split import load_split
-from {{ cookiecutter.__package }}.errors import UserError
 from {{ cookiecutter.__package }}.predict import predict
-from {{ cookiecutter.__package }}.project import Project
 
 ID = "customer_id"
 

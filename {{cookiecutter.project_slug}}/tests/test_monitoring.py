@@ -11,7 +11,7 @@ from {{ cookiecutter.__package }}.data.sample import sample_table
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from {{ cookiecutter.__package }}.project import Project
+    from {{ cookiecutter.__package }}.core.project import Project
 
 
 def check(command: list[str], project: Project, rows: Path) -> tuple[int, set[str]]:

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from {{ cookiecutter.__package }}.champion import load_champion
+from {{ cookiecutter.__package }}.bundle.champion import (
+    load_champion,
+)
+from {{ cookiecutter.__package }}.core.project import Project
 from {{ cookiecutter.__package }}.data.split import load_split
-from {{ cookiecutter.__package }}.project import Project
 
 
 @pytest.fixture(scope="module")

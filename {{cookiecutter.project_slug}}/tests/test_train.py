@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 
 from {{ cookiecutter.__package }} import train
-from {{ cookiecutter.__package }}.config import load_settings
+from {{ cookiecutter.__package }}.core.config import load_settings
+from {{ cookiecutter.__package }}.core.files import read_json
+from {{ cookiecutter.__package }}.core.pipeline import run
+from {{ cookiecutter.__package }}.core.project import Project
 from {{ cookiecutter.__package }}.data.split import load_split
-from {{ cookiecutter.__package }}.features import prepare
-from {{ cookiecutter.__package }}.files import read_json
 from {{ cookiecutter.__package }}.models import make_candidate
+from {{ cookiecutter.__package }}.models.features import prepare
 from {{ cookiecutter.__package }}.models.persist import load_model
-from {{ cookiecutter.__package }}.pipeline import run
-from {{ cookiecutter.__package }}.project import Project
-from {{ cookiecutter.__package }}.runs import list_runs
+from {{ cookiecutter.__package }}.tracking.runs import list_runs
 
 # Each with parameters under which it is able to learn a few rows by heart.
 ABLE = {

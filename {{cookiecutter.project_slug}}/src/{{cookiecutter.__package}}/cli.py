@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import registry
 from .checklist.commands import checklist_app
-from .errors import GateError, UserError
+from .core import registry
+from .core.errors import GateError, UserError
+from .core.options import Overrides
 
 if TYPE_CHECKING:
-    from .config import Settings
-    from .project import Project
+    from .core.config import Settings
+    from .core.project import Project
 
 # A fault of the code itself; 1 is a missed bar or an alert, 2 bad input.
 CRASHED = 3
@@ -38,17 +39,6 @@ app.add_typer(champion_app, name="champion")
 app.add_typer(runs_app, name="runs")
 app.add_typer(checklist_app, name="checklist")
 
-Overrides = Annotated[
-    list[str],
-    typer.Option(
-        "--set",
-        default_factory=list,
-        show_default=False,
-        metavar="SECTION.KEY=VALUE",
-        help="Override a setting of conf.cfg, for this once.",
-    ),
-]
-
 
 @app.command()
 def run(
@@ -57,7 +47,7 @@ def run(
     until: Annotated[str, typer.Option(help="The last stage to run.")] = "report",
 ) -> None:
     """Run every stage whose inputs have changed."""
-    from . import pipeline
+    from .core import pipeline
 
     project, settings = _open(overrides)
     with _results_shown(project):
@@ -70,7 +60,7 @@ def ingest(
     infer: Annotated[bool, typer.Option(help="Infer data/schema.yaml anew.")] = False,
 ) -> None:
     """Bring the source in, typed by data/schema.yaml."""
-    from .data.ingest import ingest as stage
+    from .ingest import ingest as stage
 
     _say(stage(*_open(overrides), infer=infer).facts)
 
@@ -132,7 +122,7 @@ def predict(
 @config_app.command("show")
 def config_show(overrides: Overrides) -> None:
     """Print every setting with its origin and default."""
-    from .config import explain_settings
+    from .core.config import explain_settings
 
     section = None
     for setting in explain_settings(_project(), overrides):
@@ -146,7 +136,7 @@ def config_show(overrides: Overrides) -> None:
 @champion_app.command()
 def promote(run_id: Annotated[str, typer.Argument(help="As in `runs list`.")]) -> None:
     """Put a bundle into service."""
-    from . import champion
+    from .bundle import champion
 
     champion.promote(_project(), run_id)
     typer.echo(f"{run_id} is the champion.")
@@ -155,7 +145,7 @@ def promote(run_id: Annotated[str, typer.Argument(help="As in `runs list`.")]) -
 @champion_app.command()
 def rollback() -> None:
     """Put the champion before this one back into service."""
-    from . import champion
+    from .bundle import champion
 
     typer.echo(f"{champion.rollback(_project())} is the champion again.")
 
@@ -166,7 +156,7 @@ def challenge(
     weight: Annotated[float, typer.Option(help="Share of the requests; 0: a shadow.")] = 0.0,
 ) -> None:
     """Let a bundle answer some requests, or none and be scored beside."""
-    from . import champion
+    from .bundle import champion
 
     champion.challenge(_project(), run_id, weight)
     share = f"answers {weight:.0%} of the requests" if weight else "is scored beside"
@@ -176,7 +166,7 @@ def challenge(
 @champion_app.command()
 def dismiss(run_id: Annotated[str, typer.Argument(help="A challenger.")]) -> None:
     """Take a challenger out of service."""
-    from . import champion
+    from .bundle import champion
 
     champion.dismiss(_project(), run_id)
     typer.echo(f"{run_id} is no challenger any more.")
@@ -185,7 +175,7 @@ def dismiss(run_id: Annotated[str, typer.Argument(help="A challenger.")]) -> Non
 @champion_app.command()
 def export(folder: Annotated[Path, typer.Argument(help="New or empty.")]) -> None:
     """Copy the models in service, and no others, to a folder."""
-    from . import champion
+    from .bundle import champion
 
     typer.echo(f"{', '.join(champion.export(_project(), folder))}: copied to {folder}")
 
@@ -193,7 +183,7 @@ def export(folder: Annotated[Path, typer.Argument(help="New or empty.")]) -> Non
 @champion_app.command()
 def status() -> None:
     """Tell which bundle is in service, and how good it is."""
-    from . import champion
+    from .bundle import champion
 
     _print(champion.status(_project()))
 
@@ -201,7 +191,7 @@ def status() -> None:
 @runs_app.command("list")
 def runs_list() -> None:
     """List the runs, newest first."""
-    from . import runs
+    from .tracking import runs
 
     _print(runs.list_table(_project()))
 
@@ -212,7 +202,7 @@ def runs_compare(
     second: Annotated[str, typer.Argument(help="Another run id.")],
 ) -> None:
     """Show what differed in data, settings and versions, and what it did to the metrics."""
-    from . import runs
+    from .tracking import runs
 
     _print(runs.compare_table(_project(), first, second))
 
@@ -240,7 +230,7 @@ def main() -> None:
 
 def _open(overrides: Sequence[str]) -> "tuple[Project, Settings]":
     """Return the project around the working folder, and its settings."""
-    from .config import load_settings
+    from .core.config import load_settings
 
     project = _project()
     return project, load_settings(project, overrides)
@@ -248,14 +238,14 @@ def _open(overrides: Sequence[str]) -> "tuple[Project, Settings]":
 
 def _project() -> "Project":
     """Return the project around the working folder."""
-    from .project import find_project
+    from .core.project import find_project
 
     return find_project()
 
 
 def _run_stage(name: str, overrides: Sequence[str]) -> None:
     """Run one stage, changed or not."""
-    from .pipeline import run_stage
+    from .core.pipeline import run_stage
 
     _say(run_stage(*_open(overrides), name).facts)
 
@@ -288,7 +278,7 @@ def _results_shown(project: "Project") -> Iterator[None]:
 
 def _say_checklist(project: "Project") -> None:
     """Bring the measured parts of the documents up to date, and say what is still open."""
-    from .checklist.documents import refresh
+    from .checklist.measured import refresh
     from .checklist.summary import count, upcoming
     from .checklist.verify import assess
 

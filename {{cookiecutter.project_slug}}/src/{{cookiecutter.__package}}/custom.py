@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .registry import ESTIMATORS, SOURCES  # noqa: F401  # the examples below extend them
-
 if TYPE_CHECKING:
     import narwhals as nw
     import pandas as pd
@@ -33,7 +31,8 @@ def add_features(frame: pd.DataFrame) -> pd.DataFrame:
     """Add columns to the model's inputs, in training and in prediction alike.
 
     Gets the columns that `data/schema.yaml` types, one row per example, without the target. A new
-    column is a number or text and follows from its own row: what is fitted belongs in features.py.
+    column is a number or text and follows from its own row: what is fitted belongs in
+    models/features.py.
     """
     # if {"price", "rooms"} <= set(frame.columns):
     #     frame = frame.assign(price_per_room=frame["price"] / frame["rooms"])
@@ -45,6 +44,7 @@ def add_features(frame: pd.DataFrame) -> pd.DataFrame:
 # without missing values).
 #
 # def extra_trees(task: str, seed: int, params: dict[str, Any]) -> Candidate:
+#     """Extremely randomised trees (Geurts et al., 2006)."""
 #     from sklearn import ensemble
 #
 #     from .models import Candidate, configure
@@ -53,15 +53,20 @@ def add_features(frame: pd.DataFrame) -> pd.DataFrame:
 #     kind = ensemble.ExtraTreesClassifier if classes else ensemble.ExtraTreesRegressor
 #     estimator = configure(kind, "extra_trees", params, random_state=seed)
 #     return Candidate("extra_trees", "EXTRATREES", "filled", estimator)
-#
-# ESTIMATORS["extra_trees"] = ".custom:extra_trees"
+
+ESTIMATORS: dict[str, Any] = {
+    # "extra_trees": extra_trees,
+}
 
 
 # A source of your own: `source = warehouse:sales` in conf.cfg calls fetch_warehouse("sales", ...).
 #
 # def fetch_warehouse(location: str, folder: Path, data: DataSettings) -> Path:
+#     """Fetch a table of the warehouse into the folder."""
 #     from .data.sources import save_table
 #
 #     return save_table(read_from_your_warehouse(location), folder, location)
-#
-# SOURCES["warehouse"] = ".custom:fetch_warehouse"
+
+SOURCES: dict[str, Any] = {
+    # "warehouse": fetch_warehouse,
+}

@@ -11,13 +11,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .bundle import Bundle, load_bundle
+from .bundle.bundle import Bundle, load_bundle
+from .core.errors import GateError, UserError
+from .core.files import fingerprint, write_json_lines
+from .core.project import Project
+from .core.reports import Report, read_report
+from .core.stages import require, write_report
 from .data.split import load_manifest, load_split
-from .diagnostics import Subject, diagnose, learning_curve
-from .errors import GateError, UserError
-from .files import fingerprint, write_json_lines
-from .ledger import check_opening, openings, record_opening, recorded, state_of_test
-from .metrics import (
+from .evaluation.diagnostics import Subject, diagnose, learning_curve
+from .evaluation.ledger import (
+    check_opening,
+    openings,
+    openings_in_words,
+    record_opening,
+    recorded,
+    state_of_test,
+)
+from .evaluation.metrics import (
     LEVEL,
     METRICS,
     Interval,
@@ -32,13 +42,11 @@ from .metrics import (
     show,
     skill,
 )
-from .pipeline import require
-from .project import Project, Report, read_report, write_report
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from .config import Settings
+    from .core.config import Settings
 
 FIRST_OPENING = "the first model of this split"
 FEW_ROWS = 100
@@ -161,12 +169,6 @@ def summary_table(project: Project) -> Table | None:
         cells.append(show(valid["baseline"]))
         table.add_row(*cells, style="bold" if name == facts["metric"] else None)
     return table
-
-
-def openings_in_words(count: int) -> str:
-    """Say how often the test split was opened."""
-    times = {0: "has not been opened", 1: "was opened once"}
-    return f"The test split {times.get(count, f'was opened {count} times')}."
 
 
 def _trial(project: Project, settings: Settings) -> Trial:

@@ -6,7 +6,6 @@ what would change it goes into a bundle of its own.
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .bundle import (
+from .bundle.bundle import (
     BUNDLE_FILE,
     BUNDLE_VERSION,
     CARD_FILE,
@@ -25,36 +24,38 @@ from .bundle import (
     finish,
     raw_scores,
     read_bundle,
-    temper,
 )
-from .card import write_card
-from .champion import promoted_runs
+from .bundle.card import write_card
+from .bundle.champion import promoted_runs
+from .bundle.onnx_export import export_onnx
+from .bundle.reference import make_reference
+from .core.errors import UserError
+from .core.files import file_sha256, fingerprint, read_json, write_atomic, write_json
+from .core.project import Project
+from .core.reports import Report
+from .core.stages import require, write_report
 from .data.clean import count_copies
 from .data.schema import load_schema
 from .data.split import load_manifest, load_split
-from .errors import UserError
-from .features import prepare
-from .files import file_sha256, fingerprint, read_json, write_atomic, write_json
-from .metrics import constant_outcome, make_outcome, score, skill
+from .evaluation.decision import (
+    Codes,
+    Floats,
+    conformal_interval,
+    fit_temperature,
+    fit_threshold,
+    temper,
+)
+from .evaluation.metrics import constant_outcome, make_outcome, score, skill
+from .models.features import prepare
 from .models.persist import load_model, model_files
-from .onnx_export import export_onnx
-from .pipeline import require
-from .project import Project, Report, write_report
-from .reference import make_reference
-from .tracking import git_commit, versions
+from .tracking.runlog import git_commit, versions
 
 if TYPE_CHECKING:
-    from .config import Settings
+    from .core.config import Settings
     from .data.schema import Schema
 
-Floats = NDArray[np.float64]
-Codes = NDArray[np.intp]
 
 LEVEL = 0.9
-FOLDS = 5
-# More rows than this do not change a temperature in the digits that matter.
-ROWS = 50_000
-FEWEST_ROWS = 50
 # The same numbers make the same bundle, wherever and whenever it was made.
 CIRCUMSTANCES = ("run_id", "git_commit")
 
@@ -142,152 +143,6 @@ def choose(
         )
         document["threshold"] = threshold["value"]
     return {"calibration": calibration, "threshold": threshold, "interval": None}
-
-
-def fit_temperature(probabilities: Floats, codes: Codes, seed: int) -> dict[str, Any]:
-    """Find the temperature (Guo et al., 2017) that makes the probabilities as honest as one can.
-
-    It is kept only where, in five folds, the temperature of four lowers the log loss of the fifth.
-
-    Args:
-        probabilities: The model's own, (rows, classes).
-        codes: The true class of each row, by its column.
-        seed: Of the folds.
-
-    Returns:
-        The temperature (1 changes nothing), and the log loss (nats) before and after, in the folds.
-    """
-    random = np.random.default_rng(seed)
-    order = random.permutation(len(codes))[:ROWS]
-    nothing = {"temperature": 1.0, "kept": False, "before": None, "after": None, "rows": len(order)}
-    if len(order) < FEWEST_ROWS or len(np.unique(codes[order])) < 2:
-        return {**nothing, "reason": f"valid has too few rows ({len(order)}) or classes"}
-    probabilities, codes = probabilities[order], codes[order]
-    before = after = 0.0
-    for part in range(FOLDS):
-        held = np.arange(len(codes)) % FOLDS == part
-        temperature = _best_temperature(probabilities[~held], codes[~held])
-        before += _log_losses(probabilities[held], codes[held], 1.0).sum()
-        after += _log_losses(probabilities[held], codes[held], temperature).sum()
-    losses = {"before": float(before / len(codes)), "after": float(after / len(codes))}
-    if after >= before:
-        return {**nothing, **losses, "reason": "the probabilities were as good as they were"}
-    value = _best_temperature(probabilities, codes)
-    return {**nothing, **losses, "temperature": value, "kept": True, "reason": "lower log loss"}
-
-
-def fit_threshold(
-    probabilities: Floats, positives: NDArray[np.bool_], cost_fp: float, cost_fn: float, seed: int
-) -> dict[str, Any]:
-    """Find the probability from which on a row counts as positive, so that errors cost least.
-
-    For honest probabilities that is `cost_fp / (cost_fp + cost_fn)` (Elkan, 2001). Another one is
-    kept only where, in five folds, the cheapest of four costs less than Elkan's on the fifth, by
-    more than the standard error of the difference.
-
-    Args:
-        probabilities: Of the positive class, calibrated; (rows,).
-        positives: Whether each row belongs to it.
-        cost_fp: Cost of a false alarm.
-        cost_fn: Cost of a miss.
-        seed: Of the folds.
-
-    Returns:
-        The threshold, Elkan's, and the mean cost of a row with each, in the folds.
-    """
-    theory = cost_fp / (cost_fp + cost_fn)
-    part = np.random.default_rng(seed).permutation(len(positives)) % FOLDS
-    values = np.full(len(positives), theory)
-    for held in (part == number for number in range(FOLDS)):
-        if held.any() and not held.all():
-            values[held] = cheapest_threshold(
-                probabilities[~held], positives[~held], cost_fp, cost_fn
-            )
-    found = _costs(probabilities, positives, values, cost_fp, cost_fn)
-    expected = _costs(probabilities, positives, theory, cost_fp, cost_fn)
-    saved = expected - found
-    kept = bool(saved.sum() > math.sqrt(len(saved)) * saved.std())
-    value = cheapest_threshold(probabilities, positives, cost_fp, cost_fn) if kept else theory
-    return {
-        "value": value,
-        "theory": theory,
-        "kept": kept,
-        "cost": float(found.mean()),
-        "cost_of_theory": float(expected.mean()),
-        "cost_fp": cost_fp,
-        "cost_fn": cost_fn,
-    }
-
-
-def cheapest_threshold(
-    probabilities: Floats, positives: NDArray[np.bool_], cost_fp: float, cost_fn: float
-) -> float:
-    """Return the threshold with the least cost on these rows; of equals the nearest to Elkan's.
-
-    Those tried lie half-way between neighbouring probabilities, below and above all of them, and at
-    Elkan's.
-    """
-    theory = cost_fp / (cost_fp + cost_fn)
-    values, place = np.unique(probabilities, return_inverse=True)
-    hits = np.bincount(place, weights=positives, minlength=len(values))
-    rows = np.bincount(place, minlength=len(values))
-    # Below the cut at place i lie values[:i]: their positives are missed, and from i on the
-    # negatives are false alarms.
-    missed = np.concatenate([[0.0], np.cumsum(hits)])
-    alarms = (rows - hits).sum() - np.concatenate([[0.0], np.cumsum(rows - hits)])
-    cuts = np.concatenate([[0.0], (values[1:] + values[:-1]) / 2, [math.nextafter(1.0, 2.0)]])
-    costs = cost_fp * alarms + cost_fn * missed
-    own = np.searchsorted(values, theory)
-    cuts, costs = np.append(cuts, theory), np.append(costs, costs[own])
-    least = costs <= costs.min() * (1 + 1e-12)
-    return float(cuts[least][np.abs(cuts[least] - theory).argmin()])
-
-
-def conformal_interval(errors: Floats, level: float) -> dict[str, Any]:
-    """Return the half-width that covers new rows at `level` (split conformal; Lei et al., 2018).
-
-    Args:
-        errors: Absolute errors on rows that training did not use, in the target's unit.
-        level: The share of new rows whose value is to lie within.
-
-    Returns:
-        `level` and `half_width`; None where there are too few rows for the level.
-    """
-    rank = math.ceil((len(errors) + 1) * level)
-    if rank > len(errors):
-        return {"level": level, "half_width": None, "rows": len(errors)}
-    half = float(np.partition(errors, rank - 1)[rank - 1])
-    return {"level": level, "half_width": half, "rows": len(errors)}
-
-
-def _best_temperature(probabilities: Floats, codes: Codes) -> float:
-    """Return the temperature of least log loss, between 1/20 and 20."""
-    from scipy.optimize import minimize_scalar
-
-    def loss(exponent: float) -> float:
-        return float(_log_losses(probabilities, codes, math.exp(exponent)).mean())
-
-    limit = math.log(20)
-    return math.exp(minimize_scalar(loss, bounds=(-limit, limit), method="bounded").x)
-
-
-def _log_losses(probabilities: Floats, codes: Codes, temperature: float) -> Floats:
-    """Return each row's negative log-probability (nats) of its true class."""
-    shares = temper(probabilities, temperature)[np.arange(len(codes)), codes]
-    losses: Floats = -np.log(np.clip(shares, 1e-15, 1.0))
-    return losses
-
-
-def _costs(
-    probabilities: Floats,
-    positives: NDArray[np.bool_],
-    threshold: float | Floats,
-    cost_fp: float,
-    cost_fn: float,
-) -> Floats:
-    """Return each row's cost when it is decided by a threshold."""
-    found = probabilities >= threshold
-    return np.where(found, cost_fp * ~positives, cost_fn * positives)
 
 
 def _positive(classes: list[Any], wanted: str | None) -> Any:

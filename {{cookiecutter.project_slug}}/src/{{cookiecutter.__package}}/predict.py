@@ -20,16 +20,16 @@ from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .bundle import Bundle, bundle_sha, load_bundle, read_bundle
-from .champion import verify_champion
-from .errors import UserError
-from .files import fingerprint, read_json, remove_partial, write_atomic, write_json
-from .project import Project
+from .bundle.bundle import Bundle, bundle_sha, load_bundle, read_bundle
+from .bundle.champion import verify_champion
+from .core.errors import UserError
+from .core.files import fingerprint, read_json, remove_partial, write_atomic, write_json
+from .core.project import Project
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .config import DataSettings, Settings
+    from .core.config import DataSettings, Settings
 
 MANIFEST = "_predictions.json"
 MANIFEST_VERSION = 1
@@ -117,7 +117,7 @@ def predict(
 
 def _check_files(source: Path, output: Path) -> None:
     """Refuse what cannot be read or written, before any work is done."""
-    from .data.formats import format_of
+    from .data.readers import format_of
 
     if not source.exists():
         raise UserError(f"{source} does not exist; name a table, or a folder of Parquet files.")
@@ -137,7 +137,8 @@ def _check_files(source: Path, output: Path) -> None:
 
 def _score_file(job: Job, source: Path, output: Path, progress: bool) -> int:
     """Score one file; every so many rows are kept at once, so that a kill costs little."""
-    from .data.formats import format_of, open_writer
+    from .data.readers import format_of
+    from .data.writers import open_writer
 
     bundle = load_bundle(job.project, job.run_id)
     parts = _Parts(output.with_name(output.name + ".parts"), job.key(source))
@@ -225,7 +226,7 @@ def _scored(bundle: Bundle, job: Job, source: Path, skip: int = 0) -> Iterator[p
 
 def _pieces(bundle: Bundle, job: Job, source: Path) -> Iterator[pd.DataFrame]:
     """Yield the rows of a file, of which only the columns that prediction reads."""
-    from .data.formats import column_names, format_of, iter_tables
+    from .data.readers import column_names, format_of, iter_tables
 
     names = column_names(source, job.data)
     bundle.check_columns(names, str(source), strict=job.strict)
@@ -358,7 +359,7 @@ def _score_parts(
 
 def _score_part(bundle: Bundle, job: Job, source: Path, target: Path) -> int:
     """Score one file of a folder and return its rows."""
-    from .data.formats import open_writer
+    from .data.writers import open_writer
 
     rows = 0
     empty = _about_rows(source) == 0  # which engines write for partitions without a row
@@ -381,7 +382,7 @@ def _score_nothing(bundle: Bundle, job: Job, source: Path) -> pd.DataFrame:
     """Return the predictions for a Parquet file without a row: their columns."""
     import pyarrow.parquet as pq
 
-    from .data.formats import arrow_to_pandas
+    from .data.readers import arrow_to_pandas
 
     frame = arrow_to_pandas(pq.read_table(source), str(source))
     return bundle.predict(frame, strict=job.strict, where=str(source))
@@ -465,7 +466,7 @@ def _bar(show: bool, total: int | None, unit: str) -> Iterator[Callable[[int], N
 
 def _about_rows(source: Path) -> int | None:
     """Return how many rows a file has: of text, as its first megabyte suggests; None if unknown."""
-    from .data.formats import format_of
+    from .data.readers import format_of
 
     kind = format_of(source)
     if kind == "parquet":

@@ -11,13 +11,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .config import Settings
+from .core.config import Settings
+from .core.errors import UserError
+from .core.files import fingerprint, write_atomic, write_json
+from .core.project import SPLITS, Project
+from .core.reports import Report, read_report
+from .core.stages import write_report
+from .data.cast import spell
 from .data.clean import Cleaned, clean
-from .data.formats import arrow_to_pandas, write_parquet
 from .data.infer import check_target, require_target
-from .data.ingest import verify_original
 from .data.keys import ROW, Keys, content_keys, table_fingerprint
-from .data.schema import Schema, load_schema, spell
+from .data.original import verify_original
+from .data.readers import arrow_to_pandas
+from .data.schema import Schema, load_schema
 from .data.split import (
     MANIFEST_VERSION,
     SPLIT,
@@ -31,9 +37,7 @@ from .data.split import (
     rare_strata,
     with_bucket,
 )
-from .errors import UserError
-from .files import fingerprint, write_atomic, write_json
-from .project import SPLITS, Project, Report, read_report, write_report
+from .data.writers import write_parquet
 
 BY_KEY = ("random", "stratified")
 

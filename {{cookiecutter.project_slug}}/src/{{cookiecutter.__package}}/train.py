@@ -23,19 +23,20 @@ from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit
 from sklearn.pipeline import Pipeline
 
+from .core.errors import UserError
+from .core.files import file_sha256, fingerprint, remove_partial
+from .core.project import Project
+from .core.registry import ESTIMATORS
+from .core.reports import Report
+from .core.stages import PACKAGE, TABLE, write_report
 from .data.schema import load_schema
 from .data.split import load_manifest, load_split
-from .errors import UserError
-from .features import build_features, prepare
-from .files import file_sha256, fingerprint, remove_partial
-from .logs import run_log
-from .metrics import chosen_metric, make_outcome, score, skill
+from .evaluation.metrics import chosen_metric, make_outcome, score, skill
 from .models import Candidate, make_candidate
+from .models.features import build_features, prepare
 from .models.persist import model_files, save_model
-from .pipeline import PACKAGE, TABLE
-from .project import Project, Report, write_report
-from .registry import ESTIMATORS
-from .tracking import (
+from .tracking.logs import run_log
+from .tracking.runlog import (
     add_experiment,
     git_commit,
     next_number,
@@ -48,7 +49,7 @@ from .tracking import (
 if TYPE_CHECKING:
     from logging import Logger
 
-    from .config import Settings
+    from .core.config import Settings
     from .data.schema import Schema
 
 Rows = NDArray[np.intp]
@@ -301,9 +302,9 @@ def choose(
 
 def _check_parameters(settings: Settings) -> None:
     """Refuse parameters of a candidate that does not exist."""
-    from .registry import extend_by_custom
+    from .core.registry import team
 
-    extend_by_custom()
+    team()
     for name in settings.params:
         if name not in ESTIMATORS:
             known = ", ".join(sorted(ESTIMATORS))

@@ -1,6 +1,6 @@
 """The executable checklist: items say what proves them, and a command looks for the proof."""
 
-from .. import registry
+from ..core import registry
 
 registry.EVIDENCE.update(
     answer=".checklist.evidence:answer",

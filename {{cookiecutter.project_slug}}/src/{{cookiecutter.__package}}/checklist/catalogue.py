@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 
 import yaml
 
-from .. import registry
-from ..errors import UserError
-from ..project import Project
+from ..core import registry
+from ..core.errors import UserError
+from ..core.project import Project
 from .rules import Rule, parse_rule
 
 # The order of a project, and of every list of items.
@@ -473,7 +473,7 @@ def _read_evidence(source: Source, where: Where, entries: list[Any]) -> Iterator
         kind, rule = next(iter(entry.items()))
         if kind not in registry.EVIDENCE:
             # Only now the team's own kinds: custom.py may import what is slow to import.
-            registry.extend_by_custom()
+            registry.team()
         if kind not in registry.EVIDENCE:
             known = ", ".join(sorted(registry.EVIDENCE))
             source.refuse(place, f"has evidence of the unknown kind '{kind}'; known are {known}")

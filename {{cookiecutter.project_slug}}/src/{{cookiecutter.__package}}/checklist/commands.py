@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ..project import Project
+    from ..core.project import Project
     from .catalogue import Item
 
 checklist_app = typer.Typer(
@@ -39,7 +39,7 @@ def checklist(
     Without a command: one line per area, then the next three items.
     A proof about other data or another model than today's is stale.
     """
-    from ..errors import UserError
+    from ..core.errors import UserError
     from . import show, summary
     from .verify import assess
 
@@ -137,7 +137,7 @@ def waive(
     ] = None,
 ) -> None:
     """Do without an item, for a reason."""
-    from ..errors import UserError
+    from ..core.errors import UserError
     from . import records, verify
 
     project = _project()
@@ -171,7 +171,7 @@ def gate(
     ] = False,
 ) -> None:
     """Refuse, with exit code 1, what lacks an item of the stage; for CI."""
-    from ..errors import GateError
+    from ..core.errors import GateError
     from . import show, summary
     from .catalogue import STAGES
     from .verify import assess
@@ -209,7 +209,7 @@ def report(stage: Stage = None) -> None:
 
 def _project() -> "Project":
     """Return the project around the working folder."""
-    from ..project import find_project
+    from ..core.project import find_project
 
     return find_project()
 

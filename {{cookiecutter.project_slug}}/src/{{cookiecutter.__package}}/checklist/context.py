@@ -10,13 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UserError
-from ..files import read_json
-from ..project import Project, Report, read_report
+from ..core.errors import UserError
+from ..core.files import read_json
+from ..core.project import Project
+from ..core.reports import Report, read_report
 from .records import NOBODY, Records
 
 if TYPE_CHECKING:
-    from ..config import Settings
+    from ..core.config import Settings
     from .documents import Section
 
 
@@ -42,7 +43,7 @@ class Context:
     @cached_property
     def settings(self) -> Settings:
         """The settings of conf.cfg, with their defaults."""
-        from ..config import load_settings
+        from ..core.config import load_settings
 
         return load_settings(self.project)
 
@@ -59,7 +60,7 @@ class Context:
     @cached_property
     def champion(self) -> dict[str, Any] | None:
         """What models/champion.json says of the model in service; None where there is none."""
-        from ..champion import read_champion
+        from ..bundle.champion import read_champion
 
         return read_champion(self.project)
 
@@ -86,7 +87,7 @@ class Context:
 
     def stage_key(self, stage: str) -> str:
         """Return what the stage's result follows from today: settings, code, earlier stages."""
-        from ..pipeline import stage_key
+        from ..core.stages import stage_key
 
         if stage not in self._keys:
             self._keys[stage] = stage_key(self.project, self.settings, stage)

@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from ..errors import UserError
-from ..files import write_text
-from ..project import Project
+from ..core.errors import UserError
 
 if TYPE_CHECKING:
-    from .measured import Material
+    pass
 
 BEGIN = re.compile(r"\s*<!--\s*measured:\s*([\w-]+)\s*-->\s*")
 END = re.compile(r"\s*<!--\s*end of measured\s*-->\s*")
@@ -78,38 +76,14 @@ def read_document(path: Path) -> dict[str, Section]:
             or a comment, a block of code or a measured part in it has no end.
     """
     sections: dict[str, Section] = {}
-    for heading, body in _chapters(_lines(_read(path), _shown(path))):
+    for heading, body in _chapters(read_lines(read_text(path), shown_name(path))):
         section = _section(heading, body)
         if section.slug in sections:
             first = sections[section.slug].line
             fault = f"the heading '{section.title}' is in line {first} already; join the two"
-            _refuse(_shown(path), section.line, fault)
+            refuse(shown_name(path), section.line, fault)
         sections[section.slug] = section
     return sections
-
-
-def refresh(project: Project) -> list[str]:
-    """Write the measured parts of every document anew; return the documents that changed.
-
-    Nothing is written unless all of them can be read. A part whose markers a person took out stays
-    out.
-
-    Raises:
-        UserError: With file and line, at the first fault of a document that has measured parts.
-    """
-    from .measured import Material
-
-    material = Material(project)
-    changed = {}
-    for path in sorted(project.docs.glob("[!.]*.md")):
-        if b"measured" in path.read_bytes():
-            before = _read(path)
-            after = _filled(before, _shown(path), material)
-            if after != before:
-                changed[path] = after
-    for path, text in changed.items():
-        write_text(path, text)
-    return [project.relative(path) for path in changed]
 
 
 def make_slug(title: str) -> str:
@@ -164,42 +138,15 @@ def _count(text: str) -> int:
 # -------------------------------------------------------------------------------- measured parts
 
 
-def _filled(text: str, shown: str, material: Material) -> str:
-    """Return a document with its measured parts as they are today."""
-    rows = text.split("\n")
-    filled = []
-    for line in _lines(text, shown):
-        row = rows[line.number - 1]
-        if line.kind != "measured":
-            filled.append(row)
-        if line.kind == "begin":
-            end = "\r" if row.endswith("\r") else ""
-            part = _measure(line, shown, material)
-            filled += [each + end for each in part]
-    return "\n".join(filled)
-
-
-def _measure(line: Line, shown: str, material: Material) -> list[str]:
-    """Return the lines of a part, apart from its markers by empty ones."""
-    from .measured import PARTS, measure
-
-    if line.text not in PARTS:
-        known = ", ".join(sorted(PARTS))
-        fault = f"there is no measured part '{line.text}'; known are {known}"
-        _refuse(shown, line.number, fault)
-    part = measure(line.text, material)
-    return ["", *part, ""] if part else []
-
-
 # ----------------------------------------------------------------------------------------- lines
 
 
-def _lines(text: str, shown: str) -> Iterator[Line]:
+def read_lines(text: str, shown: str) -> Iterator[Line]:
     """Yield every line of a document by its kind, in order."""
     conflict = CONFLICT.search(text)
     if conflict:
         number = text.count("\n", 0, conflict.start()) + 1
-        _refuse(shown, number, "a merge conflict; choose a side and save it")
+        refuse(shown, number, "a merge conflict; choose a side and save it")
     plain = (row.removesuffix("\r") for row in text.removeprefix("\ufeff").split("\n"))
     rows = enumerate(plain, start=1)
     for number, row in rows:
@@ -209,7 +156,7 @@ def _lines(text: str, shown: str) -> Iterator[Line]:
             yield Line(number, "begin", begin[1])
             yield from _to_end_of_measured(rows, number, shown)
         elif END.fullmatch(row):
-            _refuse(shown, number, "a measured part ends here that begins nowhere; remove the line")
+            refuse(shown, number, "a measured part ends here that begins nowhere; remove the line")
         elif heading:
             yield Line(number, "heading" if heading[1] == "##" else "title", _title(heading[2]))
         elif quote:
@@ -237,7 +184,7 @@ def _to_end_of_measured(rows: Rows, begun: int, shown: str) -> Iterator[Line]:
         if BEGIN.fullmatch(row) or HEADING.fullmatch(row):
             break
         yield Line(number, "measured", row)
-    _refuse(shown, begun, "this measured part has no end; put <!-- end of measured --> below it")
+    refuse(shown, begun, "this measured part has no end; put <!-- end of measured --> below it")
 
 
 def _to_end_of_code(rows: Rows, begun: int, fence: str, shown: str) -> Iterator[Line]:
@@ -247,7 +194,7 @@ def _to_end_of_code(rows: Rows, begun: int, fence: str, shown: str) -> Iterator[
         mark = row.strip()
         if mark.startswith(fence) and not mark.strip(fence[0]):
             return
-    _refuse(shown, begun, f"this block of code has no end; put {fence} below it")
+    refuse(shown, begun, f"this block of code has no end; put {fence} below it")
 
 
 def _without_comments(rows: Rows, number: int, row: str, shown: str) -> Iterator[Line]:
@@ -274,29 +221,29 @@ def _to_end_of_comment(rows: Rows, begun: int, shown: str) -> Iterator[Line]:
             yield from _without_comments(rows, number, rest, shown)
             return
         yield Line(number, "own", "")
-    _refuse(shown, begun, "this comment has no end; put --> behind it")
+    refuse(shown, begun, "this comment has no end; put --> behind it")
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
     """Return a document as it is: line ends and a byte-order mark included."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(
-            f"{_shown(path)} cannot be read ({error.strerror}); make it a file that can."
+            f"{shown_name(path)} cannot be read ({error.strerror}); make it a file that can."
         ) from None
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         number = content.count(b"\n", 0, error.start) + 1
-        _refuse(_shown(path), number, "a character that is not UTF-8; save the file as UTF-8")
+        refuse(shown_name(path), number, "a character that is not UTF-8; save the file as UTF-8")
 
 
-def _shown(path: Path) -> str:
+def shown_name(path: Path) -> str:
     """Return how messages name a document."""
     return f"{path.parent.name}/{path.name}"
 
 
-def _refuse(shown: str, line: int, fault: str) -> NoReturn:
+def refuse(shown: str, line: int, fault: str) -> NoReturn:
     """Raise the sentence, with file and line."""
     raise UserError(f"{shown}, line {line}: {fault}.")

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
-from ..config import redact
-from ..errors import UserError
-from ..project import Report
+from ..core.config import redact
+from ..core.errors import UserError
+from ..core.reports import Report
 from .catalogue import Evidence, Item, split_patterns
 from .context import Context, split_names
 from .rules import Rule, parse_rule
@@ -181,7 +181,7 @@ def git(context: Context, item: Item, evidence: Evidence) -> Finding:
 
 def fresh(context: Context, item: Item, evidence: Evidence) -> Finding:
     """A report was made from the current data, model, settings and code."""
-    from ..pipeline import TABLE
+    from ..core.stages import TABLE
 
     name = evidence.rule
     stages = {stage.report: stage.name for stage in TABLE.values()}

@@ -9,8 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ..files import write_text
-from ..project import Project
+from ..core.files import write_text
+from ..core.project import Project
 from .catalogue import SECTIONS, TESTS_PER_SECTION
 from .records import Records, one_line
 from .summary import KINDS, SIGNS, Counts, Survey, count, filled, later, split_code

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from ..errors import UserError
-from ..project import SPLITS, Report
+from ..core.errors import UserError
+from ..core.files import write_text
+from ..core.project import SPLITS, Project
+from ..core.reports import Report
 from .catalogue import Source
 from .context import Context
+from .documents import Line, read_lines, read_text, refuse, shown_name
 from .records import one_line
 
 CRUFT = ".cruft.json"
@@ -591,3 +594,54 @@ def _bounds(found: Mapping[str, Any]) -> str:
 def _share(share: float, rows: int) -> str:
     """Return how many of some rows a share is, and the share."""
     return f"{count(round(share * rows))} ({percent(share)})"
+
+
+def refresh(project: Project) -> list[str]:
+    """Write the measured parts of every document anew; return the documents that changed.
+
+    Nothing is written unless all of them can be read. A part whose markers a person took out stays
+    out.
+
+    Raises:
+        UserError: With file and line, at the first fault of a document that has measured parts.
+    """
+    from .measured import Material
+
+    material = Material(project)
+    changed = {}
+    for path in sorted(project.docs.glob("[!.]*.md")):
+        if b"measured" in path.read_bytes():
+            before = read_text(path)
+            after = _filled(before, shown_name(path), material)
+            if after != before:
+                changed[path] = after
+    for path, text in changed.items():
+        write_text(path, text)
+    return [project.relative(path) for path in changed]
+
+
+def _filled(text: str, shown: str, material: Material) -> str:
+    """Return a document with its measured parts as they are today."""
+    rows = text.split("\n")
+    filled = []
+    for line in read_lines(text, shown):
+        row = rows[line.number - 1]
+        if line.kind != "measured":
+            filled.append(row)
+        if line.kind == "begin":
+            end = "\r" if row.endswith("\r") else ""
+            part = _measure(line, shown, material)
+            filled += [each + end for each in part]
+    return "\n".join(filled)
+
+
+def _measure(line: Line, shown: str, material: Material) -> list[str]:
+    """Return the lines of a part, apart from its markers by empty ones."""
+    from .measured import PARTS, measure
+
+    if line.text not in PARTS:
+        known = ", ".join(sorted(PARTS))
+        fault = f"there is no measured part '{line.text}'; known are {known}"
+        refuse(shown, line.number, fault)
+    part = measure(line.text, material)
+    return ["", *part, ""] if part else []

@@ -30,7 +30,7 @@ from .verify import DONE, STALE, STATES, WAIVED, Assessment, Result, state_of
 
 FOLDER = Path(__file__).parent
 # The page of the pipeline's report has the same colours and sizes.
-STYLES = (FOLDER.parent / "report.css", FOLDER / "page.css")
+STYLES = (FOLDER.parent / "reporting" / "report.css", FOLDER / "page.css")
 SCRIPT = FOLDER / "page.js"
 
 

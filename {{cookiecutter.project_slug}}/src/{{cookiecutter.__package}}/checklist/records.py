@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from ..errors import UserError
-from ..files import write_text
-from ..project import Project
+from ..core.errors import UserError
+from ..core.files import write_text
+from ..core.project import Project
 from .catalogue import Catalogue, Item, Source
 
 HEAD = """\

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from ..errors import UserError
-from ..project import Project
+from ..core.errors import UserError
+from ..core.project import Project
 from .catalogue import AREAS, CONDITIONS, OWN, STAGES, Area, Evidence, Item
 from .context import Context
 from .records import Records

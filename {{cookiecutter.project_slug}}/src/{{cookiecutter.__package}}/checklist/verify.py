@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .. import registry
-from ..errors import UserError
-from ..project import Project
+from ..core import registry
+from ..core.errors import UserError
+from ..core.project import Project
 from .catalogue import STAGES, Area, Catalogue, Evidence, Item, load_catalogue
 from .context import Context
 from .evidence import Finding

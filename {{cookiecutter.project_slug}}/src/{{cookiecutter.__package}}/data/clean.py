@@ -9,11 +9,13 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import Settings
-from ..errors import UserError
-from ..project import Project
+from ..core import registry
+from ..core.config import Settings
+from ..core.errors import UserError
+from ..core.project import Project
+from .cast import conform
 from .keys import ROW, row_keys
-from .schema import Schema, conform
+from .schema import Schema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,9 +94,7 @@ def count_copies(
 
 def _apply_custom(frame: Frame, schema: Schema) -> Frame:
     """Apply the team's rules, and check that what they return is still the table."""
-    from .. import custom
-
-    cleaned = custom.clean(frame)
+    cleaned: Frame = registry.team().clean(frame)
     if cleaned is frame:
         return frame
     if not isinstance(cleaned, nw.DataFrame):

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..config import redact
-from ..errors import UserError
-from ..files import fingerprint
-from .formats import require_columns
-from .schema import WORDS, Column, Schema, cast_column, refuse, spell, with_roles
+from ..core.config import redact
+from ..core.errors import UserError
+from ..core.files import fingerprint
+from .cast import cast_column, refuse, spell
+from .names import require_columns
+from .schema import WORDS, Column, Schema, with_roles
 
 if TYPE_CHECKING:
-    from ..config import Settings
+    from ..core.config import Settings
 
 # A column of which this share are numbers (or dates) was meant as such.
 MEANT = 0.99

@@ -18,10 +18,12 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 
-from .. import registry
-from ..config import DataSettings, redact, resolve_secret
-from ..errors import UserError
-from .formats import SUFFIXES, close_names, write_parquet
+from ..core import registry
+from ..core.config import DataSettings, redact, resolve_secret
+from ..core.errors import UserError
+from .names import close_names
+from .readers import SUFFIXES
+from .writers import write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,12 +18,13 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import Settings
-from ..errors import UserError
-from ..files import read_json
-from ..project import SPLITS, Project
+from ..core.config import Settings
+from ..core.errors import UserError
+from ..core.files import read_json
+from ..core.project import SPLITS, Project
+from .cast import spell
 from .keys import ROW
-from .schema import Schema, spell
+from .schema import Schema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -370,7 +371,7 @@ def load_split(project: Project, name: str, columns: Sequence[str] | None = None
     import pandas as pd
     import pyarrow.parquet as pq
 
-    from .formats import arrow_to_pandas
+    from .readers import arrow_to_pandas
 
     if name not in SPLITS:
         raise UserError(f"The split is '{name}', but has to be one of {', '.join(SPLITS)}.")

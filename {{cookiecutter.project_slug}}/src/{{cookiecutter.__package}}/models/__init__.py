@@ -6,8 +6,8 @@ Light on purpose: the command line imports it at every start.
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import UserError
-from ..registry import ESTIMATORS, lookup
+from ..core.errors import UserError
+from ..core.registry import ESTIMATORS, lookup
 
 ESTIMATORS.update(
     baseline=".models.baseline:baseline",

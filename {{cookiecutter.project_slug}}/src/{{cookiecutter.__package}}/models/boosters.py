@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
-from ..errors import UserError
+from ..core.errors import UserError
 from . import Candidate, configure
 
 

@@ -10,8 +10,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
-from ..files import write_atomic
+from ..core.errors import UserError
+from ..core.files import write_atomic
 
 MODEL_FILE = "model.skops"
 

@@ -3,7 +3,7 @@
 Light on purpose: the command line imports it at every start.
 """
 
-from ..registry import COMMANDS, REPORT_SECTIONS, SETTINGS
+from ..core.registry import COMMANDS, REPORT_SECTIONS, SETTINGS
 
 COMMANDS.update(
     {name: f".monitoring.commands:{name}" for name in ("monitor", "labelled", "retrain")}

@@ -10,10 +10,10 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ..config import resolve_secret
-from ..errors import UserError
-from ..files import append_json_line, read_json_lines
-from ..project import Project
+from ..core.config import resolve_secret
+from ..core.errors import UserError
+from ..core.files import append_json_line, read_json_lines
+from ..core.project import Project
 
 if TYPE_CHECKING:
     from .settings import MonitorSettings

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ..cli import Overrides
-from ..errors import GateError
+from ..core.errors import GateError
+from ..core.options import Overrides
 
 Source = Annotated[
     Path | None,
@@ -20,8 +20,8 @@ def monitor(
     model: Annotated[str | None, typer.Option(help="A run id; default: the champion.")] = None,
 ) -> None:
     """Look for drift, label shift, concept drift and bad data; 1 is an alert."""
-    from ..config import load_settings
-    from ..project import find_project
+    from ..core.config import load_settings
+    from ..core.project import find_project
     from .monitor import monitor as check
 
     project = find_project()
@@ -42,8 +42,8 @@ def labelled(
     output: Annotated[Path, typer.Argument(help="A Parquet file, for `retrain --data`.")],
 ) -> None:
     """Write the logged rows whose label came to /feedback, as rows to learn from."""
-    from ..config import load_settings
-    from ..project import find_project
+    from ..core.config import load_settings
+    from ..core.project import find_project
     from .labelled import write_labelled
 
     project = find_project()
@@ -68,8 +68,8 @@ def retrain(
     """Train on the source as it is now, and compare with the champion on the newest rows."""
     from rich.console import Console
 
-    from ..config import load_settings
-    from ..project import find_project
+    from ..core.config import load_settings
+    from ..core.project import find_project
     from .retrain import comparison_table
     from .retrain import retrain as train
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..reference import as_numbers, bucket_counts, count_bins
+from ..bundle.reference import as_numbers, bucket_counts, count_bins
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,11 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from ..data.formats import write_parquet
-from ..data.schema import WORDS, Column, Schema, cast_column, load_schema
-from ..errors import UserError
-from ..files import write_atomic
-from ..project import Project
+from ..core.errors import UserError
+from ..core.files import write_atomic
+from ..core.project import Project
+from ..data.cast import cast_column
+from ..data.schema import WORDS, Column, Schema, load_schema
+from ..data.writers import write_parquet
 from .window import (
     FEEDBACK,
     counted,

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..bundle import Bundle, Predictions
-from ..metrics import (
+from ..bundle.bundle import Bundle, Predictions
+from ..evaluation.metrics import (
     METRICS,
     Interval,
     Outcome,

@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..bundle import REFERENCE_FILE, Bundle, bundle_sha, load_bundle
-from ..champion import verify_champion
-from ..config import redact
-from ..errors import UserError
-from ..files import fingerprint, read_json, write_json
-from ..project import REPORT_VERSION, Project, Report
-from ..reference import REFERENCE_VERSION
+from ..bundle.bundle import REFERENCE_FILE, Bundle, bundle_sha, load_bundle
+from ..bundle.champion import verify_champion
+from ..bundle.reference import REFERENCE_VERSION
+from ..core.config import redact
+from ..core.errors import UserError
+from ..core.files import fingerprint, read_json, write_json
+from ..core.project import Project
+from ..core.reports import REPORT_VERSION, Report
 from .alerts import Alert, Problem, decide, record, send, sentence, webhook_of
 from .drift import LEAST_ROWS, Finding, compare_column, compare_missing, judge
 from .labels import (
@@ -26,11 +27,11 @@ from .labels import (
 )
 from .settings import MonitorSettings, monitor_settings
 from .window import Window, counted, open_file, open_log
+from .words import NAME, in_words
 
 if TYPE_CHECKING:
-    from ..config import Settings
+    from ..core.config import Settings
 
-NAME = "drift"
 KINDS = {
     "feature": "drift",
     "missing": "drift",
@@ -197,19 +198,6 @@ def find_problems(
         )
         problems.append(Problem("delay", "delay", late))
     return problems
-
-
-def in_words(finding: Finding) -> str:
-    """Say what was found, without a full stop."""
-    subject = {
-        "feature": f"'{finding.name}' drifted",
-        "missing": f"missing values of '{finding.name}' changed",
-        "prediction": f"the predicted {finding.name} drifted",
-        "target": f"the labels '{finding.name}' shifted",
-        "performance": "the model got worse",
-    }[finding.about]
-    size = f" ({finding.measure} {finding.size:.2g})" if finding.measure == "PSI" else ""
-    return f"{subject}{size}: {finding.story}"
 
 
 def _feature_findings(

@@ -6,16 +6,17 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ..files import write_text
-from ..metrics import METRICS, in_words, show
-from ..plots import Plot
-from ..project import Project, read_report
-from ..report import Section, bullets, cards, figures, html_page, table
-from .monitor import NAME
+from ..core.files import write_text
+from ..core.project import Project
+from ..core.reports import read_report
+from ..evaluation.metrics import METRICS, in_words, show
+from ..reporting.html import Section, bullets, cards, figures, html_page, table
+from ..reporting.plots import Plot
 from .window import counted
+from .words import NAME
 
 if TYPE_CHECKING:
-    from ..config import Settings
+    from ..core.config import Settings
 
 PAGE = "drift.html"
 DRAWN = 12

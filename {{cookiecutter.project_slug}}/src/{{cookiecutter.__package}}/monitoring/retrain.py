@@ -13,18 +13,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..bundle import Bundle, load_bundle
-from ..champion import load_champion, read_champion
-from ..champion import promote as put_into_service
-from ..data.formats import read_table
-from ..data.ingest import ingest
+from ..bundle.bundle import Bundle, load_bundle
+from ..bundle.champion import load_champion, read_champion
+from ..bundle.champion import promote as put_into_service
+from ..core.errors import GateError, UserError
+from ..core.files import file_sha256, write_atomic, write_json
+from ..core.project import SPLITS, Project
+from ..core.reports import REPORT_VERSION, Report
+from ..core.stages import require
+from ..data.cast import cast_table, check_table, refuse
 from ..data.keys import row_keys
-from ..data.schema import INFER_ANEW, cast_table, check_table, load_schema, refuse
+from ..data.readers import read_table
+from ..data.schema import INFER_ANEW, load_schema
 from ..data.split import choose_rule, load_manifest, load_split
-from ..errors import GateError, UserError
 from ..evaluate import evaluate
-from ..files import file_sha256, write_atomic, write_json
-from ..metrics import (
+from ..evaluation.metrics import (
     LEVEL,
     METRICS,
     Interval,
@@ -36,10 +39,9 @@ from ..metrics import (
     score,
     show,
 )
-from ..pipeline import require
+from ..ingest import ingest
 from ..postprocess import postprocess
 from ..preprocess import preprocess
-from ..project import REPORT_VERSION, SPLITS, Project, Report
 from ..train import Material, Onwards, train
 from .settings import monitor_settings
 
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from sklearn.pipeline import Pipeline
 
-    from ..config import Settings
+    from ..core.config import Settings
 
 LEAST_NEW = 30
 GROWTH = 0.25

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from ..config import Names, Section
+from ..core.config import Names, Section
 
 if TYPE_CHECKING:
-    from ..config import Settings
+    from ..core.config import Settings
 
 
 class MonitorSettings(Section):

@@ -17,16 +17,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..bundle import Bundle, Predictions, finish
-from ..data.formats import arrow_to_pandas, read_table
-from ..data.schema import Column, Schema, Violation, cast_column, check_table
-from ..errors import UserError
-from ..files import fingerprint
-from ..project import Project
+from ..bundle.bundle import Bundle, Predictions, finish
+from ..core.errors import UserError
+from ..core.files import fingerprint
+from ..core.project import Project
+from ..data.cast import Violation, cast_column, check_table
+from ..data.readers import arrow_to_pandas, read_table
+from ..data.schema import Column, Schema
 from .settings import monitor_settings
 
 if TYPE_CHECKING:
-    from ..config import Settings
+    from ..core.config import Settings
 
 Places = NDArray[np.intp]
 # By request and row, the label and when it came.

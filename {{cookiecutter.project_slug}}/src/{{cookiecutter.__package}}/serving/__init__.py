@@ -1,6 +1,6 @@
 """The models in service behind HTTP, started by `serve`; or in a browser, by `page`."""
 
-from ..registry import COMMANDS, SETTINGS
+from ..core.registry import COMMANDS, SETTINGS
 
 COMMANDS["serve"] = ".serving.command:serve"
 COMMANDS["page"] = ".serving.command:page"

@@ -14,8 +14,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
-from ..config import load_settings
-from ..project import Project
+from ..core.config import load_settings
+from ..core.project import Project
 from .front import Front
 from .metrics import Metrics
 from .openapi import make_openapi

@@ -11,18 +11,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..bundle import ONNX_FILE, read_bundle
-from ..champion import verify_champion
+from ..bundle.bundle import ONNX_FILE, read_bundle
+from ..bundle.champion import verify_champion
+from ..core.errors import UserError
 from ..data.schema import Column
-from ..errors import UserError
 from .page import local_page
 from .rows import Rules
 from .runtime import API, LICENCE, LOADER, WASM, runtime_files
 from .scoring import Model, input_sources, load_model
 
 if TYPE_CHECKING:
-    from ..config import Settings
-    from ..project import Project
+    from ..core.config import Settings
+    from ..core.project import Project
 
 PAGE = "predict.html"
 COPIED = ("page.css", "page.js", "inputs.js", "model.js", "table.js")

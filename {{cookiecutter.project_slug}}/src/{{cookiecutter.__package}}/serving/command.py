@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..cli import Overrides
-from ..errors import UserError
+from ..core.errors import UserError
+from ..core.options import Overrides
 
 if TYPE_CHECKING:
-    from ..project import Project
+    from ..core.project import Project
 
 
 def serve(
@@ -20,9 +20,9 @@ def serve(
     check: Annotated[bool, typer.Option(help="Only load the models in service, and end.")] = False,
 ) -> None:
     """Answer requests over HTTP, until it is stopped."""
-    from ..champion import verify_champion
-    from ..config import load_settings
-    from ..project import find_project
+    from ..bundle.champion import verify_champion
+    from ..core.config import load_settings
+    from ..core.project import find_project
     from .protect import Keys
 
     project = find_project()
@@ -47,8 +47,8 @@ def _load(project: "Project", overrides: list[str]) -> list[str]:
     Raises:
         UserError: If one cannot be served here.
     """
-    from ..champion import in_service
-    from ..config import load_settings
+    from ..bundle.champion import in_service
+    from ..core.config import load_settings
     from .rows import Rules
     from .scoring import load_model
 
@@ -79,8 +79,8 @@ def page(
     ] = None,
 ) -> None:
     """Write a page that predicts in a browser, without a server."""
-    from ..config import load_settings
-    from ..project import find_project
+    from ..core.config import load_settings
+    from ..core.project import find_project
     from .browser import write_page
 
     project = find_project()

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from ..data.schema import Column, Schema
-from ..inputs import EPOCH
+from ..models.inputs import EPOCH
 from .rows import Rules
 
 

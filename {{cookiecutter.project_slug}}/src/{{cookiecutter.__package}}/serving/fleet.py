@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from ..champion import read_champion
-from ..errors import UserError
+from ..bundle.champion import read_champion
+from ..core.errors import UserError
 from .scoring import Model, load_model
 
 if TYPE_CHECKING:
-    from ..project import Project
+    from ..core.project import Project
     from .metrics import Metrics
     from .router import Router
     from .rows import Rules

@@ -28,7 +28,7 @@ from .writer import Batch
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..project import Project
+    from ..core.project import Project
     from .metrics import Metrics
     from .scoring import Model
     from .settings import ServingSettings

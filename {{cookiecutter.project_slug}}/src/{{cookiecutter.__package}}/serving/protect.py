@@ -6,8 +6,8 @@ import hashlib
 import hmac
 from pathlib import Path
 
-from ..config import resolve_secret
-from ..errors import UserError
+from ..core.config import resolve_secret
+from ..core.errors import UserError
 
 SHORTEST_KEY = 16
 POLICY = (

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from ..data.schema import spell
+from ..data.cast import spell
 from .rows import LARGEST
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..config import Settings
-    from ..project import Project
+    from ..core.config import Settings
+    from ..core.project import Project
     from .scoring import Model
 
 # The youngest labels decide: the world goes on, and memory has an end.

@@ -9,7 +9,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from ..errors import UserError
+from ..core.errors import UserError
 
 PACKAGE = "onnxruntime-web@1.30.0"
 # What runs on the processor alone, without threads, which pages from a disk may not have.

@@ -16,28 +16,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 import numpy as np
 
-from ..bundle import (
-    ONNX_FILE,
-    REFERENCE_FILE,
-    SMALLEST,
-    bundle_sha,
-    label_codes,
-    read_bundle,
-    temper,
-)
-from ..champion import read_promoted
+from ..bundle.bundle import ONNX_FILE, REFERENCE_FILE, bundle_sha, read_bundle
+from ..bundle.champion import read_promoted
+from ..core import registry
+from ..core.errors import UserError
+from ..core.files import read_json
 from ..data.schema import Schema
-from ..errors import UserError
-from ..files import read_json
-from ..inputs import DATE_PARTS, date_parts, words
+from ..evaluation.decision import SMALLEST, label_codes, temper
+from ..models.inputs import DATE_PARTS, date_parts, words
 from .example import reference_row
 from .rows import Refusal, Row, RowReader, Rules
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..bundle import Bundle
-    from ..project import Project
+    from ..bundle.bundle import Bundle
+    from ..core.project import Project
 
 FLOATS = ("integer", "number", "boolean")
 WARM_UP_ROWS = 50
@@ -249,11 +243,9 @@ def _onnx_engine(project: Project, document: Mapping[str, Any], schema: Schema) 
 
 def _is_plain() -> bool:
     """Tell whether `add_features` of custom.py hands rows back as they are, whatever they hold."""
-    from ..custom import add_features
-
     probe: Any = object()
     try:
-        return add_features(probe) is probe
+        return bool(registry.team().add_features(probe) is probe)
     except Exception:  # noqa: BLE001  # it looked at the rows, which this probe has none of
         return False
 
@@ -347,7 +339,7 @@ class _BundleEngine:
     """The bundle as batches use it, over pandas."""
 
     def __init__(self, project: Project, run_id: str, schema: Schema) -> None:
-        from ..bundle import load_bundle
+        from ..bundle.bundle import load_bundle
 
         self._bundle: Bundle = load_bundle(project, run_id)
         self._names = [column.name for column in schema.features]

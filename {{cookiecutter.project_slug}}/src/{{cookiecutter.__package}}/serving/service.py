@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from ..data.schema import spell
-from ..files import append_json_lines
+from ..core.files import append_json_lines
+from ..data.cast import spell
 from .explain import explain
 from .fleet import Fleet, Keeper
 from .log import Entry, LineLog, PredictionLog
@@ -25,8 +25,8 @@ from .protect import Keys
 from .rows import DECODE_ERRORS, LARGEST, Refusal, Rules
 
 if TYPE_CHECKING:
-    from ..config import Settings
-    from ..project import Project
+    from ..core.config import Settings
+    from ..core.project import Project
     from .router import Router
     from .scoring import Model
 

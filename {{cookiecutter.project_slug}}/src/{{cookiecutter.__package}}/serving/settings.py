@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ..config import Section
+from ..core.config import Section
 
 
 class ServingSettings(Section):

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from ..files import write_atomic
+from ..core.files import write_atomic
 
 # A file holds about so many rows, or so much text.
 FILE_ROWS, FILE_BYTES = 50_000, 64_000_000

@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .bundle import finish, label_codes
-from .metrics import bootstrap, constant_outcome, make_outcome
+from ..evaluation.decision import label_codes
+from ..evaluation.metrics import bootstrap, constant_outcome, make_outcome
+from .bundle import finish
 
 if TYPE_CHECKING:
-    from .data.schema import Column, Schema
+    from ..data.schema import Column, Schema
 
 REFERENCE_VERSION = 2
 ROWS = 50_000

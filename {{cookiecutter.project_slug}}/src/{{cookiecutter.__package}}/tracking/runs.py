@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .errors import UserError
-from .project import Project
-from .tracking import read_runs
+from ..core.errors import UserError
+from ..core.project import Project
+from .runlog import read_runs
 
 if TYPE_CHECKING:
     from rich.table import Table

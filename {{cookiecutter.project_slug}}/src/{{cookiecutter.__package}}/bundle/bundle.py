@@ -13,24 +13,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import UserError
-from .files import file_sha256, read_json
+from ..core.errors import UserError
+from ..core.files import file_sha256, read_json
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
-    from .data.schema import Schema
-    from .project import Project
+    from ..core.project import Project
+    from ..data.schema import Schema
 
 BUNDLE_VERSION = 1
 BUNDLE_FILE = "bundle.json"
 REFERENCE_FILE = "reference.json"
 CARD_FILE = "card.md"
 ONNX_FILE = "model.onnx"
-# Probabilities are kept this far from 0 and 1 before their logarithm is taken.
-SMALLEST = 1e-7
 LENIENT = "correct the data, or let it pass with [predict] strict = no"
 
 
@@ -81,7 +79,7 @@ class Bundle:
     @cached_property
     def schema(self) -> Schema:
         """The columns of the data that the model was trained on."""
-        from .data.schema import Schema
+        from ..data.schema import Schema
 
         return Schema.from_dict(self.document["schema"], f"{self.run_id}/{BUNDLE_FILE}")
 
@@ -113,8 +111,8 @@ class Bundle:
         Raises:
             UserError: If a feature is missing, or (strict) a column was not there in training.
         """
-        from .data.formats import require_columns
-        from .data.schema import Violation, refuse
+        from ..data.cast import Violation, refuse
+        from ..data.names import require_columns
 
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -140,7 +138,7 @@ class Bundle:
         Raises:
             UserError: As in `predict`.
         """
-        from .data.schema import cast_table, check_table, refuse
+        from ..data.cast import cast_table, check_table, refuse
 
         names = [str(name) for name in frame.columns]
         self.check_columns(names, where, strict=strict)
@@ -200,7 +198,7 @@ class Bundle:
         """
         import numpy as np
 
-        from .features import prepare
+        from ..models.features import prepare
 
         if typed.empty:  # which scikit-learn refuses
             return np.empty((0, len(self.classes)) if self.classes else 0)
@@ -210,6 +208,8 @@ class Bundle:
         """Return predictions as the columns of a table, by the names that every output has."""
         import numpy as np
         import pandas as pd
+
+        from ..evaluation.decision import label_codes
 
         if predictions.values is not None:
             half = self.document["interval"]["half_width"]
@@ -233,11 +233,11 @@ def load_bundle(project: Project, run_id: str) -> Bundle:
     Raises:
         UserError: If there is no such bundle, it is not whole, or a file is not what it was.
     """
-    from .models.persist import load_model
-    from .registry import extend_by_custom
+    from ..core.registry import team
+    from ..models.persist import load_model
 
     document = read_bundle(project, run_id)
-    extend_by_custom()  # an estimator of custom.py brings the types that it trusts
+    team()  # an estimator of custom.py brings the types that it trusts
     folder = project.bundle_folder(run_id)
     return Bundle(folder, document, load_model(folder))
 
@@ -298,6 +298,8 @@ def finish(document: Mapping[str, Any], raw: NDArray[np.float64]) -> Predictions
     """
     import numpy as np
 
+    from ..evaluation.decision import label_codes, temper
+
     if document["task"] == "regression":
         return Predictions(values=raw)
     probabilities = temper(raw, document["calibration"]["temperature"])
@@ -305,36 +307,3 @@ def finish(document: Mapping[str, Any], raw: NDArray[np.float64]) -> Predictions
     words = any(isinstance(name, str) for name in document["classes"])
     names = np.array(document["classes"], dtype=object if words else None)
     return Predictions(labels=names[codes], probabilities=probabilities)
-
-
-def temper(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """Divide the log-probabilities by the temperature (Guo et al., 2017); 1 changes nothing.
-
-    Args:
-        probabilities: (rows, classes).
-        temperature: Above 1 the model was too sure of itself, below 1 too little.
-    """
-    import numpy as np
-
-    if temperature == 1:
-        return probabilities
-    logits = np.log(np.clip(probabilities, SMALLEST, 1.0)) / temperature
-    logits -= logits.max(axis=1, keepdims=True)
-    shares: NDArray[np.float64] = np.exp(logits)
-    shares /= shares.sum(axis=1, keepdims=True)
-    return shares
-
-
-def label_codes(
-    document: Mapping[str, Any], probabilities: NDArray[np.float64]
-) -> NDArray[np.intp]:
-    """Return the place of each row's class in `classes`: by the threshold, or the likeliest one."""
-    import numpy as np
-
-    if document["threshold"] is None:
-        likeliest: NDArray[np.intp] = probabilities.argmax(axis=1)
-        return likeliest
-    positive = document["classes"].index(document["positive"])
-    found = probabilities[:, positive] >= document["threshold"]
-    codes: NDArray[np.intp] = np.where(found, positive, 1 - positive)
-    return codes

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..core.errors import UserError
+from ..core.files import write_text
+from ..core.project import Project
+from ..core.registry import PACKAGE
 from .bundle import CARD_FILE
 from .champion import read_champion
-from .errors import UserError
-from .files import write_text
-from .project import Project
 
 BEGIN = (
     "<!-- people: begin (kept when the card is written anew, and carried to the next model's) -->"
@@ -196,11 +197,10 @@ def _loading(document: Mapping[str, Any]) -> Iterator[str]:
     """Yield how to use it."""
     yield "## How to load it"
     yield f"`predict INPUT OUTPUT --model {document['run_id']}` on the command line, or in Python,"
-    yield "from the project's folder (`load_champion()` of `champion` loads the one in service):"
+    yield "from the project's folder (`load_champion()` loads the one in service):"
     yield ""
     yield "```python"
-    yield f"from {__package__}.bundle import load_bundle"
-    yield f"from {__package__}.project import find_project"
+    yield f"from {PACKAGE} import find_project, load_bundle"
     yield ""
     yield f'predictions = load_bundle(find_project(), "{document["run_id"]}").predict(frame)'
     yield "```"

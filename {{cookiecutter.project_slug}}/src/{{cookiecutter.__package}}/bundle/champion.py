@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.errors import UserError
+from ..core.files import append_json_line, read_json, read_json_lines, write_json
+from ..core.project import Project, find_project
+from ..core.reports import read_report
 from .bundle import bundle_sha, load_bundle, read_bundle
-from .errors import UserError
-from .files import append_json_line, read_json, read_json_lines, write_json
-from .project import Project, find_project, read_report
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -315,7 +316,7 @@ def _why_not(project: Project, document: dict[str, Any]) -> str | None:
     report = read_report(project, "metrics")
     if report is not None and report.run_id == document["run_id"] and "passed" in report.facts:
         return None if report.facts["passed"] else str(report.facts["verdict"])
-    from .config import load_settings
+    from ..core.config import load_settings
 
     margin = load_settings(project).evaluate.margin
     found = document["skill"]

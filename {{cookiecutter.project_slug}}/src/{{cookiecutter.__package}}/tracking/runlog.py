@@ -9,8 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 from typing import Any
 
-from .files import append_json_line, read_json_lines, write_text
-from .project import Project
+from ..core.files import append_json_line, read_json_lines, write_text
+from ..core.project import Project
 
 # What a model's numbers can depend on.
 PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn")

@@ -7,10 +7,10 @@ split opens it without a word, a later one needs a reason, and every opening sta
 from datetime import UTC, datetime
 from typing import Any
 
-from .data.split import load_manifest
-from .errors import UserError
-from .files import append_json_line, read_json_lines
-from .project import Project
+from ..core.errors import UserError
+from ..core.files import append_json_line, read_json_lines
+from ..core.project import Project
+from ..data.split import load_manifest
 
 
 def state_of_test(project: Project) -> str:
@@ -82,3 +82,9 @@ def record_opening(
     }
     append_json_line(project.ledger, line)
     return line
+
+
+def openings_in_words(count: int) -> str:
+    """Say how often the test split was opened."""
+    times = {0: "has not been opened", 1: "was opened once"}
+    return f"The test split {times.get(count, f'was opened {count} times')}."

@@ -23,12 +23,13 @@ from sklearn.preprocessing import (
     TargetEncoder,
 )
 
-from .errors import UserError
+from ..core import registry
+from ..core.errors import UserError
 from .inputs import DATE_PARTS, words
 
 if TYPE_CHECKING:
-    from .config import FeatureSettings
-    from .data.schema import Schema
+    from ..core.config import FeatureSettings
+    from ..data.schema import Schema
 
 NUMBERS = ("integer", "number", "boolean")
 # Stands for a missing number where an estimator cannot take one: below all that data holds, so
@@ -127,9 +128,7 @@ def input_types(inputs: pd.DataFrame, schema: Schema, settings: FeatureSettings)
 
 def _add_own_features(given: pd.DataFrame) -> pd.DataFrame:
     """Apply custom.py to the rows; it may add columns, not rows."""
-    from .custom import add_features
-
-    rows = add_features(given)
+    rows = registry.team().add_features(given)
     if not isinstance(rows, pd.DataFrame) or not rows.index.equals(given.index):
         raise UserError(
             "add_features in custom.py has to return the frame it got, with columns added and "

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .errors import UserError
+from ..core.errors import UserError
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.intp]

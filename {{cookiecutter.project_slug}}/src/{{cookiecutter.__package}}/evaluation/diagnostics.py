@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from .metrics import METRICS, Outcome, make_outcome, score
 
 if TYPE_CHECKING:
-    from .bundle import Bundle
-    from .data.schema import Schema
+    from ..bundle.bundle import Bundle
+    from ..data.schema import Schema
 
 POINTS = 200
 CURVES = 6
@@ -259,7 +259,7 @@ def learning_curve(subject: Subject, train: pd.DataFrame, pipeline: Any) -> dict
         train: All rows of train.
         pipeline: The model's fitted pipeline; clones of it are fitted, it stays as it is.
     """
-    from .features import prepare
+    from ..models.features import prepare
 
     order = _mixed_order(train[subject.target], bool(subject.classes), subject.seed)
     order = order[:LEARNING_ROWS]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .errors import UserError
-from .files import read_json, write_json
 
 if TYPE_CHECKING:
-    from .config import Settings
+    pass
 
-REPORT_VERSION = 1
 SPLITS = ("train", "valid", "test")
 
 
@@ -118,18 +116,6 @@ class Project:
         return {self.relative(path): path.stat().st_size for path in paths}
 
 
-@dataclass(frozen=True)
-class Report:
-    """What a stage found, and the fingerprints of what it looked at."""
-
-    stage: str
-    run_id: str | None = None
-    data: str | None = None
-    model: str | None = None
-    config: str | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-
-
 def find_project(start: Path | None = None) -> Project:
     """Return the project around `start` (default: the working folder).
 
@@ -141,55 +127,3 @@ def find_project(start: Path | None = None) -> Project:
         if (candidate / "conf.cfg").is_file():
             return Project(candidate)
     raise UserError(f"No conf.cfg in {folder} or above it; go to the project's folder first.")
-
-
-def write_report(
-    project: Project,
-    settings: Settings,
-    stage: str,
-    facts: dict[str, Any],
-    *,
-    name: str | None = None,
-    run_id: str | None = None,
-    data: str | None = None,
-    model: str | None = None,
-) -> Report:
-    """Write `reports/<name>.json` (default: the stage's own name) and return it."""
-    from .pipeline import stage_key
-
-    report = Report(stage, run_id, data, model, stage_key(project, settings, stage), facts)
-    document = {"version": REPORT_VERSION, **vars(report)}
-    write_json(project.report_file(name or stage), document)
-    return report
-
-
-def read_report(project: Project, name: str) -> Report | None:
-    """Return one report, or None where its stage has not run.
-
-    Raises:
-        UserError: If the file is cut off or was written by another version.
-    """
-    path = project.report_file(name)
-    if not path.exists():
-        return None
-    document = read_json(path)
-    if not _is_report(document):
-        raise UserError(
-            f"{project.relative(path)} is no report of version {REPORT_VERSION}; "
-            "delete it and run its stage again."
-        )
-    del document["version"]
-    return Report(**document)
-
-
-def _is_report(document: Any) -> bool:
-    """Tell whether a document has the version, the keys and the types of a report."""
-    if not isinstance(document, dict) or document.get("version") != REPORT_VERSION:
-        return False
-    rest = {key: value for key, value in document.items() if key not in ("version", "facts")}
-    return (
-        rest.keys() <= Report.__dataclass_fields__.keys()
-        and isinstance(rest.get("stage"), str)
-        and isinstance(document.get("facts"), dict)
-        and all(isinstance(value, str | None) for value in rest.values())
-    )

@@ -22,7 +22,8 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from .bundle import label_codes, raw_scores, temper
+from ..evaluation.decision import label_codes, temper
+from .bundle import raw_scores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

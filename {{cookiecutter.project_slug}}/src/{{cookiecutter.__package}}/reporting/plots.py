@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .metrics import show
+from ..evaluation.metrics import show
 
 # Place holder -> CSS variable of report.css.
 COLOURS = {

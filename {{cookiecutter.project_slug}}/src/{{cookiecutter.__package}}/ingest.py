@@ -4,59 +4,38 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import redact
-from ..errors import UserError
-from ..files import file_sha256, fingerprint, write_atomic
-from ..project import Project, Report, write_report
-from .formats import read_table, write_parquet
-from .infer import check_target, conditions, infer_schema
-from .keys import ROW, content_keys, row_keys, table_fingerprint
-from .schema import (
+from .core.config import redact
+from .core.errors import UserError
+from .core.files import file_sha256, fingerprint, write_atomic
+from .core.project import Project
+from .core.reports import Report
+from .core.stages import write_report
+from .data.cast import cast_table, check_table, refuse
+from .data.infer import check_target, conditions, infer_schema
+from .data.keys import ROW, content_keys, row_keys, table_fingerprint
+from .data.original import FETCHED, Original, find_original, keep_original, sha256_of
+from .data.readers import read_table
+from .data.schema import (
     INFER_ANEW,
     Schema,
     SchemaFile,
-    cast_table,
-    check_table,
     columns_fingerprint,
     read_schema_file,
-    refuse,
     save_schema,
     with_roles,
 )
-from .sources import fetch, local_file, locate
+from .data.sources import local_file, locate
+from .data.writers import write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..config import Settings
+    from .core.config import Settings
 
 LEAST_ROWS = 3
-FETCHED = ".fetched"
-
-
-@dataclass(frozen=True)
-class Original:
-    """The untouched source.
-
-    Attributes:
-        path: The file to read.
-        name: What it is called in errors: as people know it.
-        sha256: Of its bytes.
-        size: In bytes.
-        modified: When it was changed last, in nanoseconds.
-        keep: Where a copy belongs; None where the file is only referred to, or is there already.
-    """
-
-    path: Path
-    name: str
-    sha256: str
-    size: int
-    modified: int
-    keep: Path | None
 
 
 @dataclass(frozen=True)
@@ -85,7 +64,7 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
             earlier ingest wrote is changed then.
     """
     try:
-        original = _find_original(project, settings)
+        original = find_original(project, settings)
         known = read_schema_file(project)
         kept = None if known and (infer or _is_outdated(known, settings)) else known
         more = appended_files(project, settings)
@@ -104,7 +83,7 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
 def _read(original: Original, settings: Settings, known: SchemaFile | None) -> pd.DataFrame:
     """Read the original; what a known schema holds as text is read as text."""
     frame = read_table(original.path, settings.data, known.schema if known else None)
-    if (original.size, original.modified) != _stat(original.path):
+    if original.has_changed():
         raise UserError(f"{original.name} changed while it was read; try again when it is whole.")
     if len(frame) < LEAST_ROWS:
         raise UserError(
@@ -170,7 +149,7 @@ def _commit(
     data = fingerprint(content, columns_fingerprint(schema), _roles(schema))
     described = _schema_facts(typed, chosen)
     typed.insert(0, ROW, keys)
-    path = _keep_original(original)
+    path = keep_original(original)
     if known and chosen.anew and columns_fingerprint(known.schema) != chosen.file.inferred:
         _keep_old_schema(project)
     with write_atomic(project.typed) as temporary:
@@ -190,7 +169,7 @@ def _commit(
             "bytes": original.size,
         },
         "appended": [
-            {"file": each.name, "sha256": _sha256(each), "bytes": each.stat().st_size}
+            {"file": each.name, "sha256": sha256_of(each), "bytes": each.stat().st_size}
             for each in more
         ],
         "files": project.sizes(*files),
@@ -208,93 +187,12 @@ def source_state(project: Project, settings: Settings) -> str:
     data = settings.data
     scheme, location = locate(data.source, project.root)
     if scheme == "file" and Path(location).is_file():
-        state = _sha256(Path(location))
+        state = sha256_of(Path(location))
     else:
         state = fingerprint(redact(data.source), redact(location), data.query)
     schema = file_sha256(project.schema_file) if project.schema_file.exists() else ""
-    more = [_sha256(path) for path in appended_files(project, settings)]
+    more = [sha256_of(path) for path in appended_files(project, settings)]
     return fingerprint(state, schema, *more)
-
-
-def _sha256(path: Path) -> str:
-    """Return a file's SHA-256, computed once per process as long as the file stays the same."""
-    return _sha256_of(path, *_stat(path))
-
-
-@lru_cache(maxsize=64)
-def _sha256_of(path: Path, size: int, modified: int) -> str:
-    """Return a file's SHA-256; size and time are there to tell versions apart."""
-    return file_sha256(path)
-
-
-def _stat(path: Path) -> tuple[int, int]:
-    """Return what shows that a file was changed while in use."""
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns
-
-
-# ---------------------------------------------------------------------------------- the original
-
-
-def _find_original(project: Project, settings: Settings) -> Original:
-    """Find a local file, or fetch what is elsewhere into a folder of its own."""
-    data = settings.data
-    scheme, location = locate(data.source, project.root)
-    if scheme == "file":
-        path = local_file(location)
-        there = path.parent.resolve() == project.original.resolve()
-        name = project.relative(path) if path.is_relative_to(project.root) else str(path)
-    else:
-        folder = project.original / FETCHED
-        shutil.rmtree(folder, ignore_errors=True)
-        path = fetch(data.source, project.root, folder, data)
-        there, name = False, redact(data.source)
-    size, modified = _stat(path)
-    sha256 = _sha256(path)
-    keep = None
-    if data.original == "copy" and not there:
-        keep = _place(project.original, path.name, sha256)
-    return Original(path, name, sha256, size, modified, keep)
-
-
-def _keep_original(original: Original) -> Path:
-    """Put the original where it belongs, unless it is there, and return where it is."""
-    target = original.keep
-    if target is None:
-        return original.path
-    if not target.exists():
-        with write_atomic(target) as temporary:
-            if FETCHED in original.path.parts:
-                original.path.replace(temporary)
-            else:
-                shutil.copyfile(original.path, temporary)
-            if temporary.stat().st_size != original.size:
-                raise UserError(f"{original.name} changed while it was copied; try again.")
-    return target
-
-
-def _place(folder: Path, name: str, sha256: str) -> Path:
-    """Return where content belongs: its own name, or name-<sha8> beside other content."""
-    path = folder / name
-    if not path.exists() or _sha256(path) == sha256:
-        return path
-    stem, dot, suffixes = name.partition(".")
-    beside = folder / f"{stem}-{sha256[:8]}{dot}{suffixes}"
-    if beside.exists() and _sha256(beside) != sha256:
-        raise UserError(f"{beside} was changed since it was brought in; take it away first.")
-    return beside
-
-
-def verify_original(project: Project, report: Report) -> None:
-    """Check that an original that is only referred to is still the one that was ingested.
-
-    Raises:
-        UserError: If its content changed.
-    """
-    original = report.facts["original"]
-    path = project.root / original["path"]
-    if original["mode"] == "reference" and path.is_file() and _sha256(path) != original["sha256"]:
-        raise UserError(f"{original['path']} changed since it was ingested; run `ingest` again.")
 
 
 # ------------------------------------------------------------------------------------ the schema

@@ -1,0 +1,1 @@
+"""What every stage stands on: paths, settings, reports, registries. Edited rarely."""

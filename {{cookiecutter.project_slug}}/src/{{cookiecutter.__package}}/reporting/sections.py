@@ -1,0 +1,375 @@
+"""The sections of `reports/index.html`, each from the reports that stages wrote."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from ..bundle.bundle import CARD_FILE
+from ..core.errors import UserError
+from ..core.files import read_json_lines
+from ..core.project import SPLITS, Project
+from ..core.reports import Report, read_report
+from ..core.stages import require
+from ..evaluation.ledger import openings, openings_in_words, state_of_test
+from ..evaluation.metrics import METRICS, in_words, show
+from . import plots
+from .html import Section, bullets, cards, figures, short_number, table
+from .plots import Plot
+from .profile import read_profile
+
+if TYPE_CHECKING:
+    from ..core.config import Settings
+
+
+OPEN_COLUMNS = 15
+
+
+SHOWN_CLASSES = 20
+
+
+def summary_section(project: Project, settings: Settings) -> Section:
+    """Verdict, headline metric beside the baseline, all metrics."""
+    facts = require(project, "evaluate").facts
+    name, test = facts["metric"], facts["test"]
+    valid, title = facts["metrics"][name], METRICS[name].title
+    state, word = ("", "Bar cleared") if facts["passed"] else (" missed", "Bar missed")
+    shown = [(f"{title} on valid", show(valid["value"]), in_words(valid["low"], valid["high"]))]
+    if test:
+        on_test = test["metrics"][name]
+        spread = in_words(on_test["low"], on_test["high"])
+        shown.append((f"{title} on test", show(on_test["value"]), spread))
+    shown.append(("Naive baseline", show(valid["baseline"]), "says the same of every row"))
+    needed = f"0 is the baseline, 1 perfect; {facts['margin']:g} needed"
+    shown.append(("Skill on valid", show(facts["skill"]), needed))
+    if facts["human"]:
+        reached = "reached" if facts["human"]["reached"] else "not reached"
+        shown.append(("A person's score", show(facts["human"]["value"]), reached))
+    return Section(
+        "Summary",
+        f'<div class="verdict{state}"><strong>{word}</strong>'
+        f"<p>{escape(facts['verdict'])}</p></div>"
+        + cards(shown)
+        + figures(list(_headline(facts)))
+        + _metrics_table(facts)
+        + _interval_text(facts)
+        + bullets(facts["notes"]),
+    )
+
+
+def profile_section(project: Project, settings: Settings) -> Section:
+    """What the rows of train look like, column by column."""
+    schema = require_report(project, "schema", "ingest").facts
+    typed = {column["name"]: column for column in schema["columns"]}
+    found, html = read_profile(project) or ({"about": "", "columns": []}, "")
+    rows = []
+    for column in found["columns"]:
+        known = typed.get(column["name"], {})
+        numbers = (f"{column['missing']:.1%}", column["distinct"])
+        values = (column["low"], column["middle"], column["high"])
+        roles = ", ".join(known.get("roles", ()))
+        rows.append((column["name"], known.get("type"), roles, *numbers, *values))
+    headings = ("Column", "Type", "Role", "Missing", "Distinct", "Lowest", "Middle", "Highest")
+    source = require(project, "ingest").facts
+    told = (
+        f"<p>{source['rows']:,} rows and {source['columns']} columns from "
+        f"<code>{escape(source['source'])}</code>.</p>"
+    )
+    closed = "" if len(rows) <= OPEN_COLUMNS else f" of {len(rows)} columns"
+    listed = table(headings, rows, caption=f"{found['about']}; middle is the median or the mode")
+    if closed:
+        listed = f"<details><summary>A line for each{closed}</summary>{listed}</details>"
+    details = (
+        "<details><summary>Look closer: values, distributions and associations</summary>"
+        f'<iframe title="Data profile" sandbox="allow-scripts" loading="lazy" '
+        f'srcdoc="{escape(html, quote=True)}"></iframe></details>'
+    )
+    return Section("Data", told + listed + (details if html else ""))
+
+
+def split_section(project: Project, settings: Settings) -> Section:
+    """How the rows were divided, and the proof that the parts do not touch."""
+    facts = require(project, "preprocess").facts
+    rule = (
+        f"<p>Rule: <strong>{escape(facts['rule'])}</strong>, since {escape(facts['reason'])}.</p>"
+    )
+    names = [name for name in SPLITS if name in facts["rows"]]
+    parts = [
+        (name, facts["rows"][name], f"{facts['shares'][name]:.1%}", _wanted(facts, name))
+        for name in names
+    ]
+    return Section(
+        "Split",
+        rule
+        + table(("Part", "Rows", "Share", "Asked for"), parts)
+        + "<h3>Proof that no part knows another</h3>"
+        + bullets(_proofs(facts))
+        + _times_table(facts, names)
+        + _target_table(facts, names)
+        + bullets(facts.get("notes", ())),
+    )
+
+
+def models_section(project: Project, settings: Settings) -> Section:
+    """Every candidate beside the baseline."""
+    facts = require(project, "train").facts
+    metric = facts["metric"]
+    others = [name for name in METRICS if name in facts["baseline"]["valid"] and name != metric]
+    entries = [*facts["candidates"], facts["baseline"]]
+    chosen = next((at for at, e in enumerate(entries) if e["run_id"] == facts["run_id"]), None)
+    rows = []
+    for entry in entries:
+        cv = entry["cv"] or {"mean": None, "std": None}
+        spread = f"{show(cv['mean'])} ± {show(cv['std'])}" if cv["mean"] is not None else None
+        scores = [show(entry["valid"][name]) for name in (metric, *others)]
+        cost = (f"{entry['fit_seconds']:.2f}", f"{entry['peak_memory_mb']:,.0f}")
+        rows.append(
+            (
+                entry["label"],
+                entry["run_id"],
+                spread,
+                scores[0],
+                show(entry["skill"]),
+                *scores[1:],
+                *cost,
+            )
+        )
+    title = METRICS[metric].title
+    headings = (
+        "Model",
+        "Run",
+        f"{title}, cross-validated",
+        f"{title}, valid",
+        "Skill",
+        *(METRICS[name].title for name in others),
+        "Fit, s",
+        "Peak, MB",
+    )
+    told = f"<p><strong>{escape(entries[chosen or 0]['label'])}</strong> was chosen: "
+    told += f"{escape(facts['reason'])}.</p>"
+    drawn = [
+        {
+            "label": entry["label"],
+            "folds": (entry["cv"] or {}).get("folds", []),
+            "mean": (entry["cv"] or {}).get("mean"),
+            "valid": entry["valid"][metric],
+            "winner": entry["run_id"] == facts["run_id"],
+        }
+        for entry in facts["candidates"]
+    ]
+    floor = facts["baseline"]["valid"][metric]
+    plot = [plots.draw_candidates(title, drawn, floor)] if _known(floor) else []
+    caption = "Before calibration, at the usual threshold; the memory is that of the whole process."
+    return Section(
+        "Models", told + figures(plot) + table(headings, rows, caption=caption, chosen=chosen)
+    )
+
+
+def curves_section(project: Project, settings: Settings) -> Section | None:
+    """Ranking, calibration, residuals and learning."""
+    facts = require_report(project, "diagnostics", "evaluate").facts
+    title = METRICS[facts["metric"]].title
+    drawn = []
+    if facts["roc"]:
+        drawn.append(plots.draw_roc(facts["roc"]))
+    if facts["pr"]:
+        drawn.append(plots.draw_precision_recall(facts["pr"]))
+    if facts["calibration"] and facts["calibration"]["bins"]:
+        drawn.append(plots.draw_calibration(facts["calibration"]))
+    if facts["residuals"]:
+        drawn.append(plots.draw_residuals(facts["residuals"]))
+    curve = facts["learning_curve"]
+    if len(curve["points"]) > 1:
+        drawn.append(plots.draw_learning_curve(curve, title))
+    rows = require(project, "train").facts["rows"]["train"]
+    told = f"All curves are of valid, {facts['rows']:,} rows."
+    if curve["fitted_rows"] < rows:
+        told += (
+            f" The learning curve fits at most {curve['fitted_rows']:,} rows anew; its last point "
+            f"is the model itself, on all {rows:,}."
+        )
+    return Section("Curves", f'<p class="soft">{told}</p>' + figures(drawn)) if drawn else None
+
+
+def errors_section(project: Project, settings: Settings) -> Section:
+    """Where the model is wrong, and what it leans on."""
+    facts = require_report(project, "diagnostics", "evaluate").facts
+    ranks = facts["importance"]
+    drawn = [plots.draw_confusion(facts["confusion"])] if facts["confusion"] else []
+    if any(_known(entry["mean"]) for entry in ranks["features"]):
+        drawn.append(plots.draw_importance(ranks, METRICS[ranks["metric"]].title))
+    told = (
+        f'<p class="soft">Columns are shuffled {ranks["repeats"]} times on {ranks["rows"]:,} rows '
+        "of valid. Columns that say the same as another look less important than they are."
+    )
+    if ranks["left_out"]:
+        told += f" {ranks['left_out']} more columns were left out."
+    worst = facts["worst"]
+    rows = []
+    lines = read_json_lines(project.worst_rows)
+    for number, row in enumerate(lines, start=1):
+        ids = tuple(row["id"].values()) or (number,)
+        cells = (row["truth"], row["prediction"], short_number(row["error"]))
+        rows.append((*ids, *cells, *row["features"].values()))
+    first = lines[0] if lines else {"id": {}, "features": {}}
+    headings = (*(tuple(first["id"]) or ("Row",)), "True", "Predicted", "Error", *first["features"])
+    caption = f"The rows of valid with the largest error ({worst['error']})"
+    return Section(
+        "Errors", figures(drawn) + f"{told}</p>" + table(headings, rows, caption=caption)
+    )
+
+
+def openings_section(project: Project, settings: Settings) -> Section:
+    """Every look at the test split."""
+    facts = require(project, "evaluate").facts
+    lines = read_json_lines(project.ledger)
+    here = openings(project, state_of_test(project))
+    rows = [
+        (
+            str(line["date"])[:16].replace("T", " "),
+            line["run_id"],
+            line["reason"],
+            METRICS[line["metric"]].title,
+            show(line["metrics"][line["metric"]]["value"]),
+        )
+        for line in here
+    ]
+    told = f"<p>{escape(openings_in_words(facts['test_openings']))} "
+    told += "Each further look makes its score flatter, since choices begin to follow it.</p>"
+    if len(lines) > len(here):
+        told += f'<p class="soft">{len(lines) - len(here)} more in earlier states of the data.</p>'
+    headings = ("Opened (UTC)", "Run", "Reason", "Metric", "Value")
+    return Section("Test split", told + (table(headings, rows, texts=("Reason",)) if rows else ""))
+
+
+def card_section(project: Project, settings: Settings) -> Section | None:
+    """The bundle's model card."""
+    from markdown_it import MarkdownIt
+
+    run_id = require(project, "evaluate").run_id or ""
+    path = project.bundle_folder(run_id) / CARD_FILE
+    if not path.exists():
+        return None
+    text = re.sub(r"<!--.*?-->\n?", "", path.read_text(encoding="utf-8"), flags=re.S)
+    html = str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
+    html = re.sub(r"<h1>.*?</h1>\s*", "", html, count=1, flags=re.S)  # the section has a title
+    html = re.sub(r"(</?h)([1-4])>", lambda found: f"{found[1]}{int(found[2]) + 1}>", html)
+    html = html.replace("<table>", '<div class="wide" tabindex="0"><table>')
+    html = html.replace("</table>", "</table></div>")
+    return Section("Model card", f'<div class="card-text">{html}</div>')
+
+
+def require_report(project: Project, name: str, stage: str) -> Report:
+    """Return a report that is not the last one of its stage.
+
+    Raises:
+        UserError: If it is not there.
+    """
+    found = read_report(project, name)
+    if found is None:
+        raise UserError(f"There is no reports/{name}.json; run `{stage}` first.")
+    return found
+
+
+def _headline(facts: dict[str, Any]) -> Iterator[Plot]:
+    """Yield the metric that decides, beside the baseline and a person."""
+    name = facts["metric"]
+    rows = []
+    for split in ("valid", "test"):
+        found = (facts if split == "valid" else facts["test"] or {}).get("metrics", {}).get(name)
+        if found and all(_known(found[key]) for key in ("value", "low", "high")):
+            rows.append((split, found["value"], found["low"], found["high"]))
+    if facts["human"]:
+        human = facts["human"]["value"]
+        rows.append((plots.PERSON, human, human, human))
+    baseline = facts["metrics"][name]["baseline"]
+    if rows and _known(baseline):
+        yield plots.draw_scores(METRICS[name].title, rows, baseline, METRICS[name].perfect)
+
+
+def _metrics_table(facts: dict[str, Any]) -> str:
+    """Return every metric on valid and test, beside the baseline."""
+    test = facts["test"]
+    headings = ["Metric", "Better", "Valid", "95% interval"]
+    headings += ["Test", "95% interval on test"] if test else []
+    rows = []
+    for name, found in facts["metrics"].items():
+        metric = METRICS[name]
+        row = [metric.title, "higher" if metric.greater_is_better else "lower"]
+        for each in (found, test["metrics"].get(name, {})) if test else (found,):
+            row += [show(each.get("value")), in_words(each.get("low"), each.get("high"))]
+        rows.append([*row, show(found["baseline"])])
+    counted = f"valid {facts['rows']:,} rows" + (f", test {test['rows']:,} rows" if test else "")
+    caption = f"The packaged model beside the baseline ({counted})"
+    chosen = list(facts["metrics"]).index(facts["metric"])
+    return table([*headings, "Baseline"], rows, caption=caption, chosen=chosen)
+
+
+def _interval_text(facts: dict[str, Any]) -> str:
+    """Say how often the predicted intervals held."""
+    parts = []
+    for split, found in (
+        ("valid", facts["interval"]),
+        ("test", (facts["test"] or {}).get("interval")),
+    ):
+        if found:
+            parts.append(f"{found['coverage']:.1%} of {split}")
+            level = f"{found['level']:.0%}"
+    if not parts:
+        return ""
+    return f"<p>The {level} interval around each prediction holds {' and '.join(parts)}.</p>"
+
+
+def _wanted(facts: dict[str, Any], name: str) -> str:
+    """Return the share that conf.cfg asks for."""
+    return f"{facts['fractions'][name]:.1%}"
+
+
+def _proofs(facts: dict[str, Any]) -> Iterator[str]:
+    """Yield what was checked on the parts as they were written."""
+    yield f"Rows that are in two parts: {facts['overlap_rows']}."
+    if facts["overlap_groups"] is not None:
+        yield f"Rows of a group that is in two parts: {facts['overlap_groups']}."
+    if "time_travel" in facts:
+        yield f"Rows that are as late as a later part: {facts['time_travel']:,}."
+    yield f"Exact duplicates dropped before the split: {facts['duplicates_dropped']:,}."
+    if facts["twins_removed"]:
+        yield f"Rows taken out since an earlier part holds their equal: {facts['twins_removed']:,}."
+    if facts["removed_by_custom"]:
+        yield f"Rows taken out by custom.py: {facts['removed_by_custom']:,}."
+    yield f"Fingerprint of the split: {facts['fingerprint']}; seed {facts['seed']}."
+
+
+def _times_table(facts: dict[str, Any], names: Sequence[str]) -> str:
+    """Return the first and last time of each part, where there is a time."""
+    if "time" not in facts:
+        return ""
+    rows = [(name, *facts["time"][name]) for name in names]
+    return table(("Part", "From", "To"), rows, caption="Time of the rows")
+
+
+def _target_table(facts: dict[str, Any], names: Sequence[str]) -> str:
+    """Return how the target is distributed in each part."""
+    keys = list(dict.fromkeys(key for name in names for key in facts["target"][name]))
+    classes = facts["target"]["train"].keys() != {"mean", "std"}
+    rows = [
+        (key, *(_share(facts["target"][name].get(key, 0.0), classes) for name in names))
+        for key in keys[:SHOWN_CLASSES]
+    ]
+    caption = "Target: share of each class" if classes else "Target: mean and standard deviation"
+    if len(keys) > SHOWN_CLASSES:
+        caption += f" ({len(keys) - SHOWN_CLASSES} more classes are in reports/split.json)"
+    return table(("Class" if classes else "Statistic", *names), rows, caption=caption)
+
+
+def _share(value: float, classes: bool) -> str:
+    """Write the share of a class, or a number."""
+    return f"{value:.1%}" if classes else f"{value:,.4g}"
+
+
+def _known(value: float | None) -> bool:
+    """Tell whether a number of a report is there; JSON's null stands for what is not defined."""
+    return value is not None and math.isfinite(value)
