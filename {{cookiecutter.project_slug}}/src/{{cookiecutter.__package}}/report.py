@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -512,6 +514,8 @@ def _read_profile(project: Project) -> tuple[dict[str, Any], str] | None:
 
 def _make_profile(frame: pd.DataFrame) -> tuple[dict[str, Any], str]:
     """Return a line per column, and a page to look closer, of at most `PROFILE_ROWS` rows."""
+    # When imported, skrub creates a folder for example data, by default in the home folder.
+    os.environ.setdefault("SKB_DATA_DIRECTORY", tempfile.gettempdir())
     from skrub import TableReport
 
     rows, width = frame.shape
