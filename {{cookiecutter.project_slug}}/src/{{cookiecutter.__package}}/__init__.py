@@ -6,7 +6,12 @@ Folders are the machinery behind them, which few ever need to open.
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
+
+# ONNX Runtime sends telemetry unless this is set before its first import, and no module of the
+# package is imported before this file. Whoever wants to send it sets the variable to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from .bundle.bundle import load_bundle
