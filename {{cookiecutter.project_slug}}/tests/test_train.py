@@ -27,9 +27,9 @@ ABLE = {
 
 
 @pytest.fixture(scope="module")
-def material(sample_project: Project) -> train.Material:
+def material(sample_project: Project) -> train.TrainingData:
     """Return the prepared rows of train and valid."""
-    return train.load_material(sample_project, load_settings(sample_project))
+    return train.load_training_data(sample_project, load_settings(sample_project))
 
 
 def test_training_twice_gives_the_same_model(
@@ -44,7 +44,7 @@ def test_training_twice_gives_the_same_model(
 
 
 @pytest.mark.parametrize("name", ABLE)
-def test_a_model_overfits_a_small_batch(material: train.Material, name: str) -> None:
+def test_a_model_overfits_a_small_batch(material: train.TrainingData, name: str) -> None:
     # Without high-cardinality columns: their encoding hides from each row its own target.
     coded = [column.name for column in material.schema.features if column.type == "string"]
     kept = tuple(column for column in material.schema.columns if column.name not in coded)
@@ -53,12 +53,12 @@ def test_a_model_overfits_a_small_batch(material: train.Material, name: str) -> 
     batch = replace(material, schema=schema, inputs=few, target=material.target[:40])
     candidate = make_candidate(name, material.task, 0, ABLE[name])
     pipeline = train.fit(candidate, batch)
-    scores = train.judge(pipeline, candidate, batch, few, batch.target)
+    scores = train.judge(pipeline, batch, few, batch.target)
     assert scores.get("accuracy", scores.get("r2", 0.0)) > 0.95
 
 
 def test_features_follow_from_their_own_row(
-    sample_project: Project, material: train.Material
+    sample_project: Project, material: train.TrainingData
 ) -> None:
     # Those of custom.py among them.
     rows = load_split(sample_project, "train").head(200)
@@ -70,7 +70,7 @@ def test_features_follow_from_their_own_row(
 
 @pytest.mark.parametrize("name", ["linear", "forest", "hgb"])
 def test_predictions_do_not_depend_on_the_order_of_rows(
-    material: train.Material, name: str
+    material: train.TrainingData, name: str
 ) -> None:
     pipeline = train.fit(make_candidate(name, material.task, 0, {}), material)
     order = np.random.default_rng(0).permutation(len(material.valid))
@@ -84,7 +84,7 @@ def test_the_winner_beats_the_baseline(sample_project: Project) -> None:
     assert winner["skill"] > load_settings(sample_project).evaluate.margin
 
 
-def test_features_are_fitted_on_train_only(material: train.Material) -> None:
+def test_features_are_fitted_on_train_only(material: train.TrainingData) -> None:
     pipeline = train.fit(make_candidate("linear", material.task, 0, {}), material)
     filler = pipeline["features"].named_transformers_["numbers"]["fill"]
     medians = material.inputs[list(filler.feature_names_in_)].median()
@@ -92,7 +92,7 @@ def test_features_are_fitted_on_train_only(material: train.Material) -> None:
 
 
 def test_a_saved_model_predicts_as_the_fitted_one(
-    material: train.Material, sample_project: Project
+    material: train.TrainingData, sample_project: Project
 ) -> None:
     facts = read_json(sample_project.report_file("train"))["facts"]
     params = load_settings(sample_project).params.get(facts["winner"], {})

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .core import registry
 from .core.config import Settings
 from .core.errors import UserError
 from .core.files import fingerprint, write_atomic, write_json
@@ -294,25 +295,11 @@ def _target_facts(
 ) -> dict[str, Any]:
     """Return how the target is distributed in each split; refuse classes that train lacks."""
     target = require_target(schema)
-    values = {name: frame[target.name][codes == code] for code, name in enumerate(SPLITS)}
-    if settings.model.task == "regression":
-        return {
-            name: {"mean": float(own.mean()), "std": float(own.std(ddof=0))}
-            for name, own in values.items()
-        }
-    learnt = set(values["train"].unique())
-    unseen = sorted({*values["valid"].unique(), *values["test"].unique()} - learnt)
-    if unseen or len(learnt) < 2:
-        missing = unseen or sorted(set(target.categories or ()) - learnt)
-        raise UserError(
-            f"[data] target = {target.name}: train has no row of the class "
-            f"'{missing[0] if missing else '?'}' under the {rule.name} rule; choose another "
-            "[split] rule or shares, or drop that class in clean of custom.py."
-        )
-    return {
-        name: own.value_counts(normalize=True).sort_index().round(6).to_dict()
-        for name, own in values.items()
-    }
+    parts = {name: frame[target.name][codes == code] for code, name in enumerate(SPLITS)}
+    found: dict[str, Any] = registry.task(settings.model.task).describe_target(
+        parts, target, rule.name
+    )
+    return found
 
 
 def _story(

@@ -120,9 +120,7 @@ def answers(material: Material) -> Iterator[str]:
         "Description": given.get("description"),
         "Answers for it": given.get("author_name"),
         "Stage": STAGES.get(stage, stage),
-        "Predicts": {"classification": "a class", "regression": "a number"}.get(
-            given.get("task", "")
-        ),
+        "Task": given.get("task"),
     }
     for name, answer in shown.items():
         if answer:

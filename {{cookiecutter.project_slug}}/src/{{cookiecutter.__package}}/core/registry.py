@@ -18,6 +18,7 @@ from .errors import UserError
 PACKAGE = __package__.rpartition(".")[0]
 FOLDER = Path(__file__).parents[1]
 
+TASKS: dict[str, Any] = {}
 SOURCES: dict[str, Any] = {}
 ESTIMATORS: dict[str, Any] = {}
 STAGES: dict[str, str] = {}
@@ -45,6 +46,15 @@ def lookup(registry: dict[str, Any], name: str, what: str) -> Any:
         allowed = ", ".join(sorted(registry))
         raise UserError(f"{what} is '{name}', but known are: {allowed}.")
     return load(registry[name])
+
+
+def task(name: str) -> Any:
+    """Return the `Task` that `[model] task` names.
+
+    Raises:
+        UserError: If there is none.
+    """
+    return lookup(TASKS, name, "conf.cfg, [model] task")
 
 
 def load(entry: Any) -> Any:

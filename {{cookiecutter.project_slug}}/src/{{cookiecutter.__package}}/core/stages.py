@@ -16,7 +16,6 @@ from .reports import REPORT_VERSION, Report, read_report
 if TYPE_CHECKING:
     from .config import Settings
 
-
 PACKAGE = Path(__file__).parents[1]
 
 

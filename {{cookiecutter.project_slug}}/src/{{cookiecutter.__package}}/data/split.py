@@ -18,6 +18,7 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core import registry
 from ..core.config import Settings
 from ..core.errors import UserError
 from ..core.files import read_json
@@ -81,19 +82,18 @@ def choose_rule(schema: Schema, settings: Settings) -> Rule:
         UserError: If the rule lacks its column, or would part rows of one group.
     """
     asked = settings.split.rule
+    usual = registry.task(settings.model.task).split_rule()
     time, group, target = schema.time, schema.group, schema.target
-    classes = settings.model.task == "classification"
     if asked != "auto":
         name, reason = asked, f"[split] rule = {asked}"
     elif time:
         name, reason = "time", f"[data] time = {time.name}: a model is used on what comes later"
     elif group:
         name, reason = "group", f"[data] group = {group.name}: its rows resemble each other"
-    elif classes:
-        name, reason = "stratified", "classes: each split gets the same share of each"
     else:
-        name, reason = "random", "numbers to predict, and neither a time nor a group is named"
-    columns = {"time": time, "group": group, "stratified": target if classes else None}
+        name, reason = usual
+    classes = target if usual[0] == "stratified" else None
+    columns = {"time": time, "group": group, "stratified": classes}
     column = columns.get(name)
     if name in ("time", "group") and column is None:
         raise UserError(f"[split] rule = {name} needs [data] {name} to name a column.")

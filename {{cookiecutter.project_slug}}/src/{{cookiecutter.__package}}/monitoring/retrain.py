@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..bundle.bundle import Bundle, load_bundle
+from ..bundle.bundle import Bundle, label_baseline, load_bundle
 from ..bundle.champion import load_champion, read_champion
 from ..bundle.champion import promote as put_into_service
 from ..core.errors import GateError, UserError
@@ -27,22 +27,14 @@ from ..data.readers import read_table
 from ..data.schema import INFER_ANEW, load_schema
 from ..data.split import choose_rule, load_manifest, load_split
 from ..evaluate import evaluate
-from ..evaluation.metrics import (
-    LEVEL,
-    METRICS,
-    Interval,
-    Outcome,
-    chosen_metric,
-    constant_outcome,
-    in_words,
-    make_outcome,
-    score,
-    show,
-)
+from ..evaluation.bootstrap import LEVEL, Interval, in_words
+from ..evaluation.metrics import METRICS, score, show
+from ..evaluation.predictions import Labelled
 from ..ingest import ingest
+from ..models.training_data import Rows, TrainingData, WarmStart
 from ..postprocess import postprocess
 from ..preprocess import preprocess
-from ..train import Material, Onwards, train
+from ..train import train
 from .settings import monitor_settings
 
 if TYPE_CHECKING:
@@ -120,10 +112,10 @@ def retrain(
     if data is not None:
         settings = _with_file(project, settings, data, say)
     manifest = _bring_in(project, settings, champion, data, say)
-    onwards = None
+    warm_start = None
     if warm:
-        settings, onwards = _onwards(project, settings, champion, known)
-    say(f"train        {train(project, settings, onwards=onwards).facts['summary']}")
+        settings, warm_start = _warm_start(project, settings, champion, known)
+    say(f"train        {train(project, settings, warm_start=warm_start).facts['summary']}")
     postprocess(project, settings)
     challenger = load_bundle(project, str(require(project, "postprocess").run_id))
     if challenger.run_id == champion.run_id:
@@ -136,7 +128,7 @@ def retrain(
     if promote and result.better:
         _require_still(project, champion)
         put_into_service(project, challenger.run_id)
-        result = _with_outcome(result, promoted=True)
+        result = _with_verdict(result, promoted=True)
     _write(project, result, manifest)
     return result
 
@@ -162,8 +154,8 @@ def comparison_table(result: Result) -> Table:
 
 
 def paired_gain(
-    challenger: Outcome,
-    champion: Outcome,
+    challenger: Labelled,
+    champion: Labelled,
     metric: str,
     *,
     resamples: int,
@@ -183,14 +175,14 @@ def paired_gain(
         seed: Of the draws.
         rows: Above so many, a seeded draw of them is resampled.
     """
-    sign = 1.0 if METRICS[metric].greater_is_better else -1.0
+    sign = METRICS[metric].sign
     value = sign * (score(challenger)[metric] - score(champion)[metric])
     random = np.random.default_rng(seed)
-    if len(challenger.truth) > rows:
-        drawn = np.sort(random.choice(len(challenger.truth), rows, replace=False))
+    if len(challenger) > rows:
+        drawn = np.sort(random.choice(len(challenger), rows, replace=False))
         challenger, champion = challenger.take(drawn), champion.take(drawn)
-    new, old = METRICS[metric].form(challenger), METRICS[metric].form(champion)
-    size = len(challenger.truth)
+    new, old = METRICS[metric].prepare(challenger), METRICS[metric].prepare(champion)
+    size = len(challenger)
     block, draws = max(1, BLOCK // size), []
     for start in range(0, resamples, block):
         counts = _resampled(size, min(block, resamples - start), random)
@@ -352,21 +344,23 @@ def _require_warm(champion: Bundle) -> None:
         )
 
 
-def _onwards(
+def _warm_start(
     project: Project, settings: Settings, champion: Bundle, known: NDArray[np.int64] | None
-) -> tuple[Settings, Onwards]:
+) -> tuple[Settings, WarmStart]:
     """Return settings with the champion's kind as the only candidate, and how it goes on."""
     name = champion.document["estimator"]["name"]
     model = settings.model.model_copy(update={"candidates": (name,), "folds": 0})
 
-    def fit(material: Material) -> Pipeline:
-        train_rows = load_split(project, "train")
-        return go_on(champion.model, material, _is_new(train_rows, champion, known))
+    def fit(data: TrainingData, rows: Rows | None) -> Pipeline:
+        new = _is_new(load_split(project, "train"), champion, known)
+        if rows is None:
+            return go_on(champion.model, data, new)
+        return go_on(champion.model, data.take(rows), new[rows])
 
-    return settings.model_copy(update={"model": model}), Onwards(champion.run_id, fit)
+    return settings.model_copy(update={"model": model}), WarmStart(champion.run_id, fit)
 
 
-def go_on(pipeline: Pipeline, material: Material, new: NDArray[np.bool_]) -> Pipeline:
+def go_on(pipeline: Pipeline, data: TrainingData, new: NDArray[np.bool_]) -> Pipeline:
     """Return a copy of a fitted pipeline, fitted further; its features stay as they were fitted.
 
     An estimator with `partial_fit` sees the new rows only. One with `warm_start` starts from what
@@ -374,7 +368,7 @@ def go_on(pipeline: Pipeline, material: Material, new: NDArray[np.bool_]) -> Pip
 
     Args:
         pipeline: The champion's.
-        material: Train as it is now.
+        data: Train as it is now.
         new: Which rows of train the champion has not seen.
 
     Raises:
@@ -383,23 +377,23 @@ def go_on(pipeline: Pipeline, material: Material, new: NDArray[np.bool_]) -> Pip
     went_on = copy.deepcopy(pipeline)
     features, estimator = went_on[:-1], went_on[-1]
     names = [str(name) for name in features[0].feature_names_in_]
-    if names != [str(name) for name in material.inputs.columns]:
+    if names != [str(name) for name in data.inputs.columns]:
         raise UserError("The inputs changed since the champion; run `retrain` without --warm.")
     classes = getattr(estimator, "classes_", None)
-    if classes is not None and set(material.classes) - set(np.asarray(classes).tolist()):
+    if classes is not None and set(data.classes) - set(np.asarray(classes).tolist()):
         raise UserError("There is a class that the champion lacks; run `retrain` without --warm.")
-    inputs = features.transform(material.inputs)
+    inputs = features.transform(data.inputs)
     if hasattr(estimator, "partial_fit"):
         if not new.any():
             raise UserError("Train has no new row to go on with; run `retrain` without --warm.")
-        estimator.partial_fit(inputs[new], material.target[new])
+        estimator.partial_fit(inputs[new], data.target[new])
         return went_on
     given = estimator.get_params(deep=False)
     # Of a linear model max_iter is a limit, not a size.
     size = next((name for name in SIZES if name in given and not hasattr(estimator, "coef_")), None)
     if size is not None:
         estimator.set_params(**{size: given[size] + max(1, int(given[size] * GROWTH))})
-    estimator.set_params(warm_start=True).fit(inputs, material.target)
+    estimator.set_params(warm_start=True).fit(inputs, data.target)
     return went_on
 
 
@@ -429,8 +423,8 @@ def _compare(
         frame, about = frame[new], "the rows of valid that are new since the champion"
     elif known is not None:
         about = f"all of valid, since only {int(new.sum())} of its rows are new"
-    metric = chosen_metric(settings.model.metric, challenger.task)
-    old, fresh = (_outcome(bundle, frame, settings) for bundle in (champion, challenger))
+    metric = challenger.task.choose_metric(settings.model.metric)
+    old, fresh = (_label(bundle, frame, settings) for bundle in (champion, challenger))
     options = settings.evaluate
     gain = paired_gain(
         fresh,
@@ -440,7 +434,7 @@ def _compare(
         seed=settings.split.seed,
         rows=options.rows,
     )
-    floor = constant_outcome(fresh, challenger.document["baseline"]["constant"], challenger.classes)
+    floor = label_baseline(challenger.document, fresh)
     reach = abs(METRICS[metric].perfect - score(floor)[metric])
     needed = monitor_settings(settings).better * reach
     before, after = score(old), score(fresh)
@@ -457,24 +451,16 @@ def _compare(
         promoted=False,
         verdict="",
     )
-    return _with_outcome(result, promoted=False)
+    return _with_verdict(result, promoted=False)
 
 
-def _outcome(bundle: Bundle, frame: pd.DataFrame, settings: Settings) -> Outcome:
-    """Return truth and predictions of a model."""
-    said = bundle.predict_arrays(frame)
-    return make_outcome(
-        bundle.task,
-        frame[bundle.document["target"]].to_numpy(),
-        labels=said.labels,
-        probabilities=said.probabilities,
-        values=said.values,
-        classes=bundle.classes or None,
-        positive=settings.decision.positive,
-    )
+def _label(bundle: Bundle, frame: pd.DataFrame, settings: Settings) -> Labelled:
+    """Return a model's predictions beside the truth; both models look for the same class."""
+    truth, positive = frame[bundle.document["target"]].to_numpy(), settings.decision.positive
+    return bundle.task.label(truth, bundle.predict_arrays(frame), bundle.classes, positive)
 
 
-def _with_outcome(result: Result, *, promoted: bool) -> Result:
+def _with_verdict(result: Result, *, promoted: bool) -> Result:
     """Return the result with its verdict."""
     title, spread = METRICS[result.metric].title, in_words(result.gain.low, result.gain.high)
     gain = f"by {show(result.gain.value)} {title} ({spread})"

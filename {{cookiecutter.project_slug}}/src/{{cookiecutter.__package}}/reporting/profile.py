@@ -17,25 +17,12 @@ from .html import short_number
 if TYPE_CHECKING:
     import pandas as pd
 
-
 PROFILE = "profile.html"
-
-
 PROFILE_ROWS = 50_000
-
-
 PROFILE_COLUMNS = 60
-
-
 DRAWN_COLUMNS = 40
-
-
 ASSOCIATED_COLUMNS = 30
-
-
 PROFILE_BYTES = 1_500_000
-
-
 FEW_VALUES = 50
 
 
