@@ -27,8 +27,7 @@ from mlproj.core import files, registry
 from mlproj.core.config import DataSettings, load_settings
 from mlproj.core.errors import UserError
 from mlproj.core.project import Project
-from mlproj.data import cast, clean, keys, schema, sources, split, writers
-from mlproj.data import readers
+from mlproj.data import cast, clean, keys, readers, schema, sources, split, writers
 from mlproj.data.infer import widen
 from mlproj.data.sample import sample_table
 from mlproj.data.sources import parse_source

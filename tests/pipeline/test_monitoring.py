@@ -26,8 +26,11 @@ from mlproj.core.errors import GateError, UserError
 from mlproj.core.files import read_json
 from mlproj.data.sample import sample_table
 from mlproj.data.split import load_split
-from mlproj.evaluation.metrics import bootstrap, make_outcome
+from mlproj.evaluation.bootstrap import bootstrap
+from mlproj.evaluation.predictions import Predictions
 from mlproj.monitoring import alerts, commands, drift, labels, monitor, page, settings, window
+from mlproj.tasks.classification import CLASSIFICATION
+from mlproj.tasks.regression import REGRESSION
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
@@ -202,12 +205,12 @@ def test_a_small_valid_that_was_easy_makes_no_later_rows_worse(metric: str) -> N
         shown = random.permutation(signal) if wrong else signal
         if metric == "roc_auc":
             truth, share = random.random(rows) < 1 / (1 + np.exp(-signal)), 1 / (1 + np.exp(-shown))
-            said: Any = {"probabilities": np.c_[1 - share, share], "classes": [False, True]}
-            outcome = make_outcome("classification", truth, **said)
+            predictions = Predictions(probabilities=np.c_[1 - share, share])
+            labelled = CLASSIFICATION.label(truth, predictions, [False, True])
         else:
             truth = np.exp(signal + 0.7 * random.normal(size=rows))
-            outcome = make_outcome("regression", truth, values=np.exp(shown + 0.245))
-        return bootstrap(outcome, outcome, metric, resamples=200)[0][metric]
+            labelled = REGRESSION.label(truth, Predictions(values=np.exp(shown + 0.245)))
+        return bootstrap(labelled, labelled, metric, resamples=200)[0][metric]
 
     def worse(wrong: bool = False) -> bool:
         p = labels._worse(interval(85), interval(3000, wrong), 85, 3000, metric == "roc_auc")

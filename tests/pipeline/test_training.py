@@ -19,13 +19,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlproj import custom, train
+from mlproj.core import registry
 from mlproj.core.config import load_settings
 from mlproj.core.errors import UserError
 from mlproj.core.project import Project
 from mlproj.core.registry import ESTIMATORS
 from mlproj.data.schema import Column, Schema
 from mlproj.ingest import ingest
-from mlproj.models import features, make_candidate
+from mlproj.models import features, make_candidate, training_data
 from mlproj.models.persist import MODEL_FILE, TRUSTED, load_model, model_files, save_model
 from mlproj.preprocess import preprocess
 from mlproj.tracking import logs, runs
@@ -227,7 +228,7 @@ def test_missing_and_unknown_values_are_predicted(
 ) -> None:
     project = ready(target)
     made = train.load_training_data(project, load_settings(project))
-    pipeline = train.fit(make_candidate(name, made.task, 0, SMALL.get(name, {})), made)
+    pipeline = train.fit(make_candidate(name, made.task.name, 0, SMALL.get(name, {})), made)
     rows = made.valid.head(3).copy()
     for column in rows.columns:
         rows[column] = "never seen" if rows[column].dtype == object else np.nan
@@ -267,7 +268,9 @@ def test_text_keeps_as_many_words_as_the_setting_says(ready: Callable[..., Proje
 
 
 @pytest.mark.parametrize("name", ["forest", "hgb"])
-def test_trees_count_words_so_that_float32_holds_them(material: train.TrainingData, name: str) -> None:
+def test_trees_count_words_so_that_float32_holds_them(
+    material: train.TrainingData, name: str
+) -> None:
     pipeline = train.fit(make_candidate(name, "classification", 0, SMALL[name]), material)
     names = pipeline["features"].get_feature_names_out()
     counts = pipeline["features"].transform(material.valid)[
@@ -325,7 +328,9 @@ def test_folds_of_the_time_rule_look_ahead(ready: Callable[..., Project]) -> Non
         assert when[fit_rows].max() <= when[judge_rows].min()
 
 
-def test_folds_become_fewer_where_there_are_few_rows_of_a_class(material: train.TrainingData) -> None:
+def test_folds_become_fewer_where_there_are_few_rows_of_a_class(
+    material: train.TrainingData,
+) -> None:
     few = replace(
         material, inputs=material.inputs.iloc[:4], target=np.array(["a", "b", "a", "c"], object)
     )
@@ -431,7 +436,7 @@ def test_the_baseline_may_be_a_candidate(project: Project) -> None:
     [
         ("model.candidates=linear, forrest", "'forrest', but known are: baseline, catboost"),
         ("params.linear.depth=3", r"linear\.depth: linear has no parameter 'depth'; known are: C,"),
-        ("params.forst.max_depth=3", "there is no candidate 'forst'; known are: baseline"),
+        ("params.forst.max_depth=3", "there is no candidate 'forst'; choose from: baseline"),
         ("params.hgb.max_iter=none at all", "hgb cannot be fitted: .*'max_iter'.*tells more"),
         ("model.metric=rmse", "a classification is scored by"),
         ("decision.positive=maybe", "the classes are no, yes"),
@@ -454,17 +459,20 @@ def test_an_estimator_that_is_not_installed_is_named(
 @pytest.mark.parametrize(
     ("values", "task", "sentence"),
     [
-        (["a"] * 4, "classification", "same value in all 4 rows"),
         ([0.5, 1.5, 2.0, 3.0], "classification", "numbers with fractions"),
         (["a", "b", "a", "b"], "regression", "not a number"),
     ],
 )
 def test_a_target_that_does_not_suit_the_task_is_refused(
-    ready: Callable[..., Project], values: list[Any], task: str, sentence: str
+    values: list[Any], task: str, sentence: str
 ) -> None:
-    settings = load_settings(ready(), [f"model.task={task}"])
     with pytest.raises(UserError, match=sentence):
-        train._target(pd.DataFrame({"y": values}), "y", settings)
+        registry.task(task).target_array(pd.Series(values, name="y"))
+
+
+def test_a_target_with_one_value_in_train_is_refused() -> None:
+    with pytest.raises(UserError, match="same value in all 4 rows"):
+        training_data._refuse_constant(pd.Series(["a"] * 4, name="y"))
 
 
 # -------------------------------------------------------------------------------- runs and resuming
@@ -665,7 +673,7 @@ def test_a_model_is_saved_and_loaded(
     if name in BOOSTERS:
         pytest.importorskip(name)
     made = train.load_training_data(ready(target), load_settings(ready(target)))
-    pipeline = train.fit(make_candidate(name, made.task, 0, SMALL.get(name, {})), made)
+    pipeline = train.fit(make_candidate(name, made.task.name, 0, SMALL.get(name, {})), made)
     files = save_model(pipeline, tmp_path)
     assert sorted(files) == sorted(model_files(tmp_path)) == sorted(tmp_path.iterdir())
     loaded = load_model(tmp_path)
