@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ..config import Settings
 from ..errors import UserError
-from ..project import Project
-from .keys import ROW, row_keys
+from ..project import Project, read_report
+from .keys import ROW, recorded_version, row_keys
 from .schema import Schema, conform
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ def count_copies(
     held, counts = np.unique(source, return_counts=True)
     if len(held) == len(source):
         return once
-    keys = row_keys(rows, schema)
+    ingested = read_report(project, "ingest")
+    keys = row_keys(rows, schema, recorded_version(ingested.facts if ingested else {}))
     at = np.minimum(np.searchsorted(held, keys), len(held) - 1)
     return np.where(held[at] == keys, counts[at], once)
 
