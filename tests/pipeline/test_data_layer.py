@@ -638,10 +638,11 @@ def test_keys_are_the_ones_that_projects_were_split_by() -> None:
             "d": np.array(["2024-01-01", "NaT", "2024-01-02T03:04:05.000006"], "datetime64[us]"),
         }
     )
-    assert keys.content_keys(table, list(table)).tolist() == GOLDEN
-    assert keys.content_keys(table[table.columns[::-1]], list(table)[::-1]).tolist() == GOLDEN
+    assert keys.content_keys(table, list(table), keys.BY_COLUMN).tolist() == GOLDEN
+    turned = table[table.columns[::-1]]
+    assert keys.content_keys(turned, list(turned), keys.BY_COLUMN).tolist() == GOLDEN
     same = table.assign(n=[1.5, 0.0, np.nan], b=[1, 0, 1], s=table["s"].astype(object))
-    assert keys.content_keys(same, list(table)).tolist() == GOLDEN
+    assert keys.content_keys(same, list(table), keys.BY_COLUMN).tolist() == GOLDEN
 
 
 GOLDEN = [

@@ -24,7 +24,7 @@ from ..core.errors import UserError
 from ..core.files import read_json
 from ..core.project import SPLITS, Project
 from .cast import spell
-from .keys import ROW
+from .keys import NEWEST, ROW, recorded_version
 from .schema import Schema
 
 if TYPE_CHECKING:
@@ -355,6 +355,24 @@ def load_manifest(project: Project) -> dict[str, Any]:
             f"data/manifest.json is not of version {MANIFEST_VERSION}; run `preprocess` again."
         )
     return manifest
+
+
+def data_keys(manifest: Mapping[str, Any] | None, source: str) -> int:
+    """Return the version of the keys that ingest computes, and fingerprints the table by.
+
+    It stays while the source does, also where the rows are split by a newer one: champion and
+    sign-offs name the data by that fingerprint.
+    """
+    if manifest is None or manifest["source"] != source:
+        return NEWEST
+    return recorded_version(manifest)
+
+
+def split_keys(manifest: Mapping[str, Any] | None, kept: Thresholds | None) -> int:
+    """Return the version of the keys to split by: the earlier one where its thresholds are kept."""
+    if manifest is None or kept is None:
+        return NEWEST
+    return recorded_version(manifest["split"])
 
 
 def load_split(project: Project, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:

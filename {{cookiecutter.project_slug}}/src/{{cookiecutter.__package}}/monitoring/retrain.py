@@ -22,7 +22,7 @@ from ..core.project import SPLITS, Project
 from ..core.reports import REPORT_VERSION, Report
 from ..core.stages import require
 from ..data.cast import cast_table, check_table, refuse
-from ..data.keys import row_keys
+from ..data.keys import BY_COLUMN, NEWEST, row_keys
 from ..data.readers import read_table
 from ..data.schema import INFER_ANEW, load_schema
 from ..data.split import choose_rule, load_manifest, load_split
@@ -49,6 +49,19 @@ BLOCK = 1_000_000
 KNOWN = "champion-rows-"
 # What an ensemble grows by when it goes on.
 SIZES = ("n_estimators", "max_iter")
+
+
+@dataclass(frozen=True)
+class KnownRows:
+    """The rows that a champion was made from.
+
+    Attributes:
+        keys: One per row; shape (rows,).
+        version: Of the keys: those of other rows have to be of the same.
+    """
+
+    keys: NDArray[np.int64]
+    version: int
 
 
 @dataclass(frozen=True)
@@ -276,38 +289,37 @@ def _bring_in(
     return manifest
 
 
-def _known_rows(project: Project, champion: Bundle) -> NDArray[np.int64] | None:
+def _known_rows(project: Project, champion: Bundle) -> KnownRows | None:
     """Return the keys of the rows that the champion was made from; None if they are not here.
 
     They are kept beside the split, which a retraining replaces whether or not the champion stays:
     the next one has to tell old rows from new ones as well.
     """
     folder = project.manifest_file.parent
-    kept = folder / f"{KNOWN}{champion.document['data']}.npy"
-    if kept.exists():
-        keys: NDArray[np.int64] = np.load(kept)
-        return keys
+    earlier = folder / f"{KNOWN}{champion.document['data']}.npy"
+    kept = earlier.with_stem(f"{earlier.stem}-keys{NEWEST}")
+    for path, version in ((kept, NEWEST), (earlier, BY_COLUMN)):
+        if path.exists():
+            return KnownRows(np.load(path), version)
     if not project.manifest_file.exists():
         return None
     if load_manifest(project)["fingerprint"] != champion.document["data"]:
         return None
     frames = (load_split(project, name) for name in SPLITS)
-    keys = np.concatenate([row_keys(frame, champion.schema) for frame in frames])
+    keys = np.concatenate([row_keys(frame, champion.schema, NEWEST) for frame in frames])
     with write_atomic(kept) as temporary:
         np.save(temporary, keys)
     for path in folder.glob(f"{KNOWN}*.npy"):
         if path != kept:
             path.unlink()
-    return keys
+    return KnownRows(keys, NEWEST)
 
 
-def _is_new(
-    frame: pd.DataFrame, champion: Bundle, known: NDArray[np.int64] | None
-) -> NDArray[np.bool_]:
+def _is_new(frame: pd.DataFrame, champion: Bundle, known: KnownRows | None) -> NDArray[np.bool_]:
     """Tell which rows the champion was not made from; all where that is not known."""
     if known is None:
         return np.ones(len(frame), dtype=bool)
-    new: NDArray[np.bool_] = ~np.isin(row_keys(frame, champion.schema), known)
+    new: NDArray[np.bool_] = ~np.isin(row_keys(frame, champion.schema, known.version), known.keys)
     return new
 
 
@@ -345,7 +357,7 @@ def _require_warm(champion: Bundle) -> None:
 
 
 def _warm_start(
-    project: Project, settings: Settings, champion: Bundle, known: NDArray[np.int64] | None
+    project: Project, settings: Settings, champion: Bundle, known: KnownRows | None
 ) -> tuple[Settings, WarmStart]:
     """Return settings with the champion's kind as the only candidate, and how it goes on."""
     name = champion.document["estimator"]["name"]
@@ -414,7 +426,7 @@ def _compare(
     settings: Settings,
     champion: Bundle,
     challenger: Bundle,
-    known: NDArray[np.int64] | None,
+    known: KnownRows | None,
 ) -> Result:
     """Judge both on the rows of valid that the champion was not made from."""
     frame = load_split(project, "valid")
