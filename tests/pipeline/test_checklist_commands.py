@@ -360,7 +360,7 @@ def test_a_closed_gate_lists_what_is_missing_on_a_line_each(run: Run, root: Path
         "own-notes: open: docs/notes.md, line 3, 'Why': not answered yet. Answer the question."
     )
     assert err == (
-        "Error: The gate of poc is closed: 3 of 4 items are missing; `checklist next` leads "
+        'Error: Gate "poc" failed: 3 of 4 items are missing; `checklist next` leads '
         "through them.\n"
     )
 
@@ -370,7 +370,7 @@ def test_an_open_gate_says_what_was_counted_apart(run: Run, root: Path) -> None:
     run("waive", "own-table", "--reason", "none")
     assert run("gate") == (
         0,
-        "The gate of poc is open: 3/3 items are done (1 waived, 1 not applicable).\n",
+        'Gate "poc" passed: 3/3 items are done (1 waived, 1 not applicable).\n',
         "",
     )
 
@@ -379,7 +379,7 @@ def test_at_poc_a_gate_can_warn_and_later_it_cannot(run: Run, root: Path) -> Non
     code, out, _ = run("gate", "--warn-at-poc")
     assert code == 0
     assert "own-notes: open:" in out
-    assert "Warning: The gate of poc is closed: 2 of 4 items are missing" in out
+    assert 'Warning: Gate "poc" failed: 2 of 4 items are missing' in out
     assert run("gate", "--warn-at-poc", "--stage", "mvp")[0] == 1
     answer(root, stage="mvp")
     assert run("gate", "--warn-at-poc")[0] == 1
@@ -659,10 +659,13 @@ def test_json_is_what_its_schema_says(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--stage", "beta"), "There is no stage 'beta'; known are poc, mvp, production."),
+        (("--stage", "beta"), "There is no stage 'beta'; choose one of poc, mvp, production."),
         (("gate", "--stage", "POC"), "There is no stage 'POC'"),
-        (("list", "--area", "dta"), "There is no area 'dta'; known are scoping, version-control"),
-        (("list", "--state", "red"), "known are done, open, stale, waived, not-applicable."),
+        (
+            ("list", "--area", "dta"),
+            "There is no area 'dta'; choose one of scoping, version-control",
+        ),
+        (("list", "--state", "red"), "choose one of done, open, stale, waived, not-applicable."),
         (("show", "own-readm"), "no item 'own-readm' in the checklist; did you mean own-readme"),
         (("sign", "own", "--by", "A", "--note", "b"), "There is no item 'own'"),
         (("waive", "own-readm", "--reason", "b"), "did you mean own-readme"),
@@ -697,7 +700,7 @@ BROKEN = {
     "unknown id": (
         "checklist/signoffs.yaml",
         'signoffs:\n  own-gone: {by: "A", date: "2025-01-02", note: "b"}\n',
-        "signoffs.yaml, line 2: 'own-gone' is no item",
+        "signoffs.yaml, line 2: 'own-gone' is not an item",
     ),
     "cut-off report": ("reports/metrics.json", '{"version": 1,\n"facts": {"pas', "line 2"),
     "report of a later version": (
@@ -713,7 +716,7 @@ BROKEN = {
     "impossible date": (
         "checklist/signoffs.yaml",
         'signoffs:\n  own-table: {by: "A", date: 2025-02-30, note: "b"}\n',
-        "signoffs.yaml, line 2: no YAML (day is out of range",
+        "signoffs.yaml, line 2: not valid YAML (day is out of range",
     ),
     "pattern that leads away": (
         "checklist/own.yaml",
@@ -723,7 +726,7 @@ BROKEN = {
     "unknown stage": (
         ".cruft.json",
         '{"context": {"cookiecutter": {"stage": "MVP"}}}',
-        ".cruft.json has the stage 'MVP'; known are poc, mvp, production",
+        ".cruft.json has the stage 'MVP'; change it there to one of poc, mvp, production",
     ),
     "settings": ("conf.cfg", "[data]\nsource = a\nx\n", "conf.cfg cannot be read"),
     "cut-off manifest": ("data/manifest.json", '{"finger', "manifest.json is not complete JSON"),
@@ -770,7 +773,7 @@ def test_a_kind_of_ones_own_is_found_in_custom(
     (root / "checklist/own.yaml").write_text(own.replace("T-1", "T-2"), encoding="utf-8")
     assert "own-readme: open: ticket T-2 is looked at" in run("gate")[1]
     (root / "checklist/own.yaml").write_text(own.replace("T-1", "none"), encoding="utf-8")
-    assert "(.custom:ticket) has to return a Finding" in run("gate")[2]
+    assert "(.custom:ticket) has to return a Verdict" in run("gate")[2]
 
 
 def test_an_item_of_ones_own_raises_the_ml_test_score_and_never_lowers_it(
@@ -816,9 +819,9 @@ def test_a_subfolder_is_as_good_as_the_root(
 def test_bad_input_through_the_real_process(
     root: Path, package_environment: dict[str, str]
 ) -> None:
-    from mlproj.checklist.catalogue import load_area, template_source
+    from mlproj.checklist.catalogue import load_area, template_file
 
-    taken = load_area(template_source("scoping")).items[0].id
+    taken = load_area(template_file("scoping")).items[0].id
     own = OWN.replace("own-readme", taken)
     (root / "checklist/own.yaml").write_text(own, encoding="utf-8")
     done = process(root, package_environment, "gate")
