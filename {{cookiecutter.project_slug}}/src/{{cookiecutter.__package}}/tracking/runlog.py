@@ -10,6 +10,7 @@ from platform import python_version
 from typing import Any
 
 from ..core.files import append_json_line, read_json_lines, write_text
+from ..core.listeners import announce
 from ..core.project import Project
 
 # What a model's numbers can depend on.
@@ -26,8 +27,9 @@ def read_runs(project: Project) -> list[dict[str, Any]]:
 
 
 def record_run(project: Project, run: dict[str, Any]) -> None:
-    """Add one finished run to `logs/runs.jsonl`."""
+    """Add one finished run to `logs/runs.jsonl`, and announce it."""
     append_json_line(project.logs / "runs.jsonl", run)
+    announce("run", project, **run)
 
 
 def next_number(project: Project) -> int:
