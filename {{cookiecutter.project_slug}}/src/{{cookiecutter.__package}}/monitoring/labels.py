@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..bundle.bundle import Bundle, Predictions
+from ..evaluation.drift import Finding, compare_names, compare_numbers
 from ..evaluation.metrics import (
     METRICS,
     Interval,
@@ -22,7 +23,6 @@ from ..evaluation.metrics import (
     show,
     skill,
 )
-from .drift import Finding, compare_names, compare_numbers
 
 if TYPE_CHECKING:
     from .window import Window
