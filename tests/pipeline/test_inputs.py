@@ -130,6 +130,14 @@ def lengths(values: pd.Series[Any]) -> dict[Any, Any]:
     return {f"{values.name}__length": length}
 
 
+def test_inputs_of_a_kind_without_steps_count_as_what_they_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(INPUTS, "count", Input(("integer",), shift))
+    columns = {name: of for name, _, of in features_of("tree").transformers}
+    assert "visits" in columns["numbers"]
+
+
 def test_inputs_of_floats_under_other_names_are_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(INPUTS, "length", Input(("text",), lengths))
     columns = {name: of for name, _, of in features_of("tree").transformers}

@@ -37,10 +37,10 @@ class Input:
 
     Attributes:
         types: The schema's types whose columns become this kind of input.
-        prepare: From a typed column (a Series) to the inputs that it becomes, by name. Inputs of
-            floats that do not have the column's own name are numbers.
+        prepare: From a typed column (a Series) to the inputs that it becomes, by name.
         steps: From the names of the inputs and `features.StepOptions` to the steps of a
-            ColumnTransformer that are fitted on them; None where the inputs are of other kinds.
+            ColumnTransformer that are fitted on them. Inputs that do not have the column's own
+            name, and all where this is None, count as what they hold: numbers, or categories.
         plain: Whether a service can prepare it without pandas, by models/inputs.py.
     """
 

@@ -126,8 +126,12 @@ def build_features(
 
 def input_types(inputs: pd.DataFrame, schema: Schema, settings: FeatureSettings) -> dict[str, str]:
     """Return the kind of each input: number, category, string (high-cardinality), text, others."""
-    names = kinds_by_type()
-    served = {column.name: names[column.type] for column in schema.features}
+    kinds, names = input_kinds(), kinds_by_type()
+    served = {
+        column.name: names[column.type]
+        for column in schema.features
+        if kinds[names[column.type]].steps is not None
+    }
     types = {}
     for name in inputs.columns:
         if name in served:
