@@ -8,6 +8,8 @@ Folders are the machinery behind them, which few ever need to open.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .core import aliases
+
 if TYPE_CHECKING:
     from .bundle.bundle import load_bundle
     from .bundle.champion import load_champion
@@ -25,6 +27,7 @@ _PLACES = {
     "load_schema": ".data.schema",
     "load_split": ".data.split",
 }
+aliases.install()
 
 
 def __getattr__(name: str) -> Any:

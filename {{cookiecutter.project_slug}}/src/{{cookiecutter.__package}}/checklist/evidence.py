@@ -1,7 +1,7 @@
 """The kinds of evidence: each a small function that looks for one proof.
 
 A kind is a function of (context, item, evidence) that returns a `Finding`; `custom.py` adds the
-team's own by `registry.EVIDENCE["kind"] = ".custom:function"`.
+team's own by `EVIDENCE = {"kind": function}`.
 """
 
 from __future__ import annotations
