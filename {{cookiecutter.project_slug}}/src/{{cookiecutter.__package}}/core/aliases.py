@@ -13,7 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from types import CodeType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+else:
+    # The import of importlib.abc would cost every start more than all of this module.
+    Loader = object
 
 PACKAGE = __package__.rpartition(".")[0]
 
@@ -83,7 +89,7 @@ class Finder:
         return spec
 
 
-class Gone:
+class Gone(Loader):
     """Loads a module that has no file any more: every name comes from where it is now."""
 
     def create_module(self, spec: ModuleSpec) -> None:
@@ -100,7 +106,7 @@ class Gone:
         return compile("", "core/aliases.py", "exec")
 
 
-class Remaining:
+class Remaining(Loader):
     """Loads a module from its file and lets it find the names that it has lost."""
 
     loader: Any = None
