@@ -304,9 +304,9 @@ def read_from_our_warehouse(location: str) -> pd.DataFrame:
     """Return a table with what the examples are about."""
     from sklearn import datasets
 
-    frame = datasets.load_{name}(as_frame=True).frame.rename(columns={{"target": "{target}"}})
-    rows = range(len(frame))
-    return frame.assign(
+    table: pd.DataFrame = datasets.load_{name}(as_frame=True).frame
+    rows = range(len(table))
+    return table.rename(columns={{"target": "{target}"}}).assign(
         age=[30.0 + row % 100 for row in rows],
         price=[100.0 + row % 7 for row in rows],
         rooms=[1.0 + row % 3 for row in rows],
@@ -317,8 +317,6 @@ LOADED = {
     "regression": ("diabetes", "progression"),
 }
 TYPES = """
-    from pathlib import Path
-
     from .config import DataSettings
     from .models import Candidate
 """
@@ -326,7 +324,7 @@ TYPES = """
 MORE = '''
 
 registry.REPORT_SECTIONS["ours"] = ".custom:our_section"
-registry.EVIDENCE["told"] = ".custom:told"
+registry.EVIDENCE["described"] = ".custom:described"
 persist.TRUSTED.add(f"{__name__}.Ours")
 
 
@@ -347,7 +345,7 @@ def our_section(project, settings):
     return Section("Ours", f"<p>Skill over {metrics.default_metric.__name__}</p>")
 
 
-def told(context, item, evidence):
+def described(context, item, evidence):
     """Find what the rule names among the splits' reports."""
     found = read_report(context.project, evidence.rule)
     return Finding(found is not None, f"{evidence.rule} is there")
@@ -363,13 +361,13 @@ from .report import Section
 """
 OWN_ITEM = """
 items:
-  - id: own-told
-    title: The split is told
+  - id: own-split
+    title: The split is described
     why: A reader wants to know how rows were divided before they believe a score. It is cheap.
     how: Run preprocess.
     stage: poc
     evidence:
-      - told: split
+      - described: split
 """
 
 
@@ -390,7 +388,10 @@ def old_custom(text: str, task: str) -> str:
     for code in ('ESTIMATORS["extra_trees"] =', 'SOURCES["warehouse"] =', "frame.filter("):
         assert re.search(rf"^ *(frame = )?{re.escape(code)}", custom, re.M), custom
     custom = custom.replace("read_from_your_warehouse(", "read_from_our_warehouse(")
-    custom = custom.replace("\nif TYPE_CHECKING:\n", f"\nif TYPE_CHECKING:{TYPES}\n", 1)
+    custom = custom.replace("    import pandas as pd\n", f"    import pandas as pd\n{TYPES}", 1)
+    custom = custom.replace(
+        "\nif TYPE_CHECKING:\n", "\nif TYPE_CHECKING:\n    from pathlib import Path\n\n"
+    )
     documented = re.sub(r"(\) -> Path:\n)", r'\1    """Fetch a table."""\n', custom)
     documented = re.sub(r"(\) -> Candidate:\n)", r'\1    """Build."""\n', documented)
     name, target = LOADED[task]
@@ -502,8 +503,8 @@ def test_the_code_of_the_old_card_runs(lived: Lived) -> None:
 def test_the_notebooks_run_the_old_ones_and_the_new(lived: Lived, tmp_path: Path) -> None:
     notebooks = sorted((lived.checkout.root / "notebooks").glob("*.ipynb"))
     assert len(notebooks) == 4
-    told = {path.name: executed(lived.checkout.root, path, tmp_path) for path in notebooks}
-    for name, output in told.items():
+    outputs = {path.name: executed(lived.checkout.root, path, tmp_path) for path in notebooks}
+    for name, output in outputs.items():
         assert ("works until the next release" in output) == name.startswith("ours_"), name
 
 
@@ -549,8 +550,8 @@ def test_the_team_s_own_is_left_as_it_was_and_counts_for_the_checklist(lived: Li
     assert lived.custom().encode() == custom
     items = json.loads(lived.run("checklist", "--stage", "poc", "--json"))["items"]
     assert len(items) > 10
-    own = {item["id"]: item["state"] for item in items if item["id"] == "own-told"}
-    assert own == ({"own-told": "done"} if lived.task == "regression" else {})
+    own = {item["id"]: item["state"] for item in items if item["id"] == "own-split"}
+    assert own == ({"own-split": "done"} if lived.task == "regression" else {})
 
 
 @pytest.mark.modules
