@@ -135,6 +135,7 @@ src/ml_project/checklist/parts.py src/ml_project/checklist/records.py
 src/ml_project/checklist/score.py src/ml_project/checklist/show.py
 src/ml_project/checklist/summary.py src/ml_project/checklist/verify.py src/ml_project/cli.py
 src/ml_project/core/__init__.py src/ml_project/core/answers.py
+src/ml_project/core/__init__.py src/ml_project/core/aliases.py
 src/ml_project/core/config.py src/ml_project/core/errors.py
 src/ml_project/core/files.py src/ml_project/core/options.py src/ml_project/core/pipeline.py
 src/ml_project/core/project.py src/ml_project/core/registry.py src/ml_project/core/reports.py
