@@ -108,9 +108,10 @@ def test_answers_add_and_take_what_is_written_down(bake: Bake, answers: Answers)
     expected = {name.replace("ml_project", project.package) for name in bake().files()}
     for change in [change for key, change in CHANGES.items() if given.issuperset(key.split())]:
         for path in change.split():
-            files = files_of(path.removeprefix("-"), project.package)
+            files, taken = files_of(path.removeprefix("-"), project.package), path.startswith("-")
+            assert files & expected == (files if taken else set()), path
             assert files, f"{path} is not in the skeleton"
-            expected = expected - files if path.startswith("-") else expected | files
+            expected = expected ^ files
     assert project.files() == sorted(expected)
 
 
