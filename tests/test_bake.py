@@ -36,7 +36,7 @@ notebooks pyproject.toml reports src tests tools
 PACKAGE = """
 __init__.py __main__.py custom.py cli.py
 ingest.py preprocess.py train.py postprocess.py evaluate.py predict.py report.py
-bundle checklist core data evaluation models reporting tracking
+bundle checklist core data evaluation models reporting tasks tracking
 """
 
 # What an answer adds to the default project, and what it takes away (with a minus before it); a
