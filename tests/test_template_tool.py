@@ -62,6 +62,9 @@ def test_changes_that_touch_are_merged_and_those_that_overlap_are_not(
     [
         ("conf.cfg", True),
         ("src/churn/custom.py", True),
+        ("src/churn/custom/__init__.py", True),
+        ("src/churn/custom/rules/cleaning.py", True),
+        ("src/churn/data/custom.txt", False),
         ("checklist/own.yaml", True),
         ("src/churn/train.py", False),
         ("src/conf.cfg", False),
@@ -73,7 +76,8 @@ def test_the_team_s_files_are_known_by_their_paths(name: str, found: bool) -> No
 
 def test_every_file_of_the_team_is_there() -> None:
     rendered = [path.relative_to(SKELETON).as_posix() for path in SKELETON.rglob("*.*")]
-    patterns = [*PARTS["TEAM_FILES"]]
+    made_by_the_team = "src/*/custom"  # custom.py as a folder
+    patterns = [each for each in PARTS["TEAM_FILES"] if each != made_by_the_team]
     there = [p for p in patterns if any(PARTS["matches"](name, [p]) for name in rendered)]
     assert there == patterns
 

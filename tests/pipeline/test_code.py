@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from mlproj.core import code, syntax
 from mlproj.core.code import check_team_code, code_fingerprint, reached_files
-from mlproj.errors import UserError
+from mlproj.core.errors import UserError
 
 Write = Callable[[Mapping[str, str]], Path]
 STAGES = (
-    ".data.ingest:ingest",
+    ".ingest:ingest",
     ".preprocess:preprocess",
     ".train:train",
     ".postprocess:postprocess",
@@ -55,8 +55,8 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def reached(package: Path, entry: str = ".train:train") -> set[str]:
-    """What the entry reaches, apart from the package's own ``__init__.py`` and its module."""
-    return {*reached_files([entry], package=package)} - {"__init__.py", "train.py"}
+    """What the entry reaches, apart from its module."""
+    return {*reached_files([entry], package=package)} - {"train.py"}
 
 
 def fingerprint_of(write: Write, text: str) -> str:
@@ -182,7 +182,7 @@ def test_modules_that_moved_are_found_by_their_old_name(write: Write) -> None:
     moved = {"features": "models.features", "registry_of_old": "names", "data": "tables"}
     found = reached_files([".train:train", ".features:scale"], package=package, aliases=moved)
     expected = {"models/features.py", "names.py", "tables/sources.py"}
-    assert {*found} - {"__init__.py", "train.py"} == expected
+    assert {*found} - {"train.py"} == expected
 
 
 # Entries.
@@ -192,7 +192,7 @@ def test_entries_are_counted_together(write: Write) -> None:
     package = write({"train.py": "", "models/linear.py": "", "models/forest.py": ""})
     chosen = [".train:train", ".models.linear:linear"]
     found = reached_files(chosen, package=package)
-    assert found == ["__init__.py", "models/linear.py", "train.py"]
+    assert found == ["models/linear.py", "train.py"]
     key = code_fingerprint(chosen, package=package)
     assert key == code_fingerprint(chosen[::-1] * 2, package=package)
     assert key != code_fingerprint([".train:train", ".models.forest:forest"], package=package)
@@ -202,10 +202,7 @@ def test_entries_are_counted_together(write: Write) -> None:
 
 def test_an_entry_may_be_third_party_or_named_in_full(write: Write) -> None:
     package = write({"train.py": ""})
-    assert reached_files(["own.train:train", "numpy:mean"], package=package) == [
-        "__init__.py",
-        "train.py",
-    ]
+    assert reached_files(["own.train:train", "numpy:mean"], package=package) == ["train.py"]
 
 
 @pytest.mark.parametrize("entry", [".trian:train", ".train.fit:train", ":train", ""])
@@ -306,8 +303,8 @@ def test_team_code_without_a_stage_is_accepted(write: Write) -> None:
     write(
         {
             "custom.py": "from . import keys\nif TYPE_CHECKING:\n    from . import train",
-            "keys.py": "from . import pipeline",
-            "pipeline.py": "from . import train",
+            "keys.py": "from .core import pipeline",
+            "core/pipeline.py": "from .. import train",
         }
     )
     check_team_code([".train:train"], package=package)
@@ -558,14 +555,14 @@ def forget() -> None:
 def test_a_file_is_parsed_once(write: Write, parsed: list[bytes]) -> None:
     package = write({"train.py": "from . import a", "a.py": "x = 1"})
     first = code_fingerprint([".train:train"], package=package)
-    assert len(parsed) == 3
+    assert len(parsed) == 2
     assert code_fingerprint([".train:train"], package=package) == first
     forget()
     assert code_fingerprint([".train:train"], package=package) == first
-    assert len(parsed) == 3
+    assert len(parsed) == 2
     (package / "a.py").write_text("x = 22", encoding="utf-8")
     assert code_fingerprint([".train:train"], package=package) != first
-    assert parsed[3:] == [b"x = 22"]
+    assert parsed[2:] == [b"x = 22"]
 
 
 def test_what_is_kept_brings_every_kind_of_finding_back(write: Write, parsed: list[bytes]) -> None:

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 STATE = ".cruft.json"
 
 # What the team writes. A change beside one of the template's is no conflict here.
-TEAM_FILES = ("conf.cfg", "src/*/custom.py", "checklist/*.yaml")
+TEAM_FILES = ("conf.cfg", "src/*/custom.py", "src/*/custom", "checklist/*.yaml")
 
 MARKER = re.compile(r"[{][{#%]")
 SEMVER = re.compile(r"v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+.*)?")

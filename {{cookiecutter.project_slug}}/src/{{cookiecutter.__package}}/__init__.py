@@ -8,7 +8,10 @@ Folders are the machinery behind them, which few ever need to open.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .core.registry import Stage, add_stages
+
 if TYPE_CHECKING:
+    from . import evaluate, ingest, postprocess, preprocess, report, train
     from .bundle.bundle import load_bundle
     from .bundle.champion import load_champion
     from .core.project import find_project
@@ -16,6 +19,67 @@ if TYPE_CHECKING:
     from .data.split import load_split
 
 __all__ = ["find_project", "load_bundle", "load_champion", "load_schema", "load_split"]
+
+add_stages(
+    Stage(
+        "ingest",
+        ".ingest:ingest",
+        report="ingest",
+        settings=("data", "features.max_categories", "model.task"),
+        chooses={"SOURCES": ("data.source",)},
+        inputs=".ingest:source_state",
+        command=".cli:ingest",
+    ),
+    Stage(
+        "preprocess",
+        ".preprocess:preprocess",
+        report="split",
+        after=("ingest",),
+        settings=("data", "split", "model.task"),
+    ),
+    Stage(
+        "train",
+        ".train:train",
+        report="train",
+        after=("preprocess",),
+        settings=("model", "features", "params", "split.seed", "decision.positive"),
+        chooses={"ESTIMATORS": ("baseline", "model.candidates")},
+    ),
+    Stage(
+        "postprocess",
+        ".postprocess:postprocess",
+        report="release",
+        after=("train",),
+        settings=("decision",),
+    ),
+    Stage(
+        "evaluate",
+        ".evaluate:evaluate",
+        report="metrics",
+        after=("postprocess",),
+        settings=("evaluate", "model.metric"),
+        options=".evaluate:options_of_a_run",
+        then={"champion": ".bundle.champion:offer"},
+        command=".cli:evaluate",
+    ),
+    Stage(
+        "report",
+        ".report:report",
+        report="profile",
+        after=("evaluate",),
+        chooses={"REPORT_SECTIONS": ("*",)},
+    ),
+)
+
+if TYPE_CHECKING:  # from here an editor finds the stages, and mypy sees that they are there
+    _STAGES = (
+        ingest.ingest,
+        preprocess.preprocess,
+        train.train,
+        postprocess.postprocess,
+        evaluate.evaluate,
+        report.report,
+    )
 
 # What notebooks and scripts take from here, imported when it is asked for.
 _PLACES = {

@@ -28,7 +28,7 @@ from .core.files import file_sha256, fingerprint, remove_partial
 from .core.project import Project
 from .core.registry import ESTIMATORS
 from .core.reports import Report
-from .core.stages import PACKAGE, TABLE, write_report
+from .core.stages import code_of, write_report
 from .data.schema import load_schema
 from .data.split import load_manifest, load_split
 from .evaluation.metrics import chosen_metric, make_outcome, score, skill
@@ -112,7 +112,9 @@ class Material:
 
 
 def train(project: Project, settings: Settings, *, onwards: Onwards | None = None) -> Report:
-    """Fit and compare the candidates; write the winner's model and `reports/train.json`.
+    """Fit the candidates on train, choose by valid.
+
+    Writes the winner's model and `reports/train.json`.
 
     Args:
         project: The project.
@@ -464,18 +466,14 @@ def _run_id(candidate: Candidate, material: Material) -> str:
         [settings.model.task, material.metric, settings.model.folds, settings.decision.positive],
         settings.split.seed,
         versions([candidate.name]),
-        _code(),
+        _code(candidate, settings),
         *([] if material.onwards is None else [material.onwards.run_id]),
     )[:8]
 
 
-def _code() -> str:
-    """Return the fingerprint of the stage's own source files."""
-    files = []
-    for name in TABLE["train"].code:
-        path = PACKAGE / name
-        files += sorted(path.rglob("*.py")) if path.is_dir() else [path]
-    return fingerprint({path.relative_to(PACKAGE).as_posix(): file_sha256(path) for path in files})
+def _code(candidate: Candidate, settings: Settings) -> str:
+    """Return the fingerprint of the code that a run follows from: not that of other candidates."""
+    return code_of("train", settings, ESTIMATORS=(candidate.name,))
 
 
 def _description(
@@ -506,7 +504,7 @@ def _description(
             "decision": {"positive": settings.decision.positive},
         },
         "versions": versions([candidate.name]),
-        "code": _code(),
+        "code": _code(candidate, settings),
         "git_commit": git_commit(project),
         "onwards_from": material.onwards and material.onwards.run_id,
     }

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import UserError  # becomes `from .errors` once errors.py has moved to core/
+from .errors import UserError
 from .syntax import (
     Import,
     Source,
@@ -35,19 +35,23 @@ PACKAGE = Path(__file__).parents[1]
 # The team's own module; where it is a folder, all of its modules count.
 CUSTOM = "custom"
 # No result follows from these, so they are neither counted nor followed: a change in what a person
-# is shown, or in how a stage is found and started, must not train a model again.
+# is shown, or in how a stage is found and started, must not train a model again. Of the package's
+# own `__init__.py`, which declares the stages, the names that it lends to others are followed.
 UNCOUNTED = frozenset(
     {
         # Errors: sentences and exit codes.
-        *("errors", "core.errors"),
-        # Logs, progress and printing.
-        *("logs", "tracking.logs", "core.progress", "core.printing"),
+        "core.errors",
+        # Logs, records, progress and printing.
+        *("tracking", "tracking.logs", "tracking.runlog", "tracking.runs"),
+        *("core.progress", "core.printing"),
         # The command line.
         *("__main__", "cli", "core.options"),
+        # Where files are, and how settings are read: their values count.
+        *("core.project", "core.config"),
         # The order of the stages and whether one is due, these two files included.
-        *("pipeline", "core.pipeline", "core.stages", "core.code", "core.syntax"),
+        *("__init__", "core.order", "core.pipeline", "core.stages", "core.code", "core.syntax"),
         # Look-ups by name: what a stage has chosen there is among its entries.
-        *("registry", "core.registry"),
+        *("core.registry", "data"),
     }
 )
 INSTALLED = frozenset({"site-packages", "dist-packages"})
@@ -66,6 +70,7 @@ def code_fingerprint(
     *,
     package: Path = PACKAGE,
     aliases: Mapping[str, str] | None = None,
+    modules: Modules | None = None,
 ) -> str:
     """Return 16 hexadecimal digits that follow from all code that the entries reach.
 
@@ -73,12 +78,14 @@ def code_fingerprint(
         entries: Each `"module:function"`, below the package where it begins with a dot.
         package: The folder of the package.
         aliases: The new name of each module that moved, both without the package's name.
+        modules: What earlier calls found on disk, which saves most of the time; else it is looked
+            for again.
 
     Raises:
         UserError: If a reached file is not valid Python, or the package lacks an entry's module.
     """
     chosen = sorted(set(entries))
-    reached = _reach(Modules(package, aliases or {}), chosen)
+    reached = _reach(modules or Modules(package, aliases or {}), chosen)
     code = {relative(path, package): digest(path, package) for path in reached}
     keep(package)
     return hashlib.sha256(json.dumps([chosen, code], sort_keys=True).encode()).hexdigest()[:16]
@@ -143,9 +150,17 @@ class Modules:
         self.roots = _roots(package, self.project)
         self._listed: dict[Path, frozenset[str]] = {}
         self._found: dict[tuple[Path, tuple[str, ...]], tuple[list[Path], bool]] = {}
+        self._reached: dict[tuple[Path, Import], tuple[list[Path], list[str]]] = {}
+        self._named: dict[Path, list[Path]] = {}
 
     def targets(self, importer: Path, found: Import) -> tuple[list[Path], list[str]]:
         """Return the files that an import executes, and the names it asks the last one for."""
+        if (importer, found) not in self._reached:
+            self._reached[importer, found] = self._targets(importer, found)
+        return self._reached[importer, found]
+
+    def _targets(self, importer: Path, found: Import) -> tuple[list[Path], list[str]]:
+        """Look for the files of an import."""
         for base, parts in self._starts(importer, found):
             files, whole = self.find(base, parts)
             if not files and not whole:
@@ -179,12 +194,19 @@ class Modules:
             self._found[base, parts] = files, whole
         return self._found[base, parts]
 
-    def named(self, module: Path, names: Iterable[str]) -> Iterator[Path]:
-        """Yield the files, other than Python's, that a module's strings name.
+    def named(self, module: Path) -> list[Path]:
+        """Return the files, other than Python's, that a module's strings name.
 
         They lie beside the module or in the package; what lies in the project's own folder is
         settings, data and results, which count elsewhere.
         """
+        if module not in self._named:
+            names = read_source(module, self.package).files
+            self._named[module] = list(self._files_named(module, names))
+        return self._named[module]
+
+    def _files_named(self, module: Path, names: Iterable[str]) -> Iterator[Path]:
+        """Yield those of the names that are files."""
         folders = dict.fromkeys((module.parent, self.package))
         for folder in (each for each in folders if each != self.project):
             for name in names:
@@ -263,25 +285,30 @@ def _reach(modules: Modules, entries: Iterable[str]) -> set[Path]:
     """Return every counted file that the entries reach."""
     reached = {step.file for step in _steps(modules, entries)}
     for module in list(reached):
-        reached.update(modules.named(module, read_source(module, modules.package).files))
+        reached.update(modules.named(module))
     return reached
 
 
 def _steps(modules: Modules, entries: Iterable[str]) -> Iterator[Step]:
     """Follow the imports from the entries on, nearest first; yield each that ends in a file."""
     package = modules.package
+    own = package / "__init__.py"
     waiting: list[tuple[Path, Import]] = []
     for entry in sorted(set(entries)):
         if entry[:1] in ("", ".", ":") and modules.entry(entry) is None:
             raise UserError(f"There is no module for '{entry}' in {package}; correct its name.")
-        waiting.append((package / "__init__.py", as_import(entry)))
+        waiting.append((own, as_import(entry)))
     read: set[Path] = set()
     seen = set(waiting)
     for importer, found in waiting:  # grows while it is read
         files, asked = modules.targets(importer, found)
-        for file in (each for each in files if _counts(each, package)):
-            yield Step(importer, found, file)
-            ahead = [] if file in read else _imports_of(file, package)
+        for file in files:
+            counts = _counts(file, package)
+            if not counts and file != own:
+                continue
+            if counts:
+                yield Step(importer, found, file)
+            ahead = _imports_of(file, package) if counts and file not in read else []
             if asked and file == files[-1]:
                 ahead += _asked_of(read_source(file, package), asked)
             steps = dict.fromkeys((file, each) for each in ahead)
@@ -292,7 +319,10 @@ def _steps(modules: Modules, entries: Iterable[str]) -> Iterator[Step]:
 
 def _imports_of(file: Path, package: Path) -> list[Import]:
     """Return what a module imports; the team's folder imports all that it holds."""
-    imports = list(read_source(file, package).imports)
+    imports = [
+        each if each.dots or each.module else each._replace(module=package.name)
+        for each in read_source(file, package).imports
+    ]
     if file == package / CUSTOM / "__init__.py":
         imports += _whole(file.parent)
     return imports

@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from ..errors import UserError  # becomes `from .errors` once errors.py has moved to core/
+from .errors import UserError
 
 T = TypeVar("T")
 
@@ -35,7 +35,10 @@ _CHANGED: set[Path] = set()
 
 
 class Import(NamedTuple):
-    """`from <dots><module> import <names>`, or `import <module>`, which has no names."""
+    """`from <dots><module> import <names>`, or `import <module>`, which has no names.
+
+    Without dots and module, the names are modules right below the package.
+    """
 
     line: int
     dots: int
@@ -217,6 +220,10 @@ def _imports(node: ast.AST) -> list[Import]:
         module = _text(node.args[0])
         if called in ("import_module", "__import__") and module:
             return [_called(node, module)]
+    if isinstance(node, ast.Call) and not node.args:
+        called = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
+        if called == "team":  # of core/registry.py, the one way to the team's code
+            return [Import(node.lineno, 0, "", ("custom",))]
     return []
 
 

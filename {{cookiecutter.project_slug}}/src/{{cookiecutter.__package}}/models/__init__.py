@@ -9,7 +9,7 @@ from typing import Any
 from ..core.errors import UserError
 from ..core.registry import ESTIMATORS, lookup
 
-ESTIMATORS.update(
+ESTIMATORS.add(
     baseline=".models.baseline:baseline",
     linear=".models.classic:linear",
     forest=".models.classic:forest",
