@@ -51,6 +51,7 @@ folds = 0
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "BENTOML_DO_NOT_TRACK": "True",
+    "ORT_DISABLE_TELEMETRY": "1",
     "PYTHONWARNINGS": "ignore",
 }
 # How many times as many requests as a peer ours has to answer, by rows a request.

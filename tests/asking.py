@@ -103,6 +103,7 @@ class Server:
     project: Any
     environment: dict[str, str]
     overrides: list[str] = field(default_factory=list)
+    command: list[str] = field(default_factory=lambda: [sys.executable, "-m", "mlproj"])
     port: int = 0
     log: Path | None = None
     process: Any = None
@@ -113,7 +114,7 @@ class Server:
             self.port = trial.getsockname()[1]
         self.log = self.project.root / f"server-{self.port}.log"
         options = [word for each in self.overrides for word in ("--set", each)]
-        command = [sys.executable, "-m", "mlproj", "serve", "--port", str(self.port), *options]
+        command = [*self.command, "serve", "--port", str(self.port), *options]
         with self.log.open("wb") as file:
             self.process = subprocess.Popen(
                 command, cwd=self.project.root, env=self.environment, stdout=file, stderr=file

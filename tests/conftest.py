@@ -11,6 +11,9 @@ import pytest
 from answers import SKELETON, TEMPLATE, skeleton_files
 from baking import BakedProject, bake_project, run_git
 
+# For tests that import ONNX Runtime themselves, maybe before the package that switches this off.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def neutral_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

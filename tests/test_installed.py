@@ -6,29 +6,18 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import offline
 import pytest
 from baking import BakedProject, bake_project
+from offline import OFFLINE
 
 pytestmark = pytest.mark.modules
 
-# Without any network but the machine's own loopback, which a new name space has to switch on.
-LOOPBACK_ON = """
-import fcntl, os, socket, struct, sys
-SIOCSIFFLAGS, IFF_UP = 0x8914, 1
-fcntl.ioctl(socket.socket(), SIOCSIFFLAGS, struct.pack("16sh", b"lo", IFF_UP))
-os.execvp(sys.argv[1], sys.argv[1:])
-"""
-OFFLINE = [
-    *("unshare", "--user", "--map-root-user", "--net"),
-    *(sys.executable, "-c", LOOPBACK_ON),
-]
 # The default answers, and those that bring most.
 ANSWERS = {
     "classification": {},
@@ -79,7 +68,7 @@ def checked(command: list[str], folder: Path, **environment: str) -> str:
 def installed(
     request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Installed:
-    if not shutil.which("unshare") or subprocess.run([*OFFLINE, "true"]).returncode:
+    if not offline.works("true"):
         pytest.skip("unshare cannot take the network away here")
     folder = tmp_path_factory.mktemp(request.param)
     answers = {"task": request.param, **ANSWERS[request.param]}

@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from asking import promote_copy
-from mlproj import postprocess
 from mlproj.bundle import bundle, champion, reference
 from mlproj.bundle import onnx_export as onnx
-from mlproj.core import config, pipeline
+from mlproj.core import config, pipeline, registry
 from mlproj.core.errors import UserError
 from mlproj.data.schema import Column, Schema
 from mlproj.evaluation import decision
@@ -61,21 +60,21 @@ def test_the_temperature_that_was_put_in_is_found() -> None:
     honest = random.beta(0.5, 0.5, 20_000)
     codes = (random.random(len(honest)) < honest).astype(int)
     honest = np.column_stack([1 - honest, honest])
-    bold = bundle.temper(honest, 0.5)
-    found = postprocess.fit_temperature(bold, codes, seed=1)
+    bold = decision.temper(honest, 0.5)
+    found = decision.fit_temperature(bold, codes, seed=1)
     assert found["kept"]
     assert found["temperature"] == pytest.approx(2, rel=0.05)
     assert found["after"] < found["before"]
-    assert np.abs(bundle.temper(bold, found["temperature"]) - honest).max() < 0.02
+    assert np.abs(decision.temper(bold, found["temperature"]) - honest).max() < 0.02
 
 
 def test_honest_probabilities_are_left_alone() -> None:
     random = np.random.default_rng(3)
     honest = random.dirichlet([1, 1, 1], 5_000)
     codes = np.array([random.choice(3, p=shares) for shares in honest])
-    found = postprocess.fit_temperature(honest, codes, seed=1)
+    found = decision.fit_temperature(honest, codes, seed=1)
     assert found["temperature"] == pytest.approx(1, abs=0.03)
-    few = postprocess.fit_temperature(honest[:20], codes[:20], seed=1)
+    few = decision.fit_temperature(honest[:20], codes[:20], seed=1)
     assert few["temperature"] == 1
     assert "too few rows" in few["reason"]
 
@@ -83,10 +82,10 @@ def test_honest_probabilities_are_left_alone() -> None:
 def test_a_temperature_keeps_the_order_and_the_sum() -> None:
     shares = np.random.default_rng(0).dirichlet([1, 1, 1, 1], 100)
     shares[0] = [0, 0, 0, 1]
-    changed = bundle.temper(shares, 3.0)
+    changed = decision.temper(shares, 3.0)
     assert np.allclose(changed.sum(axis=1), 1)
     assert (changed.argsort(axis=1)[1:] == shares.argsort(axis=1)[1:]).all()
-    assert bundle.temper(shares, 1.0) is shares
+    assert decision.temper(shares, 1.0) is shares
 
 
 @pytest.mark.parametrize(("cost_fp", "cost_fn"), [(1, 1), (1, 9), (4, 1)])
@@ -94,7 +93,7 @@ def test_honest_probabilities_get_the_threshold_of_theory(cost_fp: float, cost_f
     random = np.random.default_rng(0)
     shares = random.random(5_000)
     truth = random.random(5_000) < shares
-    found = postprocess.fit_threshold(shares, truth, cost_fp, cost_fn, seed=0)
+    found = decision.fit_threshold(shares, truth, cost_fp, cost_fn, seed=0)
     assert found["theory"] == cost_fp / (cost_fp + cost_fn)
     assert found["value"] == pytest.approx(found["theory"], abs=0.05)
 
@@ -103,7 +102,7 @@ def test_probabilities_that_are_off_get_another_threshold() -> None:
     random = np.random.default_rng(0)
     honest = random.random(20_000)
     truth = random.random(20_000) < honest
-    found = postprocess.fit_threshold(honest / 2, truth, 1, 1, seed=0)
+    found = decision.fit_threshold(honest / 2, truth, 1, 1, seed=0)
     assert found["kept"]
     assert found["value"] == pytest.approx(0.25, abs=0.02)
     assert found["cost"] < found["cost_of_theory"]
@@ -126,11 +125,11 @@ def test_the_cheapest_threshold_is_that_of_a_search() -> None:
 def test_the_interval_covers_new_rows() -> None:
     random = np.random.default_rng(0)
     held, new = np.abs(random.standard_t(3, 2_000)), np.abs(random.standard_t(3, 20_000))
-    half = postprocess.conformal_interval(held, 0.9)["half_width"]
+    half = decision.conformal_interval(held, 0.9)["half_width"]
     assert (new <= half).mean() == pytest.approx(0.9, abs=0.02)
     # With 9 rows the largest error is the 90 % bound; with 8 there is none.
-    assert postprocess.conformal_interval(np.arange(9.0), 0.9)["half_width"] == 8
-    assert postprocess.conformal_interval(np.arange(8.0), 0.9)["half_width"] is None
+    assert decision.conformal_interval(np.arange(9.0), 0.9)["half_width"] == 8
+    assert decision.conformal_interval(np.arange(8.0), 0.9)["half_width"] is None
 
 
 # ----------------------------------------------------------------------------------------- ONNX
@@ -164,7 +163,14 @@ def fitted(name: str, task: str) -> tuple[Any, pd.DataFrame, dict[str, Any]]:
     params = {"forest": {"n_estimators": 10}, "hgb": {"max_iter": 20}}.get(name, {})
     candidate = make_candidate(name, task, 0, params)
     options = config.Settings().features
-    features = build_features(inputs, schema, candidate.kind, task=task, seed=0, settings=options)
+    features = build_features(
+        inputs,
+        schema,
+        candidate.kind,
+        target_kind=registry.task(task).target_kind,
+        seed=0,
+        settings=options,
+    )
     model = Pipeline([("features", features), ("model", candidate.estimator)]).fit(inputs, target)
     document: dict[str, Any] = {"task": task, "classes": [], "threshold": None, "positive": None}
     if task == "classification":
@@ -192,7 +198,7 @@ def test_onnx_predicts_the_same(name: str, task: str) -> None:
         for block in export.facts["inputs"]
     }
     found = session.run([export.facts["output"]], feed)[0]
-    expected = bundle.raw_scores(model, inputs)
+    expected = bundle.task_of(document).raw_scores(model, inputs, document["classes"])
     assert np.abs(found.reshape(expected.shape) - expected).max() <= export.facts["tolerance"]
 
 
@@ -383,7 +389,7 @@ def test_the_class_to_find_can_be_the_first(project: Any) -> None:
     loaded = bundle.load_bundle(project, run_id)
     raw = np.array([[0.2, 0.8], [0.05, 0.95]])
     document = {**loaded.document, "calibration": {"temperature": 1.0}, "threshold": 0.1}
-    assert bundle.finish(document, raw).labels.tolist() == ["no", "yes"]
+    assert bundle.task_of(document).decide(document, raw).labels.tolist() == ["no", "yes"]
     assert loaded.document["positive"] == "no"
 
 

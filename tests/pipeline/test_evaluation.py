@@ -22,196 +22,13 @@ from mlproj.core.files import read_json_lines
 from mlproj.core.project import Project
 from mlproj.core.reports import read_report
 from mlproj.data.split import load_split
-from mlproj.evaluation import diagnostics, ledger, metrics
+from mlproj.evaluation import curves, diagnostics, ledger
+from mlproj.evaluation.predictions import Labelled
 from mlproj.reporting import plots, profile
-from sklearn import metrics as reference
 
 Make = Callable[..., Project]
 QUICK = {"model": {"candidates": "linear", "folds": 2}, "evaluate": {"bootstrap": 50}}
 HOSTILE = '<script>alert("1")</script>'
-
-
-def classes(rows: int, number: int, seed: int, *, ties: bool = False) -> metrics.Outcome:
-    """Predictions of a mediocre classifier; with ties, few different probabilities."""
-    random = np.random.default_rng(seed)
-    truth = random.integers(0, number, rows)
-    logits = random.normal(size=(rows, number))
-    logits[np.arange(rows), truth] += 1
-    shares = np.exp(logits)
-    if ties:
-        shares = np.round(shares) + 1
-    shares /= shares.sum(axis=1, keepdims=True)
-    return metrics.make_outcome(
-        "classification", truth, probabilities=shares, classes=list(range(number))
-    )
-
-
-def numbers(rows: int, seed: int) -> metrics.Outcome:
-    """Predictions of a mediocre regression."""
-    random = np.random.default_rng(seed)
-    truth = random.normal(10, 3, rows)
-    return metrics.make_outcome("regression", truth, values=truth + random.normal(size=rows))
-
-
-def scikit_learns(outcome: metrics.Outcome, weights: np.ndarray) -> dict[str, float]:
-    """The same metrics from scikit-learn."""
-    truth, options = outcome.truth, {"sample_weight": weights}
-    if outcome.values is not None:
-        values = outcome.values
-        return {
-            "rmse": reference.root_mean_squared_error(truth, values, **options),
-            "mae": reference.mean_absolute_error(truth, values, **options),
-            "r2": reference.r2_score(truth, values, **options),
-            "mape": reference.mean_absolute_percentage_error(truth, values, **options),
-        }
-    labels, shares = outcome.labels, outcome.probabilities
-    assert shares is not None
-    binary = outcome.classes == 2
-    each = {"average": "binary" if binary else "macro", "zero_division": 0, **options}
-    return {
-        "roc_auc": reference.roc_auc_score(
-            truth, shares[:, 1] if binary else shares, multi_class="ovr", **options
-        ),
-        "log_loss": reference.log_loss(truth, shares, labels=range(outcome.classes), **options),
-        "accuracy": reference.accuracy_score(truth, labels, **options),
-        "balanced_accuracy": reference.balanced_accuracy_score(truth, labels, **options),
-        "f1": reference.f1_score(truth, labels, **each),
-        "precision": reference.precision_score(truth, labels, **each),
-        "recall": reference.recall_score(truth, labels, **each),
-    }
-
-
-# ------------------------------------------------------------------------------------- metrics
-
-
-@pytest.mark.parametrize("ties", [False, True], ids=["distinct", "ties"])
-@pytest.mark.parametrize("number", [2, 3, 7])
-@pytest.mark.parametrize("seed", range(3))
-def test_weighted_metrics_of_classes_equal_scikit_learns(
-    number: int, seed: int, ties: bool
-) -> None:
-    outcome = classes(400, number, seed, ties=ties)
-    weights = np.random.default_rng(seed + 100).integers(0, 4, (5, 400)).astype(float)
-    for name in metrics.metric_names("classification"):
-        ours = metrics.METRICS[name].form(outcome)(weights)
-        theirs = [scikit_learns(outcome, row)[name] for row in weights]
-        assert ours == pytest.approx(theirs), name
-
-
-def test_weighted_metrics_of_numbers_equal_scikit_learns() -> None:
-    outcome = numbers(120, 0)
-    weights = np.random.default_rng(0).integers(0, 4, (5, 120)).astype(float)
-    for name in metrics.metric_names("regression"):
-        ours = metrics.METRICS[name].form(outcome)(weights)
-        assert ours == pytest.approx([scikit_learns(outcome, row)[name] for row in weights]), name
-
-
-def test_scores_from_cells_equal_scores_from_rows() -> None:
-    outcome = classes(500, 4, 1)
-    assert metrics.score(outcome) == pytest.approx(scikit_learns(outcome, np.ones(500)))
-
-
-def test_positive_class_can_be_the_first() -> None:
-    truth, shares = np.array(["a", "b", "b", "a"]), np.array([[0.9, 0.1]] * 3 + [[0.4, 0.6]])
-    scores = metrics.score_all(
-        "classification", truth, probabilities=shares, classes=["a", "b"], positive="a"
-    )
-    assert scores["precision"] == pytest.approx(1 / 3)
-    assert scores["recall"] == pytest.approx(1 / 2)
-
-
-def test_unknown_positive_class_is_refused() -> None:
-    with pytest.raises(UserError, match=r"\[decision\] positive = c: the classes are a, b"):
-        metrics.score_all(
-            "classification", ["a"], probabilities=[[1, 0]], classes=["a", "b"], positive="c"
-        )
-
-
-def test_class_that_train_never_saw_counts_as_never_found() -> None:
-    shares = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
-    scores = metrics.score_all(
-        "classification", ["a", "b", "c"], probabilities=shares, classes=["a", "b"]
-    )
-    assert scores["accuracy"] == pytest.approx(2 / 3)
-    assert scores["balanced_accuracy"] == pytest.approx(2 / 3)
-    assert scores["log_loss"] > 10
-
-
-def test_metrics_that_are_not_defined_are_nan() -> None:
-    one = metrics.score_all(
-        "classification", ["a", "a"], probabilities=[[0.8, 0.2]] * 2, classes=["a", "b"]
-    )
-    assert np.isnan(one["roc_auc"])
-    assert one["accuracy"] == 1
-    zero = metrics.score_all("regression", [0.0, 1.0], values=[0.5, 0.5])
-    assert np.isnan(zero["mape"])
-    assert zero["mae"] == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize(
-    ("metric", "value", "baseline", "expected"),
-    [
-        ("roc_auc", 0.75, 0.5, 0.5),
-        ("log_loss", 0.2, 0.8, 0.75),
-        ("rmse", 12.0, 10.0, -0.2),
-        ("r2", 0.5, 0.0, 0.5),
-        ("accuracy", 1.0, 1.0, 0.0),
-    ],
-)
-def test_skill(metric: str, value: float, baseline: float, expected: float) -> None:
-    assert metrics.skill(metric, value, baseline) == pytest.approx(expected)
-
-
-def test_metric_of_the_other_task_is_refused() -> None:
-    with pytest.raises(UserError, match="metric = rmse: a classification is scored by auto"):
-        metrics.chosen_metric("rmse", "classification")
-
-
-# ----------------------------------------------------------------------------------- intervals
-
-
-def test_intervals_cover_what_they_say() -> None:
-    hits = 0
-    for seed in range(120):
-        random = np.random.default_rng(seed)
-        truth = random.integers(0, 2, 150)
-        said = np.where(random.random(150) < 0.8, truth, 1 - truth) * 0.8 + 0.1
-        outcome = metrics.make_outcome(
-            "classification", truth, probabilities=np.column_stack([1 - said, said]), classes=[0, 1]
-        )
-        naive = metrics.constant_outcome(outcome, {"probabilities": {0: 0.5, 1: 0.5}}, [0, 1])
-        intervals, _ = metrics.bootstrap(outcome, naive, "roc_auc", resamples=300, seed=seed)
-        hits += intervals["roc_auc"].low <= 0.8 <= intervals["roc_auc"].high
-    assert 0.89 <= hits / 120 <= 0.99
-
-
-def test_intervals_are_the_same_for_a_seed() -> None:
-    outcome = classes(200, 3, 0)
-    naive = metrics.constant_outcome(outcome, {"probabilities": {0: 1.0}}, [0, 1, 2])
-    one, two, other = (
-        metrics.bootstrap(outcome, naive, "f1", resamples=100, seed=seed) for seed in (1, 1, 2)
-    )
-    assert one == two != other
-
-
-def test_difference_is_paired_with_the_baseline() -> None:
-    outcome = numbers(300, 0)
-    naive = metrics.constant_outcome(outcome, {"value": 10.0})
-    intervals, difference = metrics.bootstrap(outcome, naive, "rmse", resamples=500)
-    alone = metrics.score(naive)["rmse"]
-    assert difference.value == pytest.approx(intervals["rmse"].value - alone)
-    assert difference.low < difference.value < difference.high < 0
-    itself = metrics.bootstrap(outcome, outcome, "rmse", resamples=50)[1]
-    assert (itself.low, itself.high) == (0, 0)
-
-
-def test_intervals_of_many_rows_stand_around_the_values_of_all_rows() -> None:
-    outcome = classes(30_000, 2, 0)
-    naive = metrics.constant_outcome(outcome, {"probabilities": {0: 0.5, 1: 0.5}}, [0, 1])
-    few, _ = metrics.bootstrap(outcome, naive, "roc_auc", resamples=100, rows=2_000)
-    every, _ = metrics.bootstrap(outcome, naive, "roc_auc", resamples=100)
-    assert few["roc_auc"].value == every["roc_auc"].value
-    assert few["roc_auc"].low < every["roc_auc"].low < every["roc_auc"].high < few["roc_auc"].high
 
 
 # ----------------------------------------------------------------------- a project that has run
@@ -442,8 +259,8 @@ def test_evaluation_is_the_same_twice(project: Project) -> None:
 
 def test_thinned_curve_keeps_its_ends() -> None:
     line = np.linspace(0, 1, 10_000)
-    points = diagnostics._thin(line, line**2)
-    assert len(points) <= diagnostics.POINTS
+    points = curves._thin(line, line**2)
+    assert len(points) <= curves.POINTS
     assert points[0] == [0, 0]
     assert points[-1] == [1, 1]
 
@@ -596,7 +413,7 @@ def test_numbers_get_their_own_plots(tmp_path: Path, make_project: Make) -> None
     project = make_project(tmp_path / "p", data=data, model=model, evaluate={"bootstrap": 50})
     run_again(project)
     found = facts(project, "diagnostics")
-    assert found["confusion"] is None
+    assert "confusion" not in found
     assert found["residuals"]["points"]
     assert 0.8 <= facts(project)["interval"]["coverage"] <= 1
     page = (project.reports / report.PAGE).read_text(encoding="utf-8")
@@ -610,17 +427,17 @@ def test_many_classes_are_drawn(tmp_path: Path, make_project: Make) -> None:
     run_again(project)
     found = facts(project, "diagnostics")
     assert len(found["confusion"]["classes"]) == 10
-    assert len(found["roc"]) == diagnostics.CURVES
+    assert len(found["roc"]) == curves.CURVES
     page = (project.reports / report.PAGE).read_text(encoding="utf-8")
     assert "ROC of each class against the rest" in page
 
 
 def test_confusion_of_very_many_classes_is_folded() -> None:
     truth = np.arange(1000) % 30
-    outcome = metrics.Outcome(truth, labels=truth, classes=30)
-    subject = type("S", (), {"outcome": outcome, "classes": list(range(30))})
-    found = diagnostics.confusion(subject)
-    assert len(found["classes"]) == diagnostics.MATRIX + 1
+    labelled = Labelled(truth, (), labels=truth, classes=30)
+    bundle = type("B", (), {"classes": list(range(30))})
+    found = curves.confusion(type("S", (), {"labelled": labelled, "bundle": bundle}))
+    assert len(found["classes"]) == curves.MATRIX + 1
     assert found["classes"][-1] == "(other)"
     assert sum(map(sum, found["counts"])) == 1000
     assert "var(--c1)" in plots.draw_confusion(found).svg

@@ -19,11 +19,13 @@ from mlproj.core import config, pipeline
 from mlproj.core.errors import GateError, UserError
 from mlproj.data.sample import sample_table
 from mlproj.data.split import load_manifest, load_split
-from mlproj.evaluation.metrics import make_outcome, score
+from mlproj.evaluation.metrics import score
+from mlproj.evaluation.predictions import Predictions
 from mlproj.ingest import ingest
+from mlproj.models.training_data import load_training_data
 from mlproj.monitoring import retrain
 from mlproj.preprocess import preprocess
-from mlproj.train import load_material
+from mlproj.tasks.classification import CLASSIFICATION
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import Pipeline
 
@@ -98,15 +100,8 @@ def test_both_are_judged_on_rows_that_neither_was_made_from(project: Any, tmp_pa
     valid = load_split(project, "valid")
     newest = valid[valid["customer_id"].str.startswith("later-")]
     assert result.rows == len(newest) < len(valid)
-    said = load_bundle(project, result.champion).predict_arrays(newest)
-    outcome = make_outcome(
-        "classification",
-        newest["churned"].to_numpy(),
-        labels=said.labels,
-        probabilities=said.probabilities,
-        classes=["no", "yes"],
-    )
-    assert result.scores["roc_auc"][0] == pytest.approx(score(outcome)["roc_auc"])
+    labelled = load_bundle(project, result.champion).evaluate(newest)
+    assert result.scores["roc_auc"][0] == pytest.approx(score(labelled)["roc_auc"])
 
 
 def test_what_is_new_stays_known_where_the_champion_stays(project: Any, tmp_path: Path) -> None:
@@ -246,7 +241,7 @@ def test_an_ensemble_goes_on_by_growing(
 
 
 def test_partial_fit_sees_the_new_rows_only(trained: Any) -> None:
-    material = load_material(trained, config.load_settings(trained))
+    material = load_training_data(trained, config.load_settings(trained))
     features = champion.load_champion(trained).model[:-1]
     model = SGDClassifier(loss="log_loss", random_state=0)
     model.fit(features.transform(material.inputs), material.target)
@@ -260,7 +255,7 @@ def test_partial_fit_sees_the_new_rows_only(trained: Any) -> None:
 
 
 def test_going_on_with_another_class_or_column_is_refused(trained: Any) -> None:
-    material = load_material(trained, config.load_settings(trained))
+    material = load_training_data(trained, config.load_settings(trained))
     fitted, new = champion.load_champion(trained).model, np.ones(len(material.target), dtype=bool)
     with pytest.raises(UserError, match="a class that the champion lacks"):
         retrain.go_on(fitted, replace(material, classes=["maybe", "no", "yes"]), new)
@@ -272,16 +267,16 @@ def test_going_on_with_another_class_or_column_is_refused(trained: Any) -> None:
 # ------------------------------------------------------------------------ the comparison
 
 
-def outcome(truth: Any, shares: Any) -> Any:
-    columns = np.column_stack([1 - shares, shares])
-    return make_outcome("classification", truth, probabilities=columns, classes=[0, 1])
+def label(truth: Any, shares: Any) -> Any:
+    predictions = Predictions(probabilities=np.column_stack([1 - shares, shares]))
+    return CLASSIFICATION.label(truth, predictions, [0, 1])
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "log_loss", "accuracy", "f1"])
 def test_the_gain_of_a_model_over_itself_is_nothing(metric: str) -> None:
     random = np.random.default_rng(0)
     truth, shares = random.integers(0, 2, 200), random.random(200)
-    same = outcome(truth, shares)
+    same = label(truth, shares)
     gain = retrain.paired_gain(same, same, metric, resamples=100, seed=1, rows=1000)
     assert (gain.value, gain.low, gain.high) == (0, 0, 0)
 
@@ -293,7 +288,7 @@ def test_the_interval_of_a_gain_holds_what_it_is_on_all_rows(metric: str) -> Non
     truth = random.integers(0, 2, 60_000)
     good = np.clip(0.5 + 0.25 * (truth - 0.5) + random.normal(0, 0.2, len(truth)), 0.01, 0.99)
     poor = np.clip(0.5 + 0.18 * (truth - 0.5) + random.normal(0, 0.2, len(truth)), 0.01, 0.99)
-    new, old = outcome(truth, good), outcome(truth, poor)
+    new, old = label(truth, good), label(truth, poor)
     sign = -1 if metric == "log_loss" else 1
     whole = sign * (score(new)[metric] - score(old)[metric])
     assert whole > 0

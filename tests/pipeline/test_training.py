@@ -19,13 +19,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlproj import custom, train
+from mlproj.core import registry
 from mlproj.core.config import load_settings
 from mlproj.core.errors import UserError
 from mlproj.core.project import Project
 from mlproj.core.registry import ESTIMATORS
 from mlproj.data.schema import Column, Schema
 from mlproj.ingest import ingest
-from mlproj.models import features, make_candidate
+from mlproj.models import features, make_candidate, training_data
 from mlproj.models.persist import MODEL_FILE, TRUSTED, load_model, model_files, save_model
 from mlproj.preprocess import preprocess
 from mlproj.tracking import logs, runs
@@ -109,9 +110,9 @@ def project(ready: Callable[..., Project], tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="module")
-def material(ready: Callable[..., Project]) -> train.Material:
+def material(ready: Callable[..., Project]) -> train.TrainingData:
     """Return the prepared rows of the project with two classes."""
-    return train.load_material(ready(), load_settings(ready()))
+    return train.load_training_data(ready(), load_settings(ready()))
 
 
 def copy_of(project: Project, folder: Path) -> Project:
@@ -195,7 +196,7 @@ def test_columns_of_custom_py_reach_the_model(
         )
 
     monkeypatch.setattr(custom, "add_features", add_features)
-    made = train.load_material(project, load_settings(project))
+    made = train.load_training_data(project, load_settings(project))
     assert made.inputs["double"].equals(made.inputs["visits"] * 2)
     assert made.inputs["old"].dtype == np.float64
     pipeline = train.fit(make_candidate("linear", "classification", 0, {}), made)
@@ -217,7 +218,7 @@ def test_wrong_columns_of_custom_py_are_refused(
 ) -> None:
     monkeypatch.setattr(custom, "add_features", wrong)
     with pytest.raises(UserError, match=r"add_features in custom\.py"):
-        train.load_material(project, load_settings(project))
+        train.load_training_data(project, load_settings(project))
 
 
 @pytest.mark.parametrize("name", ["linear", "forest", "hgb"])
@@ -226,8 +227,8 @@ def test_missing_and_unknown_values_are_predicted(
     ready: Callable[..., Project], name: str, target: str
 ) -> None:
     project = ready(target)
-    made = train.load_material(project, load_settings(project))
-    pipeline = train.fit(make_candidate(name, made.task, 0, SMALL.get(name, {})), made)
+    made = train.load_training_data(project, load_settings(project))
+    pipeline = train.fit(make_candidate(name, made.task.name, 0, SMALL.get(name, {})), made)
     rows = made.valid.head(3).copy()
     for column in rows.columns:
         rows[column] = "never seen" if rows[column].dtype == object else np.nan
@@ -236,7 +237,7 @@ def test_missing_and_unknown_values_are_predicted(
 
 
 def test_a_column_that_lacks_every_number_does_not_stop_a_linear_model(
-    material: train.Material,
+    material: train.TrainingData,
 ) -> None:
     empty = replace(
         material,
@@ -247,7 +248,7 @@ def test_a_column_that_lacks_every_number_does_not_stop_a_linear_model(
     assert np.isfinite(pipeline.predict_proba(empty.valid)).all()
 
 
-def test_a_linear_model_sees_that_a_number_is_missing(material: train.Material) -> None:
+def test_a_linear_model_sees_that_a_number_is_missing(material: train.TrainingData) -> None:
     """The target is whether `age` is missing, which the median alone would hide."""
     hidden = replace(
         material,
@@ -260,14 +261,16 @@ def test_a_linear_model_sees_that_a_number_is_missing(material: train.Material) 
 
 def test_text_keeps_as_many_words_as_the_setting_says(ready: Callable[..., Project]) -> None:
     settings = load_settings(ready(), ["features.text_words=2"])
-    made = train.load_material(ready(), settings)
+    made = train.load_training_data(ready(), settings)
     pipeline = train.fit(make_candidate("linear", "classification", 0, {}), made)
     words = [name for name in pipeline["features"].get_feature_names_out() if "note" in name]
     assert len(words) == 2
 
 
 @pytest.mark.parametrize("name", ["forest", "hgb"])
-def test_trees_count_words_so_that_float32_holds_them(material: train.Material, name: str) -> None:
+def test_trees_count_words_so_that_float32_holds_them(
+    material: train.TrainingData, name: str
+) -> None:
     pipeline = train.fit(make_candidate(name, "classification", 0, SMALL[name]), material)
     names = pipeline["features"].get_feature_names_out()
     counts = pipeline["features"].transform(material.valid)[
@@ -277,7 +280,7 @@ def test_trees_count_words_so_that_float32_holds_them(material: train.Material, 
     assert (counts == counts.round()).all()
 
 
-def test_a_high_cardinality_column_does_not_leak_the_target(material: train.Material) -> None:
+def test_a_high_cardinality_column_does_not_leak_the_target(material: train.TrainingData) -> None:
     """Encoded by the mean of its own row, a column of pure noise would predict train perfectly."""
     random = np.random.default_rng(0)
     noise = random.integers(0, 250, len(material.inputs)).astype(str).astype(object)
@@ -294,7 +297,7 @@ def test_a_high_cardinality_column_does_not_leak_the_target(material: train.Mate
 # --------------------------------------------------------------------------------------- folds
 
 
-def test_folds_of_the_stratified_rule_keep_the_shares(material: train.Material) -> None:
+def test_folds_of_the_stratified_rule_keep_the_shares(material: train.TrainingData) -> None:
     share = (material.target == "yes").mean()
     for fit_rows, judge_rows in train.folds(material):
         assert not set(fit_rows) & set(judge_rows)
@@ -303,14 +306,14 @@ def test_folds_of_the_stratified_rule_keep_the_shares(material: train.Material) 
 
 def test_folds_of_the_group_rule_share_no_group(ready: Callable[..., Project]) -> None:
     project = ready("two", "group")
-    made = train.load_material(project, load_settings(project))
+    made = train.load_training_data(project, load_settings(project))
     assert made.groups is not None
     for fit_rows, judge_rows in train.folds(made):
         assert not set(made.groups[fit_rows]) & set(made.groups[judge_rows])
 
 
 def test_a_row_without_a_group_is_a_group_of_its_own() -> None:
-    codes = train._group_codes(pd.Series(["a", None, "b", "a", None], dtype="str"))
+    codes = training_data.group_codes(pd.Series(["a", None, "b", "a", None], dtype="str"))
     assert codes[0] == codes[3]
     assert len(set(codes)) == 4
 
@@ -319,13 +322,15 @@ def test_folds_of_the_time_rule_look_ahead(ready: Callable[..., Project]) -> Non
     from mlproj.data.split import load_split
 
     project = ready("amount", "time")
-    made = train.load_material(project, load_settings(project))
+    made = train.load_training_data(project, load_settings(project))
     when = load_split(project, "train", ["since"])["since"].to_numpy()
     for fit_rows, judge_rows in train.folds(made):
         assert when[fit_rows].max() <= when[judge_rows].min()
 
 
-def test_folds_become_fewer_where_there_are_few_rows_of_a_class(material: train.Material) -> None:
+def test_folds_become_fewer_where_there_are_few_rows_of_a_class(
+    material: train.TrainingData,
+) -> None:
     few = replace(
         material, inputs=material.inputs.iloc[:4], target=np.array(["a", "b", "a", "c"], object)
     )
@@ -335,7 +340,7 @@ def test_folds_become_fewer_where_there_are_few_rows_of_a_class(material: train.
         assert len(train.folds(few)) == 2
 
 
-def load_settings_with(material: train.Material, **model: Any) -> Any:
+def load_settings_with(material: train.TrainingData, **model: Any) -> Any:
     """Return the material's settings with some of `[model]` changed."""
     settings = material.settings
     return settings.model_copy(update={"model": settings.model.model_copy(update=model)})
@@ -386,17 +391,17 @@ def scored(name: str, value: float | None) -> dict[str, Any]:
     ],
 )
 def test_the_simplest_within_the_tolerance_wins(
-    material: train.Material, scores: list[float | None], winner: str, reason: str
+    material: train.TrainingData, scores: list[float | None], winner: str, reason: str
 ) -> None:
     runs_ = [scored(name, value) for name, value in zip("abc", scores, strict=True)]
-    chosen, why = train.choose(material, scored("baseline", 0.5), runs_)
+    chosen, why = train.find_winner(material, scored("baseline", 0.5), runs_)
     assert chosen["name"] == winner
     assert reason in why
 
 
-def test_a_metric_that_is_undefined_on_valid_is_said(material: train.Material) -> None:
+def test_a_metric_that_is_undefined_on_valid_is_said(material: train.TrainingData) -> None:
     with pytest.raises(UserError, match="roc_auc is not defined on valid"):
-        train.choose(material, scored("baseline", None), [scored("a", None)])
+        train.find_winner(material, scored("baseline", None), [scored("a", None)])
 
 
 def test_absolute_errors_are_compared_with_the_median(
@@ -404,13 +409,13 @@ def test_absolute_errors_are_compared_with_the_median(
 ) -> None:
     project = copy_of(ready("amount"), tmp_path / "project")
     facts = trained(project, "model.metric=mae", "model.candidates=linear")
-    made = train.load_material(project, load_settings(project))
+    made = train.load_training_data(project, load_settings(project))
     assert facts["baseline"]["constant"]["value"] == pytest.approx(np.median(made.target))
 
 
 def test_the_baseline_is_the_shares_of_the_classes(project: Project) -> None:
     facts = trained(project, "model.candidates=linear")
-    made = train.load_material(project, load_settings(project))
+    made = train.load_training_data(project, load_settings(project))
     share = (made.target == "yes").mean()
     assert facts["classes"] == ["no", "yes"]
     assert facts["baseline"]["constant"]["probabilities"]["yes"] == pytest.approx(share)
@@ -418,7 +423,7 @@ def test_the_baseline_is_the_shares_of_the_classes(project: Project) -> None:
 
 def test_the_baseline_may_be_a_candidate(project: Project) -> None:
     facts = trained(project, "model.candidates=baseline")
-    made = train.load_material(project, load_settings(project))
+    made = train.load_training_data(project, load_settings(project))
     model = load_model(project.bundle_folder(facts["run_id"]))
     assert len(model.predict(made.valid)) == len(made.valid)
 
@@ -431,7 +436,7 @@ def test_the_baseline_may_be_a_candidate(project: Project) -> None:
     [
         ("model.candidates=linear, forrest", "'forrest', but known are: baseline, catboost"),
         ("params.linear.depth=3", r"linear\.depth: linear has no parameter 'depth'; known are: C,"),
-        ("params.forst.max_depth=3", "there is no candidate 'forst'; known are: baseline"),
+        ("params.forst.max_depth=3", "there is no candidate 'forst'; choose from: baseline"),
         ("params.hgb.max_iter=none at all", "hgb cannot be fitted: .*'max_iter'.*tells more"),
         ("model.metric=rmse", "a classification is scored by"),
         ("decision.positive=maybe", "the classes are no, yes"),
@@ -454,17 +459,20 @@ def test_an_estimator_that_is_not_installed_is_named(
 @pytest.mark.parametrize(
     ("values", "task", "sentence"),
     [
-        (["a"] * 4, "classification", "same value in all 4 rows"),
         ([0.5, 1.5, 2.0, 3.0], "classification", "numbers with fractions"),
         (["a", "b", "a", "b"], "regression", "not a number"),
     ],
 )
 def test_a_target_that_does_not_suit_the_task_is_refused(
-    ready: Callable[..., Project], values: list[Any], task: str, sentence: str
+    values: list[Any], task: str, sentence: str
 ) -> None:
-    settings = load_settings(ready(), [f"model.task={task}"])
     with pytest.raises(UserError, match=sentence):
-        train._target(pd.DataFrame({"y": values}), "y", settings)
+        registry.task(task).target_array(pd.Series(values, name="y"))
+
+
+def test_a_target_with_one_value_in_train_is_refused() -> None:
+    with pytest.raises(UserError, match="same value in all 4 rows"):
+        training_data._refuse_constant(pd.Series(["a"] * 4, name="y"))
 
 
 # -------------------------------------------------------------------------------- runs and resuming
@@ -664,8 +672,8 @@ def test_a_model_is_saved_and_loaded(
 ) -> None:
     if name in BOOSTERS:
         pytest.importorskip(name)
-    made = train.load_material(ready(target), load_settings(ready(target)))
-    pipeline = train.fit(make_candidate(name, made.task, 0, SMALL.get(name, {})), made)
+    made = train.load_training_data(ready(target), load_settings(ready(target)))
+    pipeline = train.fit(make_candidate(name, made.task.name, 0, SMALL.get(name, {})), made)
     files = save_model(pipeline, tmp_path)
     assert sorted(files) == sorted(model_files(tmp_path)) == sorted(tmp_path.iterdir())
     loaded = load_model(tmp_path)
@@ -678,7 +686,7 @@ def test_a_model_is_saved_and_loaded(
 
 @pytest.mark.parametrize("name", ["linear", "forest", "hgb"])
 def test_the_same_model_has_the_same_bytes(
-    material: train.Material, tmp_path: Path, name: str
+    material: train.TrainingData, tmp_path: Path, name: str
 ) -> None:
     candidate = make_candidate(name, "classification", 0, SMALL.get(name, {}))
     for folder in ("one", "two"):
@@ -690,7 +698,7 @@ def test_the_same_model_has_the_same_bytes(
     ).read_bytes()
 
 
-def test_a_parallel_forest_predicts_on_one_core(material: train.Material) -> None:
+def test_a_parallel_forest_predicts_on_one_core(material: train.TrainingData) -> None:
     pipeline = train.fit(make_candidate("forest", "classification", 0, SMALL["forest"]), material)
     assert pipeline[-1].n_jobs == 1
 
@@ -719,7 +727,7 @@ def test_an_estimator_of_custom_py_is_trained(project: Project, neighbours: None
 
 
 def test_a_type_that_is_not_trusted_is_neither_saved_nor_loaded(
-    material: train.Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    material: train.TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree = "sklearn.tree._tree.Tree"
     pipeline = train.fit(make_candidate("forest", "classification", 0, SMALL["forest"]), material)
@@ -732,7 +740,7 @@ def test_a_type_that_is_not_trusted_is_neither_saved_nor_loaded(
         load_model(tmp_path / "before")
 
 
-def test_a_damaged_or_absent_model_is_named(material: train.Material, tmp_path: Path) -> None:
+def test_a_damaged_or_absent_model_is_named(material: train.TrainingData, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist; run `train` first"):
         load_model(tmp_path)
     save_model(train.fit(make_candidate("linear", "classification", 0, {}), material), tmp_path)

@@ -18,10 +18,12 @@ from {{ cookiecutter.__package }}.core.errors import (
     UserError,
 )
 from {{ cookiecutter.__package }}.core.project import Project
+from {{ cookiecutter.__package }}.core.registry import task
 from {{ cookiecutter.__package }}.data.split import load_split
 from {{ cookiecutter.__package }}.evaluation import ledger
-from {{ cookiecutter.__package }}.evaluation.metrics import (
-    score_all,
+from {{ cookiecutter.__package }}.evaluation.metrics import score
+from {{ cookiecutter.__package }}.evaluation.predictions import (
+    Predictions,
 )
 from {{ cookiecutter.__package }}.report import report
 
@@ -45,9 +47,8 @@ def test_metrics_of_classes_equal_scikit_learns() -> None:
     truth = random.choice(["no", "yes"], 300)
     said = np.round(np.clip(random.normal(0.3 + 0.4 * (truth == "yes"), 0.2), 0.01, 0.99), 2)
     shares = np.column_stack([1 - said, said])
-    scores = score_all(
-        "classification", truth, probabilities=shares, classes=["no", "yes"], positive="yes"
-    )
+    predictions = Predictions(probabilities=shares)
+    scores = score(task("classification").label(truth, predictions, ["no", "yes"], "yes"))
     labels = np.where(said > 0.5, "yes", "no")
     assert scores["roc_auc"] == pytest.approx(reference.roc_auc_score(truth, said))
     assert scores["log_loss"] == pytest.approx(reference.log_loss(truth, shares))
@@ -58,7 +59,7 @@ def test_metrics_of_numbers_equal_scikit_learns() -> None:
     random = np.random.default_rng(0)
     truth = random.normal(10, 3, 300)
     values = truth + random.normal(0, 1, 300)
-    scores = score_all("regression", truth, values=values)
+    scores = score(task("regression").label(truth, Predictions(values=values)))
     assert scores["rmse"] == pytest.approx(reference.root_mean_squared_error(truth, values))
     assert scores["mae"] == pytest.approx(reference.mean_absolute_error(truth, values))
     assert scores["r2"] == pytest.approx(reference.r2_score(truth, values))
@@ -73,20 +74,10 @@ def test_the_model_beats_the_baseline(sample_project: Project) -> None:
 def test_the_report_says_what_the_bundle_scores(sample_project: Project) -> None:
     written = facts(sample_project, "metrics")
     bundle = load_bundle(sample_project, written["run_id"])
-    frame = load_split(sample_project, "valid")
-    said = bundle.predict_arrays(frame)
-    scores = score_all(
-        bundle.task,
-        frame[bundle.document["target"]].to_numpy(),
-        labels=said.labels,
-        probabilities=said.probabilities,
-        values=said.values,
-        classes=bundle.classes or None,
-        positive=bundle.document["positive"],
-    )
-    for name, score in written["metrics"].items():
-        assert score["value"] == pytest.approx(scores[name], nan_ok=True)
-        assert score["low"] <= score["value"] <= score["high"]
+    scores = score(bundle.evaluate(load_split(sample_project, "valid")))
+    for name, found in written["metrics"].items():
+        assert found["value"] == pytest.approx(scores[name], nan_ok=True)
+        assert found["low"] <= found["value"] <= found["high"]
 
 
 def test_test_is_opened_once_for_a_model(project: Project) -> None:

@@ -27,9 +27,9 @@ ABLE = {
 
 
 @pytest.fixture(scope="module")
-def material(sample_project: Project) -> train.Material:
+def data(sample_project: Project) -> train.TrainingData:
     """Return the prepared rows of train and valid."""
-    return train.load_material(sample_project, load_settings(sample_project))
+    return train.load_training_data(sample_project, load_settings(sample_project))
 
 
 def test_training_twice_gives_the_same_model(
@@ -44,38 +44,38 @@ def test_training_twice_gives_the_same_model(
 
 
 @pytest.mark.parametrize("name", ABLE)
-def test_a_model_overfits_a_small_batch(material: train.Material, name: str) -> None:
+def test_a_model_overfits_a_small_batch(data: train.TrainingData, name: str) -> None:
     # Without high-cardinality columns: their encoding hides from each row its own target.
-    coded = [column.name for column in material.schema.features if column.type == "string"]
-    kept = tuple(column for column in material.schema.columns if column.name not in coded)
-    few = material.inputs.drop(columns=coded).iloc[:40]
-    schema = replace(material.schema, columns=kept)
-    batch = replace(material, schema=schema, inputs=few, target=material.target[:40])
-    candidate = make_candidate(name, material.task, 0, ABLE[name])
+    coded = [column.name for column in data.schema.features if column.type == "string"]
+    kept = tuple(column for column in data.schema.columns if column.name not in coded)
+    few = data.inputs.drop(columns=coded).iloc[:40]
+    schema = replace(data.schema, columns=kept)
+    batch = replace(data, schema=schema, inputs=few, target=data.target[:40])
+    candidate = make_candidate(name, data.task.name, 0, ABLE[name])
     pipeline = train.fit(candidate, batch)
-    scores = train.judge(pipeline, candidate, batch, few, batch.target)
+    scores = train.judge(pipeline, batch, few, batch.target)
     assert scores.get("accuracy", scores.get("r2", 0.0)) > 0.95
 
 
 def test_features_follow_from_their_own_row(
-    sample_project: Project, material: train.Material
+    sample_project: Project, data: train.TrainingData
 ) -> None:
     # Those of custom.py among them.
     rows = load_split(sample_project, "train").head(200)
-    found = prepare(rows, material.schema)
-    shuffled = prepare(rows.sample(frac=1, random_state=0), material.schema)
+    found = prepare(rows, data.schema)
+    shuffled = prepare(rows.sample(frac=1, random_state=0), data.schema)
     pd.testing.assert_frame_equal(shuffled.loc[rows.index], found)
-    pd.testing.assert_frame_equal(prepare(rows.head(1), material.schema), found.head(1))
+    pd.testing.assert_frame_equal(prepare(rows.head(1), data.schema), found.head(1))
 
 
 @pytest.mark.parametrize("name", ["linear", "forest", "hgb"])
 def test_predictions_do_not_depend_on_the_order_of_rows(
-    material: train.Material, name: str
+    data: train.TrainingData, name: str
 ) -> None:
-    pipeline = train.fit(make_candidate(name, material.task, 0, {}), material)
-    order = np.random.default_rng(0).permutation(len(material.valid))
-    shuffled = pipeline.predict(material.valid.iloc[order])
-    np.testing.assert_array_equal(shuffled, pipeline.predict(material.valid)[order])
+    pipeline = train.fit(make_candidate(name, data.task.name, 0, {}), data)
+    order = np.random.default_rng(0).permutation(len(data.valid))
+    shuffled = pipeline.predict(data.valid.iloc[order])
+    np.testing.assert_array_equal(shuffled, pipeline.predict(data.valid)[order])
 
 
 def test_the_winner_beats_the_baseline(sample_project: Project) -> None:
@@ -84,22 +84,22 @@ def test_the_winner_beats_the_baseline(sample_project: Project) -> None:
     assert winner["skill"] > load_settings(sample_project).evaluate.margin
 
 
-def test_features_are_fitted_on_train_only(material: train.Material) -> None:
-    pipeline = train.fit(make_candidate("linear", material.task, 0, {}), material)
+def test_features_are_fitted_on_train_only(data: train.TrainingData) -> None:
+    pipeline = train.fit(make_candidate("linear", data.task.name, 0, {}), data)
     filler = pipeline["features"].named_transformers_["numbers"]["fill"]
-    medians = material.inputs[list(filler.feature_names_in_)].median()
+    medians = data.inputs[list(filler.feature_names_in_)].median()
     np.testing.assert_allclose(filler.statistics_, medians)
 
 
 def test_a_saved_model_predicts_as_the_fitted_one(
-    material: train.Material, sample_project: Project
+    data: train.TrainingData, sample_project: Project
 ) -> None:
     facts = read_json(sample_project.report_file("train"))["facts"]
     params = load_settings(sample_project).params.get(facts["winner"], {})
-    candidate = make_candidate(facts["winner"], material.task, material.settings.split.seed, params)
+    candidate = make_candidate(facts["winner"], data.task.name, data.settings.split.seed, params)
     saved = load_model(sample_project.bundle_folder(facts["run_id"]))
-    fitted = train.fit(candidate, material)
-    np.testing.assert_array_equal(saved.predict(material.valid), fitted.predict(material.valid))
+    fitted = train.fit(candidate, data)
+    np.testing.assert_array_equal(saved.predict(data.valid), fitted.predict(data.valid))
 
 
 def test_each_run_leaves_a_log_and_a_line(sample_project: Project) -> None:

@@ -6,9 +6,14 @@ Folders are the machinery behind them, which few ever need to open.
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from .core.registry import Stage, add_stages
+
+# ONNX Runtime sends telemetry unless this is set before its first import, and no module of the
+# package is imported before this file. Whoever wants to send it sets the variable to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from . import evaluate, ingest, postprocess, preprocess, report, train
@@ -26,7 +31,7 @@ add_stages(
         ".ingest:ingest",
         report="ingest",
         settings=("data", "features.max_categories", "model.task"),
-        chooses={"SOURCES": ("data.source",)},
+        chooses={"SOURCES": ("data.source",), "TASKS": ("model.task",)},
         inputs=".ingest:source_state",
         command=".cli:ingest",
     ),
@@ -36,6 +41,7 @@ add_stages(
         report="split",
         after=("ingest",),
         settings=("data", "split", "model.task"),
+        chooses={"TASKS": ("model.task",)},
     ),
     Stage(
         "train",
@@ -43,7 +49,7 @@ add_stages(
         report="train",
         after=("preprocess",),
         settings=("model", "features", "params", "split.seed", "decision.positive"),
-        chooses={"ESTIMATORS": ("baseline", "model.candidates")},
+        chooses={"ESTIMATORS": ("baseline", "model.candidates"), "TASKS": ("model.task",)},
     ),
     Stage(
         "postprocess",
@@ -51,6 +57,7 @@ add_stages(
         report="release",
         after=("train",),
         settings=("decision",),
+        chooses={"TASKS": ("model.task",)},
     ),
     Stage(
         "evaluate",
@@ -58,6 +65,7 @@ add_stages(
         report="metrics",
         after=("postprocess",),
         settings=("evaluate", "model.metric"),
+        chooses={"TASKS": ("model.task",)},
         options=".evaluate:options_of_a_run",
         then={"champion": ".bundle.champion:offer"},
         command=".cli:evaluate",
@@ -67,7 +75,7 @@ add_stages(
         ".report:report",
         report="profile",
         after=("evaluate",),
-        chooses={"REPORT_SECTIONS": ("*",)},
+        chooses={"REPORT_SECTIONS": ("*",), "TASKS": ("model.task",)},
     ),
 )
 

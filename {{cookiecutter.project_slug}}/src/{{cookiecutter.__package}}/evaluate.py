@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from .bundle.bundle import Bundle, load_bundle
+from .bundle.bundle import Bundle, label_baseline, load_bundle
 from .core.errors import GateError, UserError
 from .core.files import fingerprint, write_json_lines
+from .core.progress import spinner
 from .core.project import Project
 from .core.reports import Report, read_report
 from .core.stages import require, write_report
 from .data.split import load_manifest, load_split
+from .evaluation.bootstrap import LEVEL, Interval, bootstrap, in_words
 from .evaluation.diagnostics import Subject, diagnose, learning_curve
 from .evaluation.ledger import (
     check_opening,
@@ -27,33 +27,20 @@ from .evaluation.ledger import (
     recorded,
     state_of_test,
 )
-from .evaluation.metrics import (
-    LEVEL,
-    METRICS,
-    Interval,
-    Outcome,
-    bootstrap,
-    chosen_metric,
-    constant_outcome,
-    in_words,
-    make_outcome,
-    metric_names,
-    score,
-    show,
-    skill,
-)
+from .evaluation.metrics import METRICS, score, show, skill
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from .core.config import Settings
+    from .evaluation.predictions import Labelled
 
 FIRST_OPENING = "the first model of this split"
 FEW_ROWS = 100
 
 
 @dataclass(frozen=True)
-class Trial:
+class Evaluation:
     """A packaged model, what it is judged by, and on which state of the data.
 
     Attributes:
@@ -102,20 +89,20 @@ def evaluate(
         UserError: If an earlier stage has to run first, or test is not to be opened again.
         GateError: If the model misses `[evaluate] margin`, once the reports are written.
     """
-    trial = _trial(project, settings)
+    evaluation = _find_evaluation(project, settings)
     if again is not None and not final:
         raise UserError('--again goes with --final: evaluate --final --again "reason".')
     if final:
-        check_opening(project, trial.split, trial.model, again)
-    with _progress("measuring on valid") as step:
+        check_opening(project, evaluation.split, evaluation.model, again)
+    with spinner("evaluate", "measuring on valid") as step:
         frame = load_split(project, "valid")
-        outcome, result = _measure(trial, frame)
+        labelled, result = _measure(evaluation, frame)
         passed = _clears(result["skill"], settings.evaluate.margin)
-        if final and passed and recorded(project, trial.split, trial.model) is None:
+        if final and passed and recorded(project, evaluation.split, evaluation.model) is None:
             step("opening test")
-            _open_test(trial, again or FIRST_OPENING)
-        _diagnose(trial, frame, outcome, step)
-    facts = _facts(trial, result, final)
+            _open_test(evaluation, again or FIRST_OPENING)
+        _diagnose(evaluation, frame, labelled, step)
+    facts = _facts(evaluation, result, final)
     facts["files"] = project.sizes(project.report_file("diagnostics"), project.worst_rows)
     report = write_report(
         project,
@@ -123,9 +110,9 @@ def evaluate(
         "evaluate",
         facts,
         name="metrics",
-        run_id=trial.bundle.run_id,
-        data=trial.data,
-        model=trial.model,
+        run_id=evaluation.bundle.run_id,
+        data=evaluation.data,
+        model=evaluation.model,
     )
     if not facts["passed"]:
         raise GateError(facts["verdict"])
@@ -176,7 +163,7 @@ def summary_table(project: Project) -> Table | None:
     return table
 
 
-def _trial(project: Project, settings: Settings) -> Trial:
+def _find_evaluation(project: Project, settings: Settings) -> Evaluation:
     """Return what is to be judged.
 
     Raises:
@@ -190,83 +177,71 @@ def _trial(project: Project, settings: Settings) -> Trial:
     if release.run_id is None or release.facts.get("trained_as") != trained.run_id:
         raise UserError(f"The model {trained.run_id} is not packaged yet; run `postprocess` first.")
     bundle = load_bundle(project, release.run_id)
-    return Trial(
+    return Evaluation(
         project=project,
         settings=settings,
         bundle=bundle,
-        metric=chosen_metric(settings.model.metric, bundle.task),
+        metric=bundle.task.choose_metric(settings.model.metric),
         target=bundle.document["target"],
         data=manifest["fingerprint"],
         split=state_of_test(project),
     )
 
 
-def _measure(trial: Trial, frame: pd.DataFrame) -> tuple[Outcome, dict[str, Any]]:
-    """Return what the model said about the rows, and how good that is beside the baseline."""
-    bundle, options = trial.bundle, trial.settings.evaluate
-    document = bundle.document
-    said = bundle.predict_arrays(frame)
-    outcome = make_outcome(
-        bundle.task,
-        frame[trial.target].to_numpy(),
-        labels=said.labels,
-        probabilities=said.probabilities,
-        values=said.values,
-        classes=bundle.classes or None,
-        positive=document["positive"],
-    )
-    naive = constant_outcome(outcome, document["baseline"]["constant"], bundle.classes)
+def _measure(evaluation: Evaluation, frame: pd.DataFrame) -> tuple[Labelled, dict[str, Any]]:
+    """Return the model's predictions of the rows, and how good they are beside the baseline."""
+    bundle, options = evaluation.bundle, evaluation.settings.evaluate
+    labelled = bundle.evaluate(frame)
+    baseline = label_baseline(bundle.document, labelled)
     intervals, difference = bootstrap(
-        outcome,
-        naive,
-        trial.metric,
+        labelled,
+        baseline,
+        evaluation.metric,
         resamples=options.bootstrap,
-        seed=trial.settings.split.seed,
+        seed=evaluation.settings.split.seed,
         rows=options.rows,
     )
-    floor = score(naive)
+    floor = score(baseline)
     scores = {name: _bounds(each) | {"baseline": floor[name]} for name, each in intervals.items()}
-    return outcome, {
+    return labelled, {
         "rows": len(frame),
-        "metrics": {name: scores[name] for name in metric_names(bundle.task)},
+        "metrics": {name: scores[name] for name in labelled.metrics},
         "difference": _bounds(difference),
-        "skill": skill(trial.metric, intervals[trial.metric].value, floor[trial.metric]),
-        "interval": _coverage(document, outcome),
+        "skill": skill(
+            evaluation.metric, intervals[evaluation.metric].value, floor[evaluation.metric]
+        ),
+        "interval": bundle.task.coverage(bundle.document, labelled),
     }
 
 
-def _open_test(trial: Trial, reason: str) -> None:
+def _open_test(evaluation: Evaluation, reason: str) -> None:
     """Measure on test and put that into the ledger."""
-    _, result = _measure(trial, load_split(trial.project, "test"))
+    _, result = _measure(evaluation, load_split(evaluation.project, "test"))
     record_opening(
-        trial.project,
-        split=trial.split,
-        model=trial.model,
-        run_id=trial.bundle.run_id,
+        evaluation.project,
+        split=evaluation.split,
+        model=evaluation.model,
+        run_id=evaluation.bundle.run_id,
         reason=reason,
-        result={"metric": trial.metric, **result},
+        result={"metric": evaluation.metric, **result},
     )
 
 
-def _diagnose(trial: Trial, frame: pd.DataFrame, outcome: Outcome, step: Any) -> None:
+def _diagnose(evaluation: Evaluation, frame: pd.DataFrame, labelled: Labelled, step: Any) -> None:
     """Write `reports/diagnostics.json` and the worst rows; a run's curve is not fitted twice."""
-    project, bundle = trial.project, trial.bundle
+    project, bundle = evaluation.project, evaluation.bundle
     subject = Subject(
         bundle=bundle,
-        schema=bundle.schema,
-        target=trial.target,
-        classes=bundle.classes,
-        positive=bundle.document["positive"],
-        metric=trial.metric,
-        seed=trial.settings.split.seed,
+        metric=evaluation.metric,
+        seed=evaluation.settings.split.seed,
         frame=frame,
-        outcome=outcome,
+        labelled=labelled,
     )
     step("looking for errors")
     facts = diagnose(subject)
     before = read_report(project, "diagnostics")
     curve = before.facts.get("learning_curve") if before else None
-    if curve and before and before.run_id == bundle.run_id and curve["metric"] == trial.metric:
+    if curve and before and before.run_id == bundle.run_id and curve["metric"] == evaluation.metric:
         facts["learning_curve"] = curve
     else:
         step("learning curve")
@@ -276,132 +251,150 @@ def _diagnose(trial: Trial, frame: pd.DataFrame, outcome: Outcome, step: Any) ->
     write_json_lines(project.worst_rows, facts["worst"].pop("rows"))
     write_report(
         project,
-        trial.settings,
+        evaluation.settings,
         "evaluate",
         facts,
         name="diagnostics",
         run_id=bundle.run_id,
-        data=trial.data,
-        model=trial.model,
+        data=evaluation.data,
+        model=evaluation.model,
     )
 
 
-def _facts(trial: Trial, result: dict[str, Any], final: bool) -> dict[str, Any]:
+def _facts(evaluation: Evaluation, result: dict[str, Any], final: bool) -> dict[str, Any]:
     """Return what `reports/metrics.json` says."""
-    margin = trial.settings.evaluate.margin
-    opened = openings(trial.project, trial.split)
-    test = _test_facts(recorded(trial.project, trial.split, trial.model), trial)
-    passed, verdict = _verdict(trial, result, test, margin)
-    value = show(result["metrics"][trial.metric]["value"])
+    margin = evaluation.settings.evaluate.margin
+    opened = openings(evaluation.project, evaluation.split)
+    test = _test_facts(recorded(evaluation.project, evaluation.split, evaluation.model), evaluation)
+    passed, verdict = _verdict(evaluation, result, test, margin)
+    value = show(result["metrics"][evaluation.metric]["value"])
     return {
         "split": "valid",
         "rows": result["rows"],
-        "task": trial.bundle.task,
-        "label": trial.bundle.document["estimator"]["label"],
-        "metric": trial.metric,
+        "task": evaluation.bundle.task.name,
+        "label": evaluation.bundle.document["estimator"]["label"],
+        "metric": evaluation.metric,
         **{key: result[key] for key in ("metrics", "difference", "skill", "interval")},
         "margin": margin,
         "passed": passed,
         "verdict": verdict,
-        "human": _human(trial, result),
+        "human": _human(evaluation, result),
         "test": test,
         "test_openings": len(opened),
-        "notes": list(_notes(trial, result, test, final)),
-        "summary": f"{trial.metric} {value} on valid, skill {show(result['skill'])}",
+        "notes": list(_notes(evaluation, result, test, final)),
+        "summary": f"{evaluation.metric} {value} on valid, skill {show(result['skill'])}",
     }
 
 
-def _test_facts(line: dict[str, Any] | None, trial: Trial) -> dict[str, Any] | None:
+def _test_facts(line: dict[str, Any] | None, evaluation: Evaluation) -> dict[str, Any] | None:
     """Return what test said of this model; the skill is that of the metric that decides today."""
     if line is None:
         return None
     kept = ("rows", "metrics", "interval", "date", "reason")
     facts = {"split": "test", **{key: line.get(key) for key in kept}}
-    same = line["metric"] == trial.metric
-    found = line["metrics"][trial.metric]
+    same = line["metric"] == evaluation.metric
+    found = line["metrics"][evaluation.metric]
     value, baseline = _number(found["value"]), _number(found["baseline"])
     facts["difference"] = line["difference"] if same else None
-    facts["skill"] = skill(trial.metric, value, baseline)
+    facts["skill"] = skill(evaluation.metric, value, baseline)
     return facts
 
 
 def _verdict(
-    trial: Trial, result: dict[str, Any], test: dict[str, Any] | None, margin: float
+    evaluation: Evaluation, result: dict[str, Any], test: dict[str, Any] | None, margin: float
 ) -> tuple[bool, str]:
     """Return whether the model clears its bar wherever it was measured, and the sentence."""
-    metric = METRICS[trial.metric].title
+    metric = METRICS[evaluation.metric].title
     for split, facts in (("valid", result), ("test", test)):
         if facts is None or _clears(facts["skill"], margin):
             continue
-        found = facts["metrics"][trial.metric]
+        found = facts["metrics"][evaluation.metric]
         value, baseline = show(_number(found["value"])), show(_number(found["baseline"]))
         if not math.isfinite(facts["skill"]):
             return False, (
-                f"{trial.name} cannot be judged: {metric} is not defined on {split} (such as with "
-                "one class only); choose another [model] metric, or give [split] more rows."
+                f"{evaluation.name} cannot be judged: {metric} is not defined on {split} (such as "
+                "with one class only); choose another [model] metric, or give [split] more rows."
             )
         return False, (
-            f"{trial.name} does not beat the baseline by the margin: {metric} on {split} is "
+            f"{evaluation.name} does not beat the baseline by the margin: {metric} on {split} is "
             f"{value} and the baseline's {baseline}, a skill of {show(facts['skill'])} where "
             f"[evaluate] margin asks for {margin or 'more than 0'}; `report` shows why."
         )
     where = "valid and test" if test else "valid"
     return True, (
-        f"{trial.name} beats the baseline on {where}: its skill on valid is "
+        f"{evaluation.name} beats the baseline on {where}: its skill on valid is "
         f"{show(result['skill'])}, and [evaluate] margin asks for {margin:g}."
     )
 
 
-def _human(trial: Trial, result: dict[str, Any]) -> dict[str, Any] | None:
+def _human(evaluation: Evaluation, result: dict[str, Any]) -> dict[str, Any] | None:
     """Return how the model compares with a person's score, where there is one."""
-    human = trial.settings.evaluate.human_score
+    human = evaluation.settings.evaluate.human_score
     if human is None:
         return None
-    found = result["metrics"][trial.metric]
-    sign = 1 if METRICS[trial.metric].greater_is_better else -1
+    found = result["metrics"][evaluation.metric]
+    sign = METRICS[evaluation.metric].sign
     return {
         "value": human,
-        "skill": skill(trial.metric, human, found["baseline"]),
+        "skill": skill(evaluation.metric, human, found["baseline"]),
         "reached": bool(sign * (found["value"] - human) >= 0),
     }
 
 
 def _notes(
-    trial: Trial, result: dict[str, Any], test: dict[str, Any] | None, final: bool
+    evaluation: Evaluation, result: dict[str, Any], test: dict[str, Any] | None, final: bool
 ) -> Iterator[str]:
     """Yield what a reader has to know about the numbers."""
-    most = trial.settings.evaluate.rows
-    gap, rows = result["difference"], result["rows"]
-    yield "Candidates, calibration and threshold were chosen on valid: its scores flatter a little."
+    yield (
+        "Candidates, calibration and threshold were chosen on valid; its scores are slightly "
+        "optimistic."
+    )
+    yield from _notes_on_rows(evaluation, result, test)
+    yield from _notes_on_intervals(evaluation, result, test)
+    yield from _notes_on_test(evaluation, test, final)
+
+
+def _notes_on_rows(
+    evaluation: Evaluation, result: dict[str, Any], test: dict[str, Any] | None
+) -> Iterator[str]:
+    """Yield what follows from how many rows there are."""
+    most, rows = evaluation.settings.evaluate.rows, result["rows"]
     if rows > most:
         yield f"Intervals of valid come from a draw of {most:,} of its {rows:,} rows."
     if test and test["rows"] > most:
         yield f"Intervals of test come from a draw of {most:,} of its {test['rows']:,} rows."
     if rows < FEW_ROWS:
         yield f"Valid has only {rows} rows: read the intervals before the values."
-    if test and _no_width(test["metrics"][trial.metric]):
-        yield "An interval without width means that every resample scored alike, not certainty."
+
+
+def _notes_on_intervals(
+    evaluation: Evaluation, result: dict[str, Any], test: dict[str, Any] | None
+) -> Iterator[str]:
+    """Yield what the intervals do not show."""
+    gap = result["difference"]
+    if test and _no_width(test["metrics"][evaluation.metric]):
+        yield "All resamples of test gave the same score; this is not certainty."
     if gap["low"] <= 0 <= gap["high"]:
-        yield "The interval of the gain over the baseline holds 0: it may be luck."
+        yield ("The 95% interval of the gain over the baseline includes 0; the gain may be chance.")
     for name, found in result["metrics"].items():
         if not math.isfinite(found["value"]):
             yield f"{METRICS[name].title} is not defined on valid."
-    opened = len(openings(trial.project, trial.split))
+
+
+def _notes_on_test(
+    evaluation: Evaluation, test: dict[str, Any] | None, final: bool
+) -> Iterator[str]:
+    """Yield whether test was opened, and what that means."""
+    opened = len(openings(evaluation.project, evaluation.split))
     if final and test is None:
         yield "Test stays closed, since the model misses its bar on valid."
     elif opened and test is None:
         yield f"{openings_in_words(opened)[:-1]}, for another model; for this one it stays closed."
     elif opened > 1:
-        yield f"{openings_in_words(opened)[:-1]}: the more often, the flatter its score."
-
-
-def _coverage(document: Any, outcome: Outcome) -> dict[str, float] | None:
-    """Return how many true values lie within the stated interval around the predicted ones."""
-    interval = document.get("interval")
-    if outcome.values is None or not interval or interval.get("half_width") is None:
-        return None
-    within = np.abs(outcome.values - outcome.truth) <= interval["half_width"]
-    return {"level": interval["level"], "coverage": float(within.mean())}
+        yield (
+            f"{openings_in_words(opened)[:-1]}: each further opening makes its score more "
+            "optimistic."
+        )
 
 
 def _clears(found: float, margin: float) -> bool:
@@ -422,13 +415,3 @@ def _no_width(found: dict[str, Any]) -> bool:
 def _number(value: float | None) -> float:
     """Return a number from JSON, where null stands for nan."""
     return math.nan if value is None else value
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Any]:
-    """Show on standard error what is being done, as long as that is a terminal."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    with console.status(f"evaluate: {what}") as status:
-        yield lambda text: status.update(f"evaluate: {text}")

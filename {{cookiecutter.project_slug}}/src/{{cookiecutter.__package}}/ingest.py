@@ -28,6 +28,7 @@ from .data.schema import (
     with_roles,
 )
 from .data.sources import local_file, locate
+from .data.split import data_keys, load_manifest
 from .data.writers import write_parquet
 
 if TYPE_CHECKING:
@@ -74,8 +75,10 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
         del frame
         check_target(typed, chosen.file.schema, settings)
         _refuse_missing_ids(typed, chosen.file.schema)
+        earlier = load_manifest(project) if project.manifest_file.exists() else None
+        version = data_keys(earlier, redact(settings.data.source))
         # From here on, nothing is refused any more.
-        return _commit(project, settings, original, known, chosen, typed, more)
+        return _commit(project, settings, original, known, chosen, typed, more, version)
     finally:
         shutil.rmtree(project.original / FETCHED, ignore_errors=True)
 
@@ -141,11 +144,12 @@ def _commit(
     chosen: Chosen,
     typed: pd.DataFrame,
     more: list[Path],
+    version: int,
 ) -> Report:
     """Write the original, the schema and the typed table; the report, last, makes them count."""
     schema = chosen.file.schema
-    keys = row_keys(typed, schema)
-    content = table_fingerprint(content_keys(typed, schema.names) if schema.ids else keys)
+    keys = row_keys(typed, schema, version)
+    content = table_fingerprint(content_keys(typed, schema.names, version) if schema.ids else keys)
     data = fingerprint(content, columns_fingerprint(schema), _roles(schema))
     described = _schema_facts(typed, chosen)
     typed.insert(0, ROW, keys)
@@ -162,6 +166,7 @@ def _commit(
     facts = {
         **_facts(typed, chosen, settings),
         "content": content,
+        "keys": version,
         "original": {
             "path": redact(settings.data.source) if FETCHED in path.parts else where,
             "mode": settings.data.original,

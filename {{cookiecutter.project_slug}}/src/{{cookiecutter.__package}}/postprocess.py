@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from .bundle.bundle import (
@@ -21,14 +20,16 @@ from .bundle.bundle import (
     CARD_FILE,
     ONNX_FILE,
     REFERENCE_FILE,
-    finish,
-    raw_scores,
+    label,
+    label_baseline,
     read_bundle,
+    task_of,
 )
 from .bundle.card import write_card
 from .bundle.champion import promoted_runs
 from .bundle.onnx_export import export_onnx
 from .bundle.reference import make_reference
+from .core import registry
 from .core.errors import UserError
 from .core.files import file_sha256, fingerprint, read_json, write_atomic, write_json
 from .core.project import Project
@@ -37,15 +38,7 @@ from .core.stages import require, write_report
 from .data.clean import count_copies
 from .data.schema import load_schema
 from .data.split import load_manifest, load_split
-from .evaluation.decision import (
-    Codes,
-    Floats,
-    conformal_interval,
-    fit_temperature,
-    fit_threshold,
-    temper,
-)
-from .evaluation.metrics import constant_outcome, make_outcome, score, skill
+from .evaluation.metrics import score, skill
 from .models.features import prepare
 from .models.persist import load_model, model_files
 from .tracking.runlog import git_commit, versions
@@ -53,9 +46,9 @@ from .tracking.runlog import git_commit, versions
 if TYPE_CHECKING:
     from .core.config import Settings
     from .data.schema import Schema
+    from .tasks.task import Task
 
-
-LEVEL = 0.9
+Floats = NDArray[np.float64]
 # The same numbers make the same bundle, wherever and whenever it was made.
 CIRCUMSTANCES = ("run_id", "git_commit")
 
@@ -78,18 +71,16 @@ def postprocess(project: Project, settings: Settings) -> Report:
     run_id, target = str(trained.run_id), schema.target
     if target is None:
         raise UserError("data/schema.yaml names no target; set [data] target and run `ingest`.")
+    task: Task = registry.task(trained.facts["task"])
     model = load_model(project.bundle_folder(run_id))
     valid = load_split(project, "valid")
     inputs, truth = prepare(valid, schema), valid[target.name].to_numpy()
-    raw = raw_scores(model, inputs)
+    raw = task.raw_scores(model, inputs, trained.facts["classes"])
     document = _describe(project, settings, trained, schema, target.name, manifest)
-    facts = choose(document, settings, model, raw, truth)
-    document["metrics"], document["baseline"] = _judge(document, trained.facts, raw, truth)
-    document["skill"] = skill(
-        document["metric"],
-        document["metrics"][document["metric"]],
-        document["baseline"]["metrics"][document["metric"]],
-    )
+    decision, facts = task.fit_decision(model, raw, truth, settings)
+    document |= decision
+    document["answer"] = task.answer_form(document)
+    document |= _judge(document, trained.facts["baseline"]["constant"], raw, truth)
     export = export_onnx(model, inputs, document)
     document["onnx"] = export.facts
     copies = count_copies(project, settings, schema, valid)
@@ -102,8 +93,8 @@ def postprocess(project: Project, settings: Settings) -> Report:
     bundle_id = _write_bundle(project, document, reference, export.content)
     folder = project.bundle_folder(bundle_id)
     kept = [folder / name for name in (*document["files"], BUNDLE_FILE)]
-    told = ("trained_as", "classes", "positive", "onnx", "metrics", "skill")
-    facts |= {key: document[key] for key in told}
+    shared = ("trained_as", "classes", "positive", "onnx", "metrics", "skill")
+    facts |= {key: document[key] for key in shared}
     return write_report(
         project,
         settings,
@@ -114,52 +105,6 @@ def postprocess(project: Project, settings: Settings) -> Report:
         data=trained.data,
         model=file_sha256(folder / BUNDLE_FILE)[:16],
     )
-
-
-def choose(
-    document: dict[str, Any], settings: Settings, model: Any, raw: Floats, truth: NDArray[Any]
-) -> dict[str, Any]:
-    """Set classes, temperature, threshold and interval in `document`; return how they came."""
-    document |= {"classes": [], "positive": None, "threshold": None, "interval": None}
-    document["calibration"] = {"temperature": 1.0}
-    if document["task"] == "regression":
-        document["interval"] = conformal_interval(np.abs(truth - raw), LEVEL)
-        return {"calibration": None, "threshold": None, "interval": document["interval"]}
-    classes = model.classes_.tolist()
-    document["classes"] = classes
-    document["positive"] = _positive(classes, settings.decision.positive)
-    codes: Codes = pd.Index(classes).get_indexer(pd.Index(truth))
-    known = codes >= 0  # a class that only valid has tells nothing about a probability
-    raw, codes = raw[known], codes[known]
-    calibration = fit_temperature(raw, codes, settings.split.seed)
-    document["calibration"] = {"temperature": calibration["temperature"]}
-    threshold = None
-    if document["positive"] is not None:
-        at = classes.index(document["positive"])
-        threshold = fit_threshold(
-            temper(raw, calibration["temperature"])[:, at],
-            codes == at,
-            settings.decision.cost_fp,
-            settings.decision.cost_fn,
-            settings.split.seed,
-        )
-        document["threshold"] = threshold["value"]
-    return {"calibration": calibration, "threshold": threshold, "interval": None}
-
-
-def _positive(classes: list[Any], wanted: str | None) -> Any:
-    """Return the class to find; None unless there are two classes.
-
-    Raises:
-        UserError: If the wanted one is no class.
-    """
-    by_name = {str(name): name for name in classes}
-    if wanted is not None and wanted not in by_name:
-        allowed = ", ".join(by_name)
-        raise UserError(f"conf.cfg, [decision] positive = {wanted}: the classes are {allowed}.")
-    if len(classes) != 2:
-        return None
-    return classes[-1] if wanted is None else by_name[wanted]
 
 
 def _describe(
@@ -201,23 +146,18 @@ def _describe(
 
 
 def _judge(
-    document: Mapping[str, Any], trained: Mapping[str, Any], raw: Floats, truth: NDArray[Any]
-) -> tuple[dict[str, float], dict[str, Any]]:
-    """Return the metrics on valid of the packaged model, and the baseline with its own."""
-    predictions = finish(document, raw)
-    classes = document["classes"]
-    outcome = make_outcome(
-        document["task"],
-        truth,
-        labels=predictions.labels,
-        probabilities=predictions.probabilities,
-        values=predictions.values,
-        classes=classes or None,
-        positive=document["positive"],
-    )
-    constant = trained["baseline"]["constant"]
-    naive = score(constant_outcome(outcome, constant, classes))
-    return score(outcome), {"constant": constant, "metrics": naive}
+    document: Mapping[str, Any], constant: Mapping[str, Any], raw: Floats, truth: NDArray[Any]
+) -> dict[str, Any]:
+    """Return what bundle.json says of how good the packaged model is on valid."""
+    labelled = label(document, truth, task_of(document).decide(document, raw))
+    baseline = {"constant": constant}
+    naive = score(label_baseline({**document, "baseline": baseline}, labelled))
+    found, metric = score(labelled), document["metric"]
+    return {
+        "metrics": found,
+        "baseline": {**baseline, "metrics": naive},
+        "skill": skill(metric, found[metric], naive[metric]),
+    }
 
 
 def _write_bundle(
@@ -291,14 +231,6 @@ def _fill(folder: Path, files: Sequence[Path], document: Mapping[str, Any]) -> N
 
 def _summary(run_id: str, document: Mapping[str, Any]) -> str:
     """Return the phrase that the command line prints."""
-    if document["task"] == "regression":
-        half = document["interval"]["half_width"]
-        decision = "no interval" if half is None else f"interval ± {half:.4g}"
-    elif document["threshold"] is None:
-        decision = "likeliest class"
-    else:
-        decision = f"threshold {document['threshold']:.3g}"
-    temperature = document["calibration"]["temperature"]
-    calibrated = f", temperature {temperature:.3g}" if temperature != 1 else ""
+    decision = task_of(document).summarise_decision(document)
     onnx = "with ONNX" if document["onnx"]["equal"] else "without ONNX"
-    return f"models/{run_id}: {decision}{calibrated}, {onnx}"
+    return f"models/{run_id}: {decision}, {onnx}"

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .core import registry
 from .core.config import Settings
 from .core.errors import UserError
 from .core.files import fingerprint, write_atomic, write_json
@@ -21,7 +22,7 @@ from .data.arrow import arrow_to_pandas
 from .data.cast import spell
 from .data.clean import Cleaned, clean
 from .data.infer import check_target, require_target
-from .data.keys import ROW, Keys, content_keys, table_fingerprint
+from .data.keys import ROW, Keys, content_keys, recorded_version, row_keys, table_fingerprint
 from .data.original import verify_original
 from .data.schema import Schema, load_schema
 from .data.split import (
@@ -35,6 +36,7 @@ from .data.split import (
     kept_thresholds,
     load_manifest,
     rare_strata,
+    split_keys,
     with_bucket,
 )
 from .data.writers import write_parquet
@@ -70,7 +72,8 @@ def preprocess(project: Project, settings: Settings, *, anew: bool = False) -> R
         project: Where to write.
         settings: `[data]`, `[split]` and the task.
         anew: Whether thresholds are fitted anew even where those of the last split still apply;
-            under the time rule, new rows would otherwise all be test.
+            under the time rule, new rows would otherwise all be test. The rows' keys are then of
+            the newest version; where thresholds are kept, so are the keys.
 
     Raises:
         UserError: If ingest has not run, or the rows do not make three splits. The earlier split
@@ -78,16 +81,17 @@ def preprocess(project: Project, settings: Settings, *, anew: bool = False) -> R
     """
     ingested, schema = _ingested(project, settings)
     rule = choose_rule(schema, settings)
-    cleaned = clean(_typed(project), schema, settings)
-    check_target(cleaned.frame.to_native(), schema, settings)
-    _refuse_missing_time(cleaned.frame.to_native(), rule)
     earlier = load_manifest(project) if project.manifest_file.exists() else None
     source = ingested.facts["source"]
     ids = [column.name for column in schema.ids]
     kept = None if anew else kept_thresholds(earlier, rule, source, ids)
+    version = split_keys(earlier, kept)
+    cleaned = clean(_typed(project, ingested, schema, version), schema, settings)
+    check_target(cleaned.frame.to_native(), schema, settings)
+    _refuse_missing_time(cleaned.frame.to_native(), rule)
     keyed = with_bucket(cleaned.frame, rule)
     thresholds = fit_thresholds(keyed, rule, kept)
-    assigned = _drop_leaks(cleaned, assign(keyed, rule, thresholds).to_native(), schema)
+    assigned = _drop_leaks(cleaned, assign(keyed, rule, thresholds).to_native(), schema, version)
     _refuse_empty(assigned, rule, kept is not None)
     facts = _prove(assigned, rule, schema, settings)
     facts |= _story(assigned, cleaned, rule, thresholds, kept is not None)
@@ -103,10 +107,12 @@ def preprocess(project: Project, settings: Settings, *, anew: bool = False) -> R
     }
     split["fingerprint"] = fingerprint(split, contents, ingested.data)
     split["contents"] = contents  # which rows, whatever is said about their columns
+    split["keys"] = version
     parts = _write_parts(project, assigned, rule, split["fingerprint"])
     manifest = {
         "version": MANIFEST_VERSION,
         "fingerprint": ingested.data,
+        "keys": recorded_version(ingested.facts),
         "source": source,
         "original": ingested.facts["original"],
         "rows": {name: sum(part["rows"] for part in parts[name]) for name in SPLITS},
@@ -132,9 +138,12 @@ def _ingested(project: Project, settings: Settings) -> tuple[Report, Schema]:
     return report, load_schema(project)
 
 
-def _typed(project: Project) -> nw.DataFrame[Any]:
-    """Return the typed table."""
-    return nw.from_native(read_typed(project), eager_only=True)
+def _typed(project: Project, ingested: Report, schema: Schema, version: int) -> nw.DataFrame[Any]:
+    """Return the typed table, with keys of the version that the split needs."""
+    frame = read_typed(project)
+    if recorded_version(ingested.facts) != version:
+        frame[ROW] = row_keys(frame, schema, version)
+    return nw.from_native(frame, eager_only=True)
 
 
 def read_typed(project: Project) -> pd.DataFrame:
@@ -156,13 +165,13 @@ def _refuse_missing_time(frame: pd.DataFrame, rule: Rule) -> None:
         )
 
 
-def _drop_leaks(cleaned: Cleaned, placed: pd.DataFrame, schema: Schema) -> Assigned:
+def _drop_leaks(cleaned: Cleaned, placed: pd.DataFrame, schema: Schema, version: int) -> Assigned:
     """Take out rows of valid and test that equal, apart from their id, one of an earlier split."""
     codes = placed[SPLIT].to_numpy(dtype=np.int64)
     frame = placed.drop(columns=SPLIT)
     ids = {column.name for column in schema.ids}
     if ids or cleaned.changed:
-        keys = content_keys(frame, [name for name in schema.names if name not in ids])
+        keys = content_keys(frame, [name for name in schema.names if name not in ids], version)
     else:
         keys = frame[ROW].to_numpy(dtype=np.uint64)
     twins = codes > _first_and_last(keys, codes)[0]
@@ -296,25 +305,11 @@ def _target_facts(
 ) -> dict[str, Any]:
     """Return how the target is distributed in each split; refuse classes that train lacks."""
     target = require_target(schema)
-    values = {name: frame[target.name][codes == code] for code, name in enumerate(SPLITS)}
-    if settings.model.task == "regression":
-        return {
-            name: {"mean": float(own.mean()), "std": float(own.std(ddof=0))}
-            for name, own in values.items()
-        }
-    learnt = set(values["train"].unique())
-    unseen = sorted({*values["valid"].unique(), *values["test"].unique()} - learnt)
-    if unseen or len(learnt) < 2:
-        missing = unseen or sorted(set(target.categories or ()) - learnt)
-        raise UserError(
-            f"[data] target = {target.name}: train has no row of the class "
-            f"'{missing[0] if missing else '?'}' under the {rule.name} rule; choose another "
-            "[split] rule or shares, or drop that class in clean of custom.py."
-        )
-    return {
-        name: own.value_counts(normalize=True).sort_index().round(6).to_dict()
-        for name, own in values.items()
-    }
+    parts = {name: frame[target.name][codes == code] for code, name in enumerate(SPLITS)}
+    found: dict[str, Any] = registry.task(settings.model.task).describe_target(
+        parts, target, rule.name
+    )
+    return found
 
 
 def _story(

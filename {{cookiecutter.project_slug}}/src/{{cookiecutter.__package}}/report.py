@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from .core.config import Settings
 
 PAGE = "index.html"
-
-
 SectionFunction = Callable[["Project", "Settings"], Section | None]
 
 

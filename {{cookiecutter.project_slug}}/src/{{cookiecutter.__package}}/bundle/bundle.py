@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core import registry
 from ..core.errors import UserError
 from ..core.files import file_sha256, read_json
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from ..core.project import Project
     from ..data.schema import Schema
+    from ..evaluation.predictions import Labelled, Predictions
+    from ..tasks.task import Task
 
 BUNDLE_VERSION = 1
 BUNDLE_FILE = "bundle.json"
@@ -30,21 +33,6 @@ REFERENCE_FILE = "reference.json"
 CARD_FILE = "card.md"
 ONNX_FILE = "model.onnx"
 LENIENT = "correct the data, or let it pass with [predict] strict = no"
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a bundle says about some rows.
-
-    Attributes:
-        labels: Predicted classes, as in the training data; (rows,). None for a regression.
-        probabilities: Calibrated; (rows, classes), columns in the order of `Bundle.classes`.
-        values: Predicted values in the target's unit; (rows,). None for a classification.
-    """
-
-    labels: NDArray[Any] | None = None
-    probabilities: NDArray[np.float64] | None = None
-    values: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,13 +55,13 @@ class Bundle:
         return str(self.document["run_id"])
 
     @property
-    def task(self) -> str:
-        """Classification or regression."""
-        return str(self.document["task"])
+    def task(self) -> Task:
+        """What it predicts, and all that follows from that."""
+        return task_of(self.document)
 
     @property
     def classes(self) -> list[Any]:
-        """The classes in the order of the probabilities; empty for a regression."""
+        """The classes in the order of the probabilities; empty where none are predicted."""
         return list(self.document["classes"])
 
     @cached_property
@@ -183,13 +171,19 @@ class Bundle:
             for column in self.schema.ids
             if column.name in typed.columns
         }
-        columns |= self.columns_of(finish(self.document, self.score(typed)))
+        predictions = self.task.decide(self.document, self.score(typed))
+        columns |= self.task.columns(self.document, predictions)
         return pd.DataFrame(columns, index=frame.index, copy=False)
 
     def predict_arrays(self, frame: pd.DataFrame, *, strict: bool = False) -> Predictions:
         """Score rows and return arrays; see `predict`."""
         typed = self.conform(frame, strict=strict)
-        return finish(self.document, self.score(typed))
+        return self.task.decide(self.document, self.score(typed))
+
+    def evaluate(self, frame: pd.DataFrame) -> Labelled:
+        """Score rows whose target is known, and return predictions beside the truth."""
+        truth = frame[self.document["target"]].to_numpy()
+        return label(self.document, truth, self.predict_arrays(frame))
 
     def score(self, typed: pd.DataFrame) -> NDArray[np.float64]:
         """Return the model's own output for conformed rows, before calibration.
@@ -202,29 +196,7 @@ class Bundle:
 
         if typed.empty:  # which scikit-learn refuses
             return np.empty((0, len(self.classes)) if self.classes else 0)
-        return raw_scores(self.model, prepare(typed, self.schema))
-
-    def columns_of(self, predictions: Predictions) -> dict[str, Any]:
-        """Return predictions as the columns of a table, by the names that every output has."""
-        import numpy as np
-        import pandas as pd
-
-        from ..evaluation.decision import label_codes
-
-        if predictions.values is not None:
-            half = self.document["interval"]["half_width"]
-            half = np.nan if half is None else half
-            values = predictions.values
-            return {"prediction": values, "lower": values - half, "upper": values + half}
-        probabilities = predictions.probabilities
-        if probabilities is None:
-            raise ValueError("predictions hold neither values nor probabilities")
-        codes = label_codes(self.document, probabilities)
-        labels = pd.Series(self.classes).array.take(codes)
-        shares = {
-            f"probability_{name}": probabilities[:, at] for at, name in enumerate(self.classes)
-        }
-        return {"prediction": labels, **shares}
+        return self.task.raw_scores(self.model, prepare(typed, self.schema), self.classes)
 
 
 def load_bundle(project: Project, run_id: str) -> Bundle:
@@ -233,11 +205,10 @@ def load_bundle(project: Project, run_id: str) -> Bundle:
     Raises:
         UserError: If there is no such bundle, it is not whole, or a file is not what it was.
     """
-    from ..core.registry import team
     from ..models.persist import load_model
 
     document = read_bundle(project, run_id)
-    team()  # an estimator of custom.py brings the types that it trusts
+    registry.team()  # an estimator of custom.py brings the types that it trusts
     folder = project.bundle_folder(run_id)
     return Bundle(folder, document, load_model(folder))
 
@@ -281,29 +252,24 @@ def bundle_sha(project: Project, run_id: str) -> str:
     return file_sha256(project.bundle_folder(run_id) / BUNDLE_FILE)
 
 
-def raw_scores(model: Any, inputs: pd.DataFrame) -> NDArray[np.float64]:
-    """Return probabilities (rows, classes) or values (rows,) for prepared inputs."""
-    import numpy as np
-
-    classes = hasattr(model, "predict_proba")
-    return np.asarray(model.predict_proba(inputs) if classes else model.predict(inputs), np.float64)
+def task_of(document: Mapping[str, Any]) -> Task:
+    """Return the task of a model, by its bundle.json."""
+    found: Task = registry.task(document["task"])
+    return found
 
 
-def finish(document: Mapping[str, Any], raw: NDArray[np.float64]) -> Predictions:
-    """Turn the model's own output into predictions: calibrate, decide, give classes their names.
+def label(document: Mapping[str, Any], truth: Any, predictions: Predictions) -> Labelled:
+    """Return a model's predictions beside the truth.
 
     Args:
-        document: The content of `bundle.json`.
-        raw: Probabilities (rows, classes) or values (rows,), from scikit-learn or ONNX alike.
+        document: The content of its bundle.json.
+        truth: Classes, or values; (rows,).
+        predictions: Of the same rows.
     """
-    import numpy as np
+    return task_of(document).label(truth, predictions, document["classes"], document["positive"])
 
-    from ..evaluation.decision import label_codes, temper
 
-    if document["task"] == "regression":
-        return Predictions(values=raw)
-    probabilities = temper(raw, document["calibration"]["temperature"])
-    codes = label_codes(document, probabilities)
-    words = any(isinstance(name, str) for name in document["classes"])
-    names = np.array(document["classes"], dtype=object if words else None)
-    return Predictions(labels=names[codes], probabilities=probabilities)
+def label_baseline(document: Mapping[str, Any], labelled: Labelled) -> Labelled:
+    """Return the baseline's predictions of the same rows beside the truth."""
+    constant = document["baseline"]["constant"]
+    return task_of(document).label_constant(labelled, constant, document["classes"])

@@ -13,7 +13,7 @@ from ..core.errors import UserError
 from ..core.files import write_text
 from ..core.project import Project
 from ..core.registry import PACKAGE
-from .bundle import CARD_FILE
+from .bundle import CARD_FILE, task_of
 from .champion import read_champion
 
 BEGIN = (
@@ -73,12 +73,11 @@ def _head(document: Mapping[str, Any]) -> list[str]:
     """Return the title and what the model is."""
     label, params = document["estimator"]["label"], document["estimator"]["params"] or {}
     given = ", ".join(f"{key} = {value}" for key, value in params.items()) or "all as by default"
-    what = "a number" if document["task"] == "regression" else f"one of {_classes(document)}"
     name, target = document["estimator"]["name"], document["target"]
     return [
         f"# Model {document['run_id']}",
         "",
-        f"{label} (`{name}`) that predicts `{target}`, {what}.",
+        f"{label} (`{name}`) that predicts `{target}`, {task_of(document).predicts(document)}.",
         f"Parameters: {given}.",
         f"Code: commit {document['git_commit'] or 'unknown (no git repository)'}; "
         f"seed {document['seed']}; {_versions(document)}.",
@@ -129,37 +128,7 @@ def _metrics(document: Mapping[str, Any]) -> list[str]:
 
 def _decision(document: Mapping[str, Any]) -> list[str]:
     """Return how the model's output becomes a prediction."""
-    lines = ["## From score to decision"]
-    if document["task"] == "regression":
-        interval = document["interval"]
-        if interval["half_width"] is None:
-            return [
-                *lines,
-                "Valid has too few rows for an interval; `lower` and `upper` are empty.",
-            ]
-        return [
-            *lines,
-            f"`lower` and `upper` are the prediction ± {interval['half_width']:.6g}, which held "
-            f"for {interval['level']:.0%} of {interval['rows']:,} rows of valid (split conformal; "
-            "Lei et al., 2018). They are equally wide for every row.",
-        ]
-    temperature = document["calibration"]["temperature"]
-    if temperature == 1:
-        lines.append("Probabilities are the model's own; no temperature made them more honest.")
-    else:
-        lines.append(
-            f"Probabilities are calibrated by the temperature {temperature:.4g} "
-            "(Guo et al., 2017), found on valid."
-        )
-    if document["threshold"] is None:
-        return [*lines, "The prediction is the likeliest class."]
-    costs = document["settings"]["decision"]
-    return [
-        *lines,
-        f"The prediction is `{document['positive']}` from a probability of "
-        f"{document['threshold']:.4g} on, where a false alarm costs {costs['cost_fp']:g} and a "
-        f"miss {costs['cost_fn']:g} ([decision] in conf.cfg).",
-    ]
+    return ["## From score to decision", *task_of(document).explain_decision(document)]
 
 
 def _limits(document: Mapping[str, Any]) -> list[str]:
@@ -204,13 +173,6 @@ def _loading(document: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield f'predictions = load_bundle(find_project(), "{document["run_id"]}").predict(frame)'
     yield "```"
-
-
-def _classes(document: Mapping[str, Any]) -> str:
-    """Return the classes, the first ones of many."""
-    classes = document["classes"]
-    more = f" and {len(classes) - 10} more" if len(classes) > 10 else ""
-    return ", ".join(f"`{name}`" for name in classes[:10]) + more
 
 
 def _versions(document: Mapping[str, Any]) -> str:

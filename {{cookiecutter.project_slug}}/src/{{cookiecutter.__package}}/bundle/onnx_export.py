@@ -23,7 +23,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from ..evaluation.decision import label_codes, temper
-from .bundle import raw_scores
+from .bundle import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -211,10 +211,10 @@ def _compare(
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     output = session.get_outputs()[-1].name
-    blocks = _blocks(model, inputs)
+    blocks, task = _blocks(model, inputs), task_of(document)
 
     def both(rows: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        expected = raw_scores(model, rows)
+        expected = task.raw_scores(model, rows, document["classes"])
         feed = {block["name"]: _feed(rows, block) for block in blocks}
         found = session.run([output], feed)[0].reshape(expected.shape)
         return expected, found.astype(np.float64)
@@ -224,11 +224,11 @@ def _compare(
         near, nearer = near + nearer, []
     rows = pd.concat([_spread(inputs, ROWS), *_hard_rows(inputs), *near], ignore_index=True)
     expected, found = both(rows)
-    regression = document["task"] == "regression"
-    size = max(1.0, float(np.abs(expected).max())) if regression else 1.0
+    classes = document["classes"]
+    size = 1.0 if classes else max(1.0, float(np.abs(expected).max()))
     facts = {
         "max_abs_diff": _largest(expected, found),
-        "label_differences": 0 if regression else _label_differences(document, expected, found),
+        "label_differences": _label_differences(document, expected, found) if classes else 0,
         "rows": len(rows),
         "tolerance": TOLERANCE * size,
         "opset": OPSET,

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..evaluation.bootstrap import bootstrap
 from ..evaluation.decision import label_codes
-from ..evaluation.metrics import bootstrap, constant_outcome, make_outcome
-from .bundle import finish
+from .bundle import label, label_baseline, task_of
 
 if TYPE_CHECKING:
     from ..data.schema import Column, Schema
@@ -110,7 +110,7 @@ def bucket_counts(present: pd.Series[Any]) -> list[int]:
 def _target(values: pd.Series[Any], document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the target's statistics: counts by class, or bins."""
     present = values.dropna()
-    if document["task"] == "regression":
+    if not document["classes"]:
         return _bins(present.to_numpy(dtype=np.float64))
     found = {str(value): int(count) for value, count in present.value_counts().items()}
     return {"counts": {str(name): found.get(str(name), 0) for name in document["classes"]}}
@@ -120,11 +120,11 @@ def _prediction(
     document: Mapping[str, Any], raw: NDArray[np.float64], truth: NDArray[Any]
 ) -> dict[str, Any]:
     """Return what the model said of valid."""
-    said = finish(document, raw)
-    if said.probabilities is None:
+    predicted = task_of(document).decide(document, raw)
+    if predicted.probabilities is None:
         return {"rows": len(raw), "values": _bins(raw)}
     names = [str(name) for name in document["classes"]]
-    codes = label_codes(document, said.probabilities)
+    codes = label_codes(document, predicted.probabilities)
     labels = np.bincount(codes, minlength=len(names)).tolist()
     known = pd.Index(document["classes"]).get_indexer(pd.Index(truth))
     seen = known >= 0  # valid may hold a class that train lacks
@@ -132,7 +132,7 @@ def _prediction(
     np.add.at(confusion, (known[seen], codes[seen]), 1)
     return {
         "rows": len(raw),
-        "classes": {name: _bins(said.probabilities[:, at]) for at, name in enumerate(names)},
+        "classes": {name: _bins(predicted.probabilities[:, at]) for at, name in enumerate(names)},
         "labels": {"counts": dict(zip(names, labels, strict=True))},
         "confusion": confusion.tolist(),
     }
@@ -142,19 +142,15 @@ def _metrics(
     document: Mapping[str, Any], raw: NDArray[np.float64], truth: NDArray[Any]
 ) -> dict[str, Any]:
     """Return each metric on valid with its interval."""
-    said = finish(document, raw)
-    outcome = make_outcome(
-        document["task"],
-        truth,
-        labels=said.labels,
-        probabilities=said.probabilities,
-        values=said.values,
-        classes=document["classes"] or None,
-        positive=document["positive"],
-    )
-    naive = constant_outcome(outcome, document["baseline"]["constant"], document["classes"])
+    labelled = label(document, truth, task_of(document).decide(document, raw))
+    baseline = label_baseline(document, labelled)
     found, _ = bootstrap(
-        outcome, naive, document["metric"], resamples=RESAMPLES, seed=document["seed"], rows=ROWS
+        labelled,
+        baseline,
+        document["metric"],
+        resamples=RESAMPLES,
+        seed=document["seed"],
+        rows=ROWS,
     )
     return {name: vars(each) for name, each in found.items()}
 

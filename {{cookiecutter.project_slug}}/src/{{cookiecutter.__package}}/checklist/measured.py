@@ -120,9 +120,7 @@ def answers(material: Material) -> Iterator[str]:
         "Description": given.get("description"),
         "Answers for it": given.get("author_name"),
         "Stage": STAGES.get(stage, stage),
-        "Predicts": {"classification": "a class", "regression": "a number"}.get(
-            given.get("task", "")
-        ),
+        "Task": given.get("task"),
     }
     for name, answer in shown.items():
         if answer:
@@ -605,8 +603,6 @@ def refresh(project: Project) -> list[str]:
     Raises:
         UserError: With file and line, at the first fault of a document that has measured parts.
     """
-    from .measured import Material
-
     material = Material(project)
     changed = {}
     for path in sorted(project.docs.glob("[!.]*.md")):
@@ -637,8 +633,6 @@ def _filled(text: str, shown: str, material: Material) -> str:
 
 def _measure(line: Line, shown: str, material: Material) -> list[str]:
     """Return the lines of a part, apart from its markers by empty ones."""
-    from .measured import PARTS, measure
-
     if line.text not in PARTS:
         known = ", ".join(sorted(PARTS))
         fault = f"there is no measured part '{line.text}'; known are {known}"

@@ -51,7 +51,7 @@ UNCOUNTED = frozenset(
         # The order of the stages and whether one is due, these two files included.
         *("__init__", "core.order", "core.pipeline", "core.stages", "core.code", "core.syntax"),
         # Look-ups by name: what a stage has chosen there is among its entries.
-        *("core.registry", "data"),
+        *("core.registry", "data", "tasks"),
     }
 )
 INSTALLED = frozenset({"site-packages", "dist-packages"})
@@ -300,6 +300,7 @@ def _steps(modules: Modules, entries: Iterable[str]) -> Iterator[Step]:
         waiting.append((own, as_import(entry)))
     read: set[Path] = set()
     seen = set(waiting)
+    by_name = Strings(own)
     for importer, found in waiting:  # grows while it is read
         files, asked = modules.targets(importer, found)
         for file in files:
@@ -312,9 +313,33 @@ def _steps(modules: Modules, entries: Iterable[str]) -> Iterator[Step]:
             if asked and file == files[-1]:
                 ahead += _asked_of(read_source(file, package), asked)
             steps = dict.fromkeys((file, each) for each in ahead)
+            if counts and file not in read:
+                steps |= dict.fromkeys(by_name.ahead(read_source(file, package)))
             waiting += [step for step in steps if step not in seen]
             seen.update(steps)
             read.add(file)
+
+
+class Strings:
+    """The `"module:function"` strings of reached files, followed once a reached file loads them.
+
+    A task names what measures and what draws it: only a stage that measures follows the one, and
+    only a stage that draws the other.
+    """
+
+    def __init__(self, own: Path) -> None:
+        """Begin empty; `own` is the file that the strings are relative to."""
+        self._own = own
+        self._given: dict[str, list[Import]] = {}
+        self._loaded: set[str] = set()
+
+    def ahead(self, source: Source) -> Iterator[tuple[Path, Import]]:
+        """Take one more file's strings and calls in, and yield what is to be followed now."""
+        for name, found in source.entries.items():
+            self._given.setdefault(name, []).extend(found)
+        self._loaded.update(source.loads)
+        for name in self._loaded & self._given.keys():
+            yield from ((self._own, each) for each in self._given.pop(name))
 
 
 def _imports_of(file: Path, package: Path) -> list[Import]:

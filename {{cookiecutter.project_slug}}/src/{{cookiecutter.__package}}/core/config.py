@@ -13,7 +13,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from . import registry
 from .errors import UserError
@@ -103,9 +111,7 @@ class FeatureSettings(Section):
 class ModelSettings(Section):
     """Which models are compared, and by what."""
 
-    task: Literal["classification", "regression"] = Field(
-        default="classification", description="classes or numbers"
-    )
+    task: str = Field(default="classification", description="classes or numbers")
     candidates: Names = Field(
         default=("linear", "forest", "hgb"), description="from simple to complex"
     )
@@ -119,6 +125,14 @@ class ModelSettings(Section):
     folds: int = Field(
         default=5, ge=0, le=50, description="of the cross-validation on train; 0 skips it"
     )
+
+    @field_validator("task")
+    @classmethod
+    def _task_exists(cls, task: str) -> str:
+        registry.extend_by_modules()
+        if task not in registry.TASKS:
+            raise ValueError(f"has to be one of {', '.join(sorted(registry.TASKS))}")
+        return task
 
     @model_validator(mode="after")
     def _folds_divide(self) -> "ModelSettings":

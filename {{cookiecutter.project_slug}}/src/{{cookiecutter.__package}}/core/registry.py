@@ -80,6 +80,7 @@ class Stage(NamedTuple):
     command: str | None = None
 
 
+TASKS = Registry[Any]("task")
 SOURCES = Registry[Any]("source")
 ESTIMATORS = Registry[Any]("estimator")
 STAGES = Registry[Stage]("stage")
@@ -128,6 +129,15 @@ def lookup(registry: dict[str, Any], name: str, what: str) -> Any:
         allowed = ", ".join(sorted(registry))
         raise UserError(f"{what} is '{name}', but known are: {allowed}.")
     return load(registry[name])
+
+
+def task(name: str) -> Any:
+    """Return the `Task` that `[model] task` names.
+
+    Raises:
+        UserError: If there is none.
+    """
+    return lookup(TASKS, name, "conf.cfg, [model] task")
 
 
 def load(entry: Any) -> Any:

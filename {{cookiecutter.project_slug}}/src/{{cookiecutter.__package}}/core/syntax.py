@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 FILE_NAME = re.compile(r"[\w.-]+(/[\w.-]+)*\.\w+")
 MODULE_NAME = re.compile(r"\.*\w+(\.\w+)*(:\w+)?")
+ENTRY = re.compile(r"\.\w+(\.\w+)*:\w+")
 # What this process has read, by file, with the state that the file was in.
 _READ: dict[Path, tuple[tuple[int, ...], Any]] = {}
 # The packages of which this process has parsed files that no earlier one had kept.
@@ -55,12 +56,16 @@ class Source:
         imports: What it imports, wherever in the file.
         lazy: What it imports once it is asked for a name; "" stands for any name.
         files: Strings that look like names of files.
+        entries: The modules of `"module:function"` strings, by the keyword that they are given as.
+        loads: The attributes whose strings it loads: `measure` for `load(each.measure)`.
     """
 
     code: str
     imports: tuple[Import, ...] = ()
     lazy: Mapping[str, tuple[Import, ...]] = field(default_factory=dict)
     files: tuple[str, ...] = ()
+    entries: Mapping[str, tuple[Import, ...]] = field(default_factory=dict)
+    loads: tuple[str, ...] = ()
 
 
 def digest(path: Path, package: Path) -> str:
@@ -127,6 +132,8 @@ def _read_tree(tree: ast.Module) -> Source:
     text: list[str] = []
     imports: dict[tuple[Any, ...], Import] = {}  # the first of each kind
     files: dict[str, None] = {}
+    entries: dict[str, list[Import]] = {}
+    loads: dict[str, None] = {}
     lazy = _lazy_names(tree)
     asked = _asked_later(tree)
     waiting: list[Any] = [tree]
@@ -139,6 +146,11 @@ def _read_tree(tree: ast.Module) -> Source:
             if type(node.value) is str and FILE_NAME.fullmatch(node.value):
                 files[node.value] = None
         else:
+            if type(node) is ast.keyword and node.arg and ENTRY.fullmatch(_text(node.value) or ""):
+                found = as_import(_text(node.value) or "")._replace(line=node.lineno)
+                entries.setdefault(node.arg, []).append(found)
+            elif type(node) is ast.Call and (attribute := _loaded(node)):
+                loads[attribute] = None
             for found in _imports(node):
                 if id(node) in asked:
                     lazy.setdefault("", []).append(found)
@@ -152,7 +164,8 @@ def _read_tree(tree: ast.Module) -> Source:
                 waiting += _field(name, getattr(node, name, None))
     code = hashlib.sha256("".join(text).encode()).hexdigest()
     later = {name: tuple(found) for name, found in lazy.items()}
-    return Source(code, tuple(imports.values()), later, tuple(files))
+    given = {name: tuple(found) for name, found in entries.items()}
+    return Source(code, tuple(imports.values()), later, tuple(files), given, tuple(loads))
 
 
 @cache
@@ -227,6 +240,14 @@ def _imports(node: ast.AST) -> list[Import]:
     return []
 
 
+def _loaded(node: ast.Call) -> str | None:
+    """Return the attribute whose string a call of `load` of core/registry.py loads."""
+    called = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
+    if called == "load" and node.args and isinstance(node.args[0], ast.Attribute):
+        return node.args[0].attr
+    return None
+
+
 def _called(node: ast.Call, module: str) -> Import:
     """Return a call of `import_module`; a package that is not spelt out is the file's own."""
     name = module.lstrip(".")
@@ -274,6 +295,8 @@ def _from_json(kept: Mapping[str, Any]) -> Source:
         tuple(map(_import_from, kept["imports"])),
         {name: tuple(map(_import_from, found)) for name, found in kept["lazy"].items()},
         tuple(kept["files"]),
+        {name: tuple(map(_import_from, found)) for name, found in kept["entries"].items()},
+        tuple(kept["loads"]),
     )
 
 

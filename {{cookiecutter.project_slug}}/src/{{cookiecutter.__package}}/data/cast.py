@@ -12,10 +12,7 @@ from .schema import TRUTHS, Column, Schema
 if TYPE_CHECKING:
     import pandas as pd
 
-
 SHOWN_ROWS = 5
-
-
 Cast = Callable[["pd.Series[Any]", "Column"], tuple["pd.Series[Any]", Any, str]]
 
 

@@ -13,8 +13,9 @@ from ..core import registry
 from ..core.config import Settings
 from ..core.errors import UserError
 from ..core.project import Project
+from ..core.reports import read_report
 from .cast import conform
-from .keys import ROW, row_keys
+from .keys import ROW, recorded_version, row_keys
 from .schema import Schema
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def count_copies(
     held, counts = np.unique(source, return_counts=True)
     if len(held) == len(source):
         return once
-    keys = row_keys(rows, schema)
+    ingested = read_report(project, "ingest")
+    keys = row_keys(rows, schema, recorded_version(ingested.facts if ingested else {}))
     at = np.minimum(np.searchsorted(held, keys), len(held) - 1)
     return np.where(held[at] == keys, counts[at], once)
 

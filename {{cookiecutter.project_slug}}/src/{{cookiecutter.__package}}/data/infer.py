@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ..core import registry
 from ..core.config import redact
 from ..core.errors import UserError
 from ..core.files import fingerprint
 from .cast import cast_column, refuse, spell
 from .names import require_columns
-from .schema import WORDS, Column, Schema, with_roles
+from .schema import Column, Schema, with_roles
 
 if TYPE_CHECKING:
     from ..core.config import Settings
+    from ..tasks.task import Task
 
 # A column of which this share are numbers (or dates) was meant as such.
 MEANT = 0.99
@@ -30,9 +32,6 @@ LIKELY = 0.9
 FEW_SPELLINGS = 3
 SAMPLED = 2000
 # More classes than this in numbers are a quantity, not classes.
-MOST_CLASSES_OF_FRACTIONS = 20
-MOST_CLASSES_OF_INTEGERS = 100
-MOST_CLASSES = 1000
 TEXT_WORDS = 4
 # Such a share of different values, in no fewer rows, is an id.
 UNIQUE = 0.98
@@ -128,7 +127,7 @@ def _infer_column(
     if "time" in roles and column.type not in ("datetime", "integer", "number"):
         raise UserError(
             f"[data] time = {name} holds no dates that are understood, such as "
-            f"{_example(series)}; write them as 2024-01-31 or 2024-01-31T12:30:00 (ISO 8601)."
+            f"{example_of(series)}; write them as 2024-01-31 or 2024-01-31T12:30:00 (ISO 8601)."
         )
     typed, violation = cast_column(series, column)
     refuse(
@@ -148,7 +147,7 @@ def _infer_column(
     return Column(name, column.type, nullable, roles=roles, format=column.format)
 
 
-def _example(series: pd.Series[Any]) -> str:
+def example_of(series: pd.Series[Any]) -> str:
     """Return the first value that is there, and its row."""
     at = int(series.notna().to_numpy().argmax())
     return f"'{spell(series.iloc[at])}' in row {at + 1:,}"
@@ -190,7 +189,8 @@ def _type_of(
         dated = ("datetime", "date", "datetime64")
         kind = "boolean" if found == "boolean" else "datetime" if found in dated else "string"
     if "target" in roles:
-        return _type_of_target(series, kind, settings)
+        column: Column = registry.task(settings.model.task).infer_target(series, kind)
+        return column
     if kind != "string" or name in settings.data.text:
         return Column(name, kind if name not in settings.data.text else "string", True)
     return _type_of_words(series, roles, settings, notes)
@@ -281,37 +281,6 @@ def parse_dates(words: pd.Series[Any], form: str | None) -> pd.Series[Any]:
     return pd.to_datetime(words, format=form or "ISO8601", errors="coerce", utc=True)
 
 
-def _type_of_target(series: pd.Series[Any], kind: str, settings: Settings) -> Column:
-    """Return the target's type: a category for classes, a number for regression."""
-    name = str(series.name)
-    if settings.model.task == "regression":
-        if kind not in ("integer", "number"):
-            numeric = pd.to_numeric(series.astype("object"), errors="coerce")
-            if numeric.notna().sum() < 0.5 * series.notna().sum():
-                raise UserError(
-                    f"[data] target = {name} holds {kind} values, such as {_example(series)}, but "
-                    "regression predicts numbers; set [model] task = classification."
-                )
-            kind = "number"
-        return Column(name, kind, True)
-    distinct = int(series.nunique())
-    fractions = kind == "number" and bool((series.dropna() % 1 != 0).any())
-    most = MOST_CLASSES_OF_FRACTIONS if fractions else MOST_CLASSES_OF_INTEGERS
-    if kind == "datetime":
-        raise UserError(f"[data] target = {name} holds dates, which are no classes; name another.")
-    if kind in ("integer", "number") and distinct > most:
-        raise UserError(
-            f"[data] target = {name} holds {distinct:,} different numbers, which are no classes; "
-            "set [model] task = regression, or name another target."
-        )
-    if distinct > MOST_CLASSES or (distinct > 20 and distinct > len(series) / 2):
-        raise UserError(
-            f"[data] target = {name} holds {distinct:,} different values in {len(series):,} rows, "
-            "too many for classes; name another target."
-        )
-    return Column(name, "category", True)
-
-
 def require_target(schema: Schema) -> Column:
     """Return the column to predict.
 
@@ -333,12 +302,11 @@ def check_target(frame: pd.DataFrame, schema: Schema, settings: Settings) -> Non
         UserError: If the target is not named, of the wrong type, constant, or missing in a row.
     """
     target = require_target(schema)
-    classes = settings.model.task == "classification"
-    if classes != (target.type in WORDS):
-        needed = "category" if classes else "number"
+    task: Task = registry.task(settings.model.task)
+    if target.type not in task.target_types:
         raise UserError(
             f"[data] target = {target.name} is of type {target.type} in data/schema.yaml, but "
-            f"{settings.model.task} needs {needed}; change one, or infer anew: `ingest --infer`."
+            f"{task.name} needs {task.target_word}; change one, or infer anew: `ingest --infer`."
         )
     series = frame[target.name]
     missing = series.isna().to_numpy()

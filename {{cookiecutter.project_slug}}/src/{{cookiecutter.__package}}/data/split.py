@@ -18,12 +18,13 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core import registry
 from ..core.config import Settings
 from ..core.errors import UserError
 from ..core.files import read_json
 from ..core.project import SPLITS, Project
 from .cast import spell
-from .keys import ROW
+from .keys import NEWEST, ROW, recorded_version
 from .schema import Schema
 
 if TYPE_CHECKING:
@@ -81,19 +82,18 @@ def choose_rule(schema: Schema, settings: Settings) -> Rule:
         UserError: If the rule lacks its column, or would part rows of one group.
     """
     asked = settings.split.rule
+    usual = registry.task(settings.model.task).split_rule()
     time, group, target = schema.time, schema.group, schema.target
-    classes = settings.model.task == "classification"
     if asked != "auto":
         name, reason = asked, f"[split] rule = {asked}"
     elif time:
         name, reason = "time", f"[data] time = {time.name}: a model is used on what comes later"
     elif group:
         name, reason = "group", f"[data] group = {group.name}: its rows resemble each other"
-    elif classes:
-        name, reason = "stratified", "classes: each split gets the same share of each"
     else:
-        name, reason = "random", "numbers to predict, and neither a time nor a group is named"
-    columns = {"time": time, "group": group, "stratified": target if classes else None}
+        name, reason = usual
+    classes = target if usual[0] == "stratified" else None
+    columns = {"time": time, "group": group, "stratified": classes}
     column = columns.get(name)
     if name in ("time", "group") and column is None:
         raise UserError(f"[split] rule = {name} needs [data] {name} to name a column.")
@@ -355,6 +355,24 @@ def load_manifest(project: Project) -> dict[str, Any]:
             f"data/manifest.json is not of version {MANIFEST_VERSION}; run `preprocess` again."
         )
     return manifest
+
+
+def data_keys(manifest: Mapping[str, Any] | None, source: str) -> int:
+    """Return the version of the keys that ingest computes, and fingerprints the table by.
+
+    It stays while the source does, also where the rows are split by a newer one: champion and
+    sign-offs name the data by that fingerprint.
+    """
+    if manifest is None or manifest["source"] != source:
+        return NEWEST
+    return recorded_version(manifest)
+
+
+def split_keys(manifest: Mapping[str, Any] | None, kept: Thresholds | None) -> int:
+    """Return the version of the keys to split by: the earlier one where its thresholds are kept."""
+    if manifest is None or kept is None:
+        return NEWEST
+    return recorded_version(manifest["split"])
 
 
 def load_split(project: Project, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:

@@ -16,10 +16,7 @@ from ..core.errors import UserError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-
 WRITTEN = ("csv", "tsv", "parquet", "jsonl", "xlsx")
-
-
 EXCEL_ROWS = 1_048_575
 
 

@@ -49,12 +49,8 @@ Codes = NDArray[np.intp]
 
 
 FOLDS = 5
-
-
 # More rows than this do not change a temperature in the digits that matter.
 ROWS = 50_000
-
-
 FEWEST_ROWS = 50
 
 

@@ -1,6 +1,7 @@
-"""The estimators that `[model] candidates` can name, as functions that build one of them.
+"""From prepared rows to a fitted model: features, estimators, saved models. Rarely edited.
 
-Light on purpose: the command line imports it at every start.
+The estimators that `[model] candidates` can name are functions that build one of them. Light on
+purpose: the command line imports it at every start.
 """
 
 from dataclasses import dataclass

@@ -73,7 +73,7 @@ def build_features(
     schema: Schema,
     kind: str,
     *,
-    task: str,
+    target_kind: str,
     seed: int,
     settings: FeatureSettings,
 ) -> ColumnTransformer:
@@ -83,7 +83,7 @@ def build_features(
         inputs: Prepared rows of train; only their columns, and which of them lack numbers, matter.
         schema: The types of the columns.
         kind: "linear", "tree", "filled" or "constant", see `Candidate`.
-        task: "classification" or "regression".
+        target_kind: What the target is to `TargetEncoder`: "auto" or "continuous".
         seed: Of the folds in which a high-cardinality column is encoded.
         settings: `[features]`.
     """
@@ -101,7 +101,7 @@ def build_features(
     if categories:
         steps.append(("categories", _category_step(kind), categories))
     if strings:
-        steps.append(("strings", _string_step(kind, task, seed), strings))
+        steps.append(("strings", _string_step(kind, target_kind, seed), strings))
     steps += [(f"text {name}", _text_step(kind, settings.text_words), name) for name in texts]
     # Trees take dense input only; a linear model is faster on sparse columns of zeros.
     return ColumnTransformer(steps, sparse_threshold=0.3 if kind == "linear" else 0)
@@ -226,13 +226,13 @@ def _category_step(kind: str) -> Any:
     return OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
 
 
-def _string_step(kind: str, task: str, seed: int) -> Any:
+def _string_step(kind: str, target_kind: str, seed: int) -> Any:
     """Return the step for high-cardinality columns: the target's mean (Micci-Barreca, 2001).
 
     On train each row gets the mean of other folds, so that its own target does not leak.
     """
     encoder = TargetEncoder(
-        target_type="continuous" if task == "regression" else "auto",
+        target_type=target_kind,
         cv=KFold(5, shuffle=True, random_state=seed),
     )
     if kind == "linear":

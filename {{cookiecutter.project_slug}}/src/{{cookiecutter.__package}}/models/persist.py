@@ -6,12 +6,14 @@
 
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import UserError
-from ..core.files import write_atomic
+from ..core.files import remove_partial, write_atomic
+from ..core.project import Project
 
 MODEL_FILE = "model.skops"
 
@@ -73,6 +75,23 @@ def model_files(folder: Path) -> list[Path]:
     """Return the files that make up the model in `folder`, those that are there."""
     names = (MODEL_FILE, "xgboost.json", "lightgbm.txt", "catboost.cbm")
     return [folder / name for name in names if (folder / name).is_file()]
+
+
+def remove_unused(project: Project, kept: str) -> None:
+    """Remove models that no bundle was made of; their results stay in `logs/runs.jsonl`.
+
+    Args:
+        project: The project.
+        kept: The run whose model is about to be packaged.
+    """
+    for folder in project.models.iterdir():
+        remove_partial(folder)  # of a killed run, whose folder nothing else may ever write to
+        unused = folder.name != kept and not (folder / "bundle.json").exists()
+        if unused and re.fullmatch(r"[0-9a-f]{8}", folder.name) and folder.is_dir():
+            for path in model_files(folder):
+                path.unlink()
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def _take_booster_out(pipeline: Any, folder: Path) -> tuple[Any, list[Path]]:

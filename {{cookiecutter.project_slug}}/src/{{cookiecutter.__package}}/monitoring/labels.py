@@ -10,18 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..bundle.bundle import Bundle, Predictions
-from ..evaluation.metrics import (
-    METRICS,
-    Interval,
-    Outcome,
-    bootstrap,
-    constant_outcome,
-    in_words,
-    make_outcome,
-    show,
-    skill,
-)
+from ..bundle.bundle import Bundle, label, label_baseline
+from ..evaluation.bootstrap import Interval, bootstrap, in_words
+from ..evaluation.metrics import METRICS, show, skill
+from ..evaluation.predictions import Labelled, Predictions
 from .drift import Finding, compare_names, compare_numbers
 
 if TYPE_CHECKING:
@@ -40,7 +32,7 @@ def compare_target(
 ) -> Finding:
     """Compare the labels that came with those of train: label shift, seen directly."""
     name = str(bundle.document["target"])
-    if bundle.task == "regression":
+    if "edges" in reference["target"]:
         values = truth.to_numpy(dtype=np.float64)
         return compare_numbers("target", name, values, reference["target"], bar)
     return compare_names("target", name, truth.map(str), reference["target"]["counts"], bar)
@@ -137,17 +129,17 @@ def compare_performance(
     Returns:
         The comparison and its facts; None where too few labels are there.
     """
-    outcome = labelled_outcome(bundle, window)
+    labelled = labelled_rows(bundle, window)
     name = str(bundle.document["metric"])
-    if outcome is None or len(outcome.truth) < LEAST_LABELLED or name not in reference["metrics"]:
+    if labelled is None or len(labelled) < LEAST_LABELLED or name not in reference["metrics"]:
         return None, None
     metric = METRICS[name]
-    if metric.needs == "probability" and outcome.probabilities is None:
+    if getattr(labelled, metric.needs) is None:
         return None, None
     before = Interval(**{key: _nan(value) for key, value in reference["metrics"][name].items()})
-    naive = constant_outcome(outcome, bundle.document["baseline"]["constant"], bundle.classes)
-    intervals, _ = bootstrap(outcome, naive, name, resamples=RESAMPLES)
-    now, rows = intervals[name], len(outcome.truth)
+    baseline = label_baseline(bundle.document, labelled)
+    intervals, _ = bootstrap(labelled, baseline, name, resamples=RESAMPLES)
+    now, rows = intervals[name], len(labelled)
     if not (math.isfinite(now.value) and math.isfinite(before.value)):
         return None, None
     base = float(bundle.document["baseline"]["metrics"][name])
@@ -172,22 +164,14 @@ def compare_performance(
     return finding, {**facts, "skill_lost": lost}
 
 
-def labelled_outcome(bundle: Bundle, window: Window) -> Outcome | None:
+def labelled_rows(bundle: Bundle, window: Window) -> Labelled | None:
     """Return truth and predictions of the rows with a label; None where there are none."""
     truth, said = window.truth, window.said_of_truth
     if truth is None or said is None:
         return None
     column = bundle.schema.column(bundle.document["target"])
     kind = {"integer": "int64", "boolean": "bool", "number": "float64"}.get(column.type, object)
-    return make_outcome(
-        bundle.task,
-        truth.to_numpy(dtype=kind),
-        labels=said.labels,
-        probabilities=said.probabilities,
-        values=said.values,
-        classes=bundle.classes or None,
-        positive=bundle.document["positive"],
-    )
+    return label(bundle.document, truth.to_numpy(dtype=kind), said)
 
 
 def _worse(before: Interval, now: Interval, n: int, m: int, greater_is_better: bool) -> float:

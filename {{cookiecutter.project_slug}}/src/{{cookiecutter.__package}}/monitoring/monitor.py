@@ -153,7 +153,7 @@ def inspect(
         "compared": len(window.frame),
         "span": window.span,
         "label": bundle.document["estimator"]["label"],
-        "task": bundle.task,
+        "task": bundle.task.name,
         "target": bundle.document["target"],
         "tests": tested,
         "false_alarms": options.false_alarms,

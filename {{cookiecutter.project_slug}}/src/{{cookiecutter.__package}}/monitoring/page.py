@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ..core.files import write_text
 from ..core.project import Project
 from ..core.reports import read_report
-from ..evaluation.metrics import METRICS, in_words, show
+from ..evaluation.bootstrap import in_words
+from ..evaluation.metrics import METRICS, show
 from ..reporting.html import Section, bullets, cards, figures, html_page, table
 from ..reporting.plots import Plot
 from .window import counted

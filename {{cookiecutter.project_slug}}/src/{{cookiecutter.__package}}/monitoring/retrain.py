@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..bundle.bundle import Bundle, load_bundle
+from ..bundle.bundle import Bundle, label_baseline, load_bundle
 from ..bundle.champion import load_champion, read_champion
 from ..bundle.champion import promote as put_into_service
 from ..core.errors import GateError, UserError
@@ -22,27 +22,19 @@ from ..core.project import SPLITS, Project
 from ..core.reports import REPORT_VERSION, Report
 from ..core.stages import require
 from ..data.cast import cast_table, check_table, refuse
-from ..data.keys import row_keys
+from ..data.keys import BY_COLUMN, NEWEST, row_keys
 from ..data.readers import read_table
 from ..data.schema import INFER_ANEW, load_schema
 from ..data.split import choose_rule, load_manifest, load_split
 from ..evaluate import evaluate
-from ..evaluation.metrics import (
-    LEVEL,
-    METRICS,
-    Interval,
-    Outcome,
-    chosen_metric,
-    constant_outcome,
-    in_words,
-    make_outcome,
-    score,
-    show,
-)
+from ..evaluation.bootstrap import LEVEL, Interval, in_words
+from ..evaluation.metrics import METRICS, score, show
+from ..evaluation.predictions import Labelled
 from ..ingest import ingest
+from ..models.training_data import Rows, TrainingData, WarmStart
 from ..postprocess import postprocess
 from ..preprocess import preprocess
-from ..train import Material, Onwards, train
+from ..train import train
 from .settings import monitor_settings
 
 if TYPE_CHECKING:
@@ -57,6 +49,19 @@ BLOCK = 1_000_000
 KNOWN = "champion-rows-"
 # What an ensemble grows by when it goes on.
 SIZES = ("n_estimators", "max_iter")
+
+
+@dataclass(frozen=True)
+class KnownRows:
+    """The rows that a champion was made from.
+
+    Attributes:
+        keys: One per row; shape (rows,).
+        version: Of the keys: those of other rows have to be of the same.
+    """
+
+    keys: NDArray[np.int64]
+    version: int
 
 
 @dataclass(frozen=True)
@@ -120,10 +125,10 @@ def retrain(
     if data is not None:
         settings = _with_file(project, settings, data, say)
     manifest = _bring_in(project, settings, champion, data, say)
-    onwards = None
+    warm_start = None
     if warm:
-        settings, onwards = _onwards(project, settings, champion, known)
-    say(f"train        {train(project, settings, onwards=onwards).facts['summary']}")
+        settings, warm_start = _warm_start(project, settings, champion, known)
+    say(f"train        {train(project, settings, warm_start=warm_start).facts['summary']}")
     postprocess(project, settings)
     challenger = load_bundle(project, str(require(project, "postprocess").run_id))
     if challenger.run_id == champion.run_id:
@@ -136,7 +141,7 @@ def retrain(
     if promote and result.better:
         _require_still(project, champion)
         put_into_service(project, challenger.run_id)
-        result = _with_outcome(result, promoted=True)
+        result = _with_verdict(result, promoted=True)
     _write(project, result, manifest)
     return result
 
@@ -162,8 +167,8 @@ def comparison_table(result: Result) -> Table:
 
 
 def paired_gain(
-    challenger: Outcome,
-    champion: Outcome,
+    challenger: Labelled,
+    champion: Labelled,
     metric: str,
     *,
     resamples: int,
@@ -183,14 +188,14 @@ def paired_gain(
         seed: Of the draws.
         rows: Above so many, a seeded draw of them is resampled.
     """
-    sign = 1.0 if METRICS[metric].greater_is_better else -1.0
+    sign = METRICS[metric].sign
     value = sign * (score(challenger)[metric] - score(champion)[metric])
     random = np.random.default_rng(seed)
-    if len(challenger.truth) > rows:
-        drawn = np.sort(random.choice(len(challenger.truth), rows, replace=False))
+    if len(challenger) > rows:
+        drawn = np.sort(random.choice(len(challenger), rows, replace=False))
         challenger, champion = challenger.take(drawn), champion.take(drawn)
-    new, old = METRICS[metric].form(challenger), METRICS[metric].form(champion)
-    size = len(challenger.truth)
+    new, old = METRICS[metric].prepare(challenger), METRICS[metric].prepare(champion)
+    size = len(challenger)
     block, draws = max(1, BLOCK // size), []
     for start in range(0, resamples, block):
         counts = _resampled(size, min(block, resamples - start), random)
@@ -284,38 +289,37 @@ def _bring_in(
     return manifest
 
 
-def _known_rows(project: Project, champion: Bundle) -> NDArray[np.int64] | None:
+def _known_rows(project: Project, champion: Bundle) -> KnownRows | None:
     """Return the keys of the rows that the champion was made from; None if they are not here.
 
     They are kept beside the split, which a retraining replaces whether or not the champion stays:
     the next one has to tell old rows from new ones as well.
     """
     folder = project.manifest_file.parent
-    kept = folder / f"{KNOWN}{champion.document['data']}.npy"
-    if kept.exists():
-        keys: NDArray[np.int64] = np.load(kept)
-        return keys
+    earlier = folder / f"{KNOWN}{champion.document['data']}.npy"
+    kept = earlier.with_stem(f"{earlier.stem}-keys{NEWEST}")
+    for path, version in ((kept, NEWEST), (earlier, BY_COLUMN)):
+        if path.exists():
+            return KnownRows(np.load(path), version)
     if not project.manifest_file.exists():
         return None
     if load_manifest(project)["fingerprint"] != champion.document["data"]:
         return None
     frames = (load_split(project, name) for name in SPLITS)
-    keys = np.concatenate([row_keys(frame, champion.schema) for frame in frames])
+    keys = np.concatenate([row_keys(frame, champion.schema, NEWEST) for frame in frames])
     with write_atomic(kept) as temporary:
         np.save(temporary, keys)
     for path in folder.glob(f"{KNOWN}*.npy"):
         if path != kept:
             path.unlink()
-    return keys
+    return KnownRows(keys, NEWEST)
 
 
-def _is_new(
-    frame: pd.DataFrame, champion: Bundle, known: NDArray[np.int64] | None
-) -> NDArray[np.bool_]:
+def _is_new(frame: pd.DataFrame, champion: Bundle, known: KnownRows | None) -> NDArray[np.bool_]:
     """Tell which rows the champion was not made from; all where that is not known."""
     if known is None:
         return np.ones(len(frame), dtype=bool)
-    new: NDArray[np.bool_] = ~np.isin(row_keys(frame, champion.schema), known)
+    new: NDArray[np.bool_] = ~np.isin(row_keys(frame, champion.schema, known.version), known.keys)
     return new
 
 
@@ -352,21 +356,23 @@ def _require_warm(champion: Bundle) -> None:
         )
 
 
-def _onwards(
-    project: Project, settings: Settings, champion: Bundle, known: NDArray[np.int64] | None
-) -> tuple[Settings, Onwards]:
+def _warm_start(
+    project: Project, settings: Settings, champion: Bundle, known: KnownRows | None
+) -> tuple[Settings, WarmStart]:
     """Return settings with the champion's kind as the only candidate, and how it goes on."""
     name = champion.document["estimator"]["name"]
     model = settings.model.model_copy(update={"candidates": (name,), "folds": 0})
 
-    def fit(material: Material) -> Pipeline:
-        train_rows = load_split(project, "train")
-        return go_on(champion.model, material, _is_new(train_rows, champion, known))
+    def fit(data: TrainingData, rows: Rows | None) -> Pipeline:
+        new = _is_new(load_split(project, "train"), champion, known)
+        if rows is None:
+            return go_on(champion.model, data, new)
+        return go_on(champion.model, data.take(rows), new[rows])
 
-    return settings.model_copy(update={"model": model}), Onwards(champion.run_id, fit)
+    return settings.model_copy(update={"model": model}), WarmStart(champion.run_id, fit)
 
 
-def go_on(pipeline: Pipeline, material: Material, new: NDArray[np.bool_]) -> Pipeline:
+def go_on(pipeline: Pipeline, data: TrainingData, new: NDArray[np.bool_]) -> Pipeline:
     """Return a copy of a fitted pipeline, fitted further; its features stay as they were fitted.
 
     An estimator with `partial_fit` sees the new rows only. One with `warm_start` starts from what
@@ -374,7 +380,7 @@ def go_on(pipeline: Pipeline, material: Material, new: NDArray[np.bool_]) -> Pip
 
     Args:
         pipeline: The champion's.
-        material: Train as it is now.
+        data: Train as it is now.
         new: Which rows of train the champion has not seen.
 
     Raises:
@@ -383,23 +389,23 @@ def go_on(pipeline: Pipeline, material: Material, new: NDArray[np.bool_]) -> Pip
     went_on = copy.deepcopy(pipeline)
     features, estimator = went_on[:-1], went_on[-1]
     names = [str(name) for name in features[0].feature_names_in_]
-    if names != [str(name) for name in material.inputs.columns]:
+    if names != [str(name) for name in data.inputs.columns]:
         raise UserError("The inputs changed since the champion; run `retrain` without --warm.")
     classes = getattr(estimator, "classes_", None)
-    if classes is not None and set(material.classes) - set(np.asarray(classes).tolist()):
+    if classes is not None and set(data.classes) - set(np.asarray(classes).tolist()):
         raise UserError("There is a class that the champion lacks; run `retrain` without --warm.")
-    inputs = features.transform(material.inputs)
+    inputs = features.transform(data.inputs)
     if hasattr(estimator, "partial_fit"):
         if not new.any():
             raise UserError("Train has no new row to go on with; run `retrain` without --warm.")
-        estimator.partial_fit(inputs[new], material.target[new])
+        estimator.partial_fit(inputs[new], data.target[new])
         return went_on
     given = estimator.get_params(deep=False)
     # Of a linear model max_iter is a limit, not a size.
     size = next((name for name in SIZES if name in given and not hasattr(estimator, "coef_")), None)
     if size is not None:
         estimator.set_params(**{size: given[size] + max(1, int(given[size] * GROWTH))})
-    estimator.set_params(warm_start=True).fit(inputs, material.target)
+    estimator.set_params(warm_start=True).fit(inputs, data.target)
     return went_on
 
 
@@ -420,7 +426,7 @@ def _compare(
     settings: Settings,
     champion: Bundle,
     challenger: Bundle,
-    known: NDArray[np.int64] | None,
+    known: KnownRows | None,
 ) -> Result:
     """Judge both on the rows of valid that the champion was not made from."""
     frame = load_split(project, "valid")
@@ -429,8 +435,8 @@ def _compare(
         frame, about = frame[new], "the rows of valid that are new since the champion"
     elif known is not None:
         about = f"all of valid, since only {int(new.sum())} of its rows are new"
-    metric = chosen_metric(settings.model.metric, challenger.task)
-    old, fresh = (_outcome(bundle, frame, settings) for bundle in (champion, challenger))
+    metric = challenger.task.choose_metric(settings.model.metric)
+    old, fresh = (_label(bundle, frame, settings) for bundle in (champion, challenger))
     options = settings.evaluate
     gain = paired_gain(
         fresh,
@@ -440,7 +446,7 @@ def _compare(
         seed=settings.split.seed,
         rows=options.rows,
     )
-    floor = constant_outcome(fresh, challenger.document["baseline"]["constant"], challenger.classes)
+    floor = label_baseline(challenger.document, fresh)
     reach = abs(METRICS[metric].perfect - score(floor)[metric])
     needed = monitor_settings(settings).better * reach
     before, after = score(old), score(fresh)
@@ -457,24 +463,16 @@ def _compare(
         promoted=False,
         verdict="",
     )
-    return _with_outcome(result, promoted=False)
+    return _with_verdict(result, promoted=False)
 
 
-def _outcome(bundle: Bundle, frame: pd.DataFrame, settings: Settings) -> Outcome:
-    """Return truth and predictions of a model."""
-    said = bundle.predict_arrays(frame)
-    return make_outcome(
-        bundle.task,
-        frame[bundle.document["target"]].to_numpy(),
-        labels=said.labels,
-        probabilities=said.probabilities,
-        values=said.values,
-        classes=bundle.classes or None,
-        positive=settings.decision.positive,
-    )
+def _label(bundle: Bundle, frame: pd.DataFrame, settings: Settings) -> Labelled:
+    """Return a model's predictions beside the truth; both models look for the same class."""
+    truth, positive = frame[bundle.document["target"]].to_numpy(), settings.decision.positive
+    return bundle.task.label(truth, bundle.predict_arrays(frame), bundle.classes, positive)
 
 
-def _with_outcome(result: Result, *, promoted: bool) -> Result:
+def _with_verdict(result: Result, *, promoted: bool) -> Result:
     """Return the result with its verdict."""
     title, spread = METRICS[result.metric].title, in_words(result.gain.low, result.gain.high)
     gain = f"by {show(result.gain.value)} {title} ({spread})"

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..bundle.bundle import Bundle, Predictions, finish
+from ..bundle.bundle import Bundle
 from ..core.errors import UserError
 from ..core.files import fingerprint
 from ..core.project import Project
@@ -25,6 +25,7 @@ from ..data.arrow import arrow_to_pandas
 from ..data.cast import Violation, cast_column, check_table
 from ..data.readers import read_table
 from ..data.schema import Column, Schema
+from ..evaluation.predictions import Predictions
 from .settings import monitor_settings
 
 if TYPE_CHECKING:
@@ -149,7 +150,9 @@ def window_of(bundle: Bundle, frame: pd.DataFrame, where: str, most: int = 50_00
     def said(at: Places) -> Predictions | None:
         if scored:
             return _logged(bundle, answers.iloc[at])
-        return None if lacking else finish(bundle.document, bundle.score(typed.iloc[at]))
+        return (
+            None if lacking else bundle.task.decide(bundle.document, bundle.score(typed.iloc[at]))
+        )
 
     target = bundle.document["target"]
     truth = None
@@ -333,21 +336,7 @@ def _logged(bundle: Bundle, frame: pd.DataFrame) -> Predictions | None:
             f"The column 'prediction' is empty in row {row:,}; leave the columns of predictions "
             "out, and the rows are scored."
         )
-    if bundle.task == "regression":
-        return Predictions(values=_numbers(frame, ["prediction"])[:, 0])
-    names = [str(name) for name in bundle.classes]
-    codes = pd.Index(names).get_indexer(pd.Index(frame["prediction"].astype(str)))
-    if (codes < 0).any():
-        odd = frame["prediction"].iloc[int((codes < 0).argmax())]
-        raise UserError(
-            f"The prediction '{odd}' is no class of the model {bundle.run_id}, which knows "
-            f"{', '.join(names[:10])}; was the file scored by another model?"
-        )
-    labels = np.array(bundle.classes, dtype=object)[codes]
-    columns = [f"probability_{name}" for name in names]
-    if not set(columns) <= set(frame.columns):
-        return Predictions(labels=labels)
-    return Predictions(labels=labels, probabilities=_numbers(frame, columns))
+    return bundle.task.read_columns(bundle.document, frame, _numbers)
 
 
 def _numbers(frame: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:

@@ -13,8 +13,6 @@ from typing import Any
 from .plots import Plot
 
 LONGEST = 300
-
-
 # Nothing from elsewhere is loaded, whatever the data or a module's section holds.
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 from ..core.files import write_text
@@ -15,25 +17,12 @@ from .html import short_number
 if TYPE_CHECKING:
     import pandas as pd
 
-
 PROFILE = "profile.html"
-
-
 PROFILE_ROWS = 50_000
-
-
 PROFILE_COLUMNS = 60
-
-
 DRAWN_COLUMNS = 40
-
-
 ASSOCIATED_COLUMNS = 30
-
-
 PROFILE_BYTES = 1_500_000
-
-
 FEW_VALUES = 50
 
 
@@ -67,6 +56,8 @@ def read_profile(project: Project) -> tuple[dict[str, Any], str] | None:
 
 def _make_profile(frame: pd.DataFrame) -> tuple[dict[str, Any], str]:
     """Return a line per column, and a page to look closer, of at most `PROFILE_ROWS` rows."""
+    # When imported, skrub creates a folder for example data, by default in the home folder.
+    os.environ.setdefault("SKB_DATA_DIRECTORY", tempfile.gettempdir())
     from skrub import TableReport
 
     rows, width = frame.shape

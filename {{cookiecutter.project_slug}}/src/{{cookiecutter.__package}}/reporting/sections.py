@@ -9,13 +9,15 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ..bundle.bundle import CARD_FILE
+from ..core import registry
 from ..core.errors import UserError
 from ..core.files import read_json_lines
 from ..core.project import SPLITS, Project
 from ..core.reports import Report, read_report
 from ..core.stages import require
+from ..evaluation.bootstrap import in_words
 from ..evaluation.ledger import openings, openings_in_words, state_of_test
-from ..evaluation.metrics import METRICS, in_words, show
+from ..evaluation.metrics import METRICS, show
 from . import plots
 from .html import Section, bullets, cards, figures, short_number, table
 from .plots import Plot
@@ -23,11 +25,9 @@ from .profile import read_profile
 
 if TYPE_CHECKING:
     from ..core.config import Settings
-
+    from ..tasks.task import Task
 
 OPEN_COLUMNS = 15
-
-
 SHOWN_CLASSES = 20
 
 
@@ -74,7 +74,7 @@ def profile_section(project: Project, settings: Settings) -> Section:
         rows.append((column["name"], known.get("type"), roles, *numbers, *values))
     headings = ("Column", "Type", "Role", "Missing", "Distinct", "Lowest", "Middle", "Highest")
     source = require(project, "ingest").facts
-    told = (
+    text = (
         f"<p>{source['rows']:,} rows and {source['columns']} columns from "
         f"<code>{escape(source['source'])}</code>.</p>"
     )
@@ -87,7 +87,7 @@ def profile_section(project: Project, settings: Settings) -> Section:
         f'<iframe title="Data profile" sandbox="allow-scripts" loading="lazy" '
         f'srcdoc="{escape(html, quote=True)}"></iframe></details>'
     )
-    return Section("Data", told + listed + (details if html else ""))
+    return Section("Data", text + listed + (details if html else ""))
 
 
 def split_section(project: Project, settings: Settings) -> Section:
@@ -148,8 +148,8 @@ def models_section(project: Project, settings: Settings) -> Section:
         "Fit, s",
         "Peak, MB",
     )
-    told = f"<p><strong>{escape(entries[chosen or 0]['label'])}</strong> was chosen: "
-    told += f"{escape(facts['reason'])}.</p>"
+    text = f"<p><strong>{escape(entries[chosen or 0]['label'])}</strong> was chosen: "
+    text += f"{escape(facts['reason'])}.</p>"
     drawn = [
         {
             "label": entry["label"],
@@ -164,7 +164,7 @@ def models_section(project: Project, settings: Settings) -> Section:
     plot = [plots.draw_candidates(title, drawn, floor)] if _known(floor) else []
     caption = "Before calibration, at the usual threshold; the memory is that of the whole process."
     return Section(
-        "Models", told + figures(plot) + table(headings, rows, caption=caption, chosen=chosen)
+        "Models", text + figures(plot) + table(headings, rows, caption=caption, chosen=chosen)
     )
 
 
@@ -172,41 +172,33 @@ def curves_section(project: Project, settings: Settings) -> Section | None:
     """Ranking, calibration, residuals and learning."""
     facts = require_report(project, "diagnostics", "evaluate").facts
     title = METRICS[facts["metric"]].title
-    drawn = []
-    if facts["roc"]:
-        drawn.append(plots.draw_roc(facts["roc"]))
-    if facts["pr"]:
-        drawn.append(plots.draw_precision_recall(facts["pr"]))
-    if facts["calibration"] and facts["calibration"]["bins"]:
-        drawn.append(plots.draw_calibration(facts["calibration"]))
-    if facts["residuals"]:
-        drawn.append(plots.draw_residuals(facts["residuals"]))
+    drawn = _own_plots(project, facts, "curves")
     curve = facts["learning_curve"]
     if len(curve["points"]) > 1:
         drawn.append(plots.draw_learning_curve(curve, title))
     rows = require(project, "train").facts["rows"]["train"]
-    told = f"All curves are of valid, {facts['rows']:,} rows."
+    text = f"All curves are of valid, {facts['rows']:,} rows."
     if curve["fitted_rows"] < rows:
-        told += (
+        text += (
             f" The learning curve fits at most {curve['fitted_rows']:,} rows anew; its last point "
             f"is the model itself, on all {rows:,}."
         )
-    return Section("Curves", f'<p class="soft">{told}</p>' + figures(drawn)) if drawn else None
+    return Section("Curves", f'<p class="soft">{text}</p>' + figures(drawn)) if drawn else None
 
 
 def errors_section(project: Project, settings: Settings) -> Section:
     """Where the model is wrong, and what it leans on."""
     facts = require_report(project, "diagnostics", "evaluate").facts
     ranks = facts["importance"]
-    drawn = [plots.draw_confusion(facts["confusion"])] if facts["confusion"] else []
+    drawn = _own_plots(project, facts, "errors")
     if any(_known(entry["mean"]) for entry in ranks["features"]):
         drawn.append(plots.draw_importance(ranks, METRICS[ranks["metric"]].title))
-    told = (
+    text = (
         f'<p class="soft">Columns are shuffled {ranks["repeats"]} times on {ranks["rows"]:,} rows '
         "of valid. Columns that say the same as another look less important than they are."
     )
     if ranks["left_out"]:
-        told += f" {ranks['left_out']} more columns were left out."
+        text += f" {ranks['left_out']} more columns were left out."
     worst = facts["worst"]
     rows = []
     lines = read_json_lines(project.worst_rows)
@@ -218,8 +210,18 @@ def errors_section(project: Project, settings: Settings) -> Section:
     headings = (*(tuple(first["id"]) or ("Row",)), "True", "Predicted", "Error", *first["features"])
     caption = f"The rows of valid with the largest error ({worst['error']})"
     return Section(
-        "Errors", figures(drawn) + f"{told}</p>" + table(headings, rows, caption=caption)
+        "Errors", figures(drawn) + f"{text}</p>" + table(headings, rows, caption=caption)
     )
+
+
+def _own_plots(project: Project, facts: dict[str, Any], section: str) -> list[Plot]:
+    """Return the plots of the task's own diagnostics that belong into a section."""
+    task: Task = registry.task(require(project, "evaluate").facts["task"])
+    return [
+        registry.load(each.draw)(facts[each.name])
+        for each in task.diagnostics
+        if each.section == section and facts.get(each.name)
+    ]
 
 
 def openings_section(project: Project, settings: Settings) -> Section:
@@ -237,12 +239,12 @@ def openings_section(project: Project, settings: Settings) -> Section:
         )
         for line in here
     ]
-    told = f"<p>{escape(openings_in_words(facts['test_openings']))} "
-    told += "Each further look makes its score flatter, since choices begin to follow it.</p>"
+    text = f"<p>{escape(openings_in_words(facts['test_openings']))} "
+    text += "Each further look makes its score flatter, since choices begin to follow it.</p>"
     if len(lines) > len(here):
-        told += f'<p class="soft">{len(lines) - len(here)} more in earlier states of the data.</p>'
+        text += f'<p class="soft">{len(lines) - len(here)} more in earlier states of the data.</p>'
     headings = ("Opened (UTC)", "Run", "Reason", "Metric", "Value")
-    return Section("Test split", told + (table(headings, rows, texts=("Reason",)) if rows else ""))
+    return Section("Test split", text + (table(headings, rows, texts=("Reason",)) if rows else ""))
 
 
 def card_section(project: Project, settings: Settings) -> Section | None:

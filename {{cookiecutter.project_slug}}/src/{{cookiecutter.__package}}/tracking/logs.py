@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 class _FileHandler(logging.FileHandler):
@@ -42,3 +43,17 @@ def run_log(path: Path) -> Iterator[logging.Logger]:
         raise
     finally:
         handler.close()
+
+
+def log_values(log: logging.Logger, values: dict[str, Any]) -> None:
+    """Write each value on a line of its own."""
+    for key, value in values.items():
+        log.info("%s: %s", key, values_in_words(value) if isinstance(value, dict) else value)
+
+
+def values_in_words(values: dict[str, Any]) -> str:
+    """Return names and values on one line."""
+    words = []
+    for key, value in values.items():
+        words.append(f"{key} {value:.6g}" if isinstance(value, float) else f"{key} {value}")
+    return ", ".join(words)

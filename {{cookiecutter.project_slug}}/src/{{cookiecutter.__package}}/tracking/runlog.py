@@ -1,5 +1,8 @@
 """The experiment log: `logs/runs.jsonl` for programs, `docs/experiments.md` for people."""
 
+from __future__ import annotations
+
+import math
 import shutil
 import subprocess  # noqa: S404  # git only, with fixed arguments
 import sys
@@ -7,10 +10,14 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.files import append_json_line, read_json_lines, write_text
 from ..core.project import Project
+
+if TYPE_CHECKING:
+    from ..models import Candidate
+    from ..models.training_data import TrainingData
 
 # What a model's numbers can depend on.
 PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn")
@@ -50,6 +57,82 @@ def add_experiment(project: Project, text: str) -> None:
     gap = end if rest.startswith("- ") or not rest else end * 2
     line = f"- {datetime.now(UTC):%Y-%m-%d} {text}"
     write_text(path, f"{before}{MARKER}{end}{end}{line}{gap}{rest}")
+
+
+def describe_run(
+    project: Project, data: TrainingData, candidate: Candidate, run_id: str, code: str
+) -> dict[str, Any]:
+    """Return what a run is, before anything is measured.
+
+    Args:
+        project: The project.
+        data: What is fitted on.
+        candidate: What is fitted.
+        run_id: The run's id.
+        code: The fingerprint of the code that trains.
+    """
+    settings = data.settings
+    return {
+        "run_id": run_id,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "name": candidate.name,
+        "label": candidate.label,
+        "kind": candidate.kind,
+        "params": own_parameters(candidate.estimator),
+        "task": data.task.name,
+        "metric": data.metric,
+        "seed": settings.split.seed,
+        "data": data.data,
+        "split": data.split,
+        "source": settings.section("data")["source"],
+        "target": data.schema.target.name if data.schema.target else None,
+        "rule": data.rule,
+        "rows": {"train": len(data.inputs), "valid": len(data.valid)},
+        "features": data.inputs.shape[1],
+        "settings": {
+            "features": settings.section("features"),
+            "model": {"folds": settings.model.folds},
+            "decision": {"positive": settings.decision.positive},
+        },
+        "versions": versions([candidate.name]),
+        "code": code,
+        "git_commit": git_commit(project),
+        "onwards_from": data.warm_start and data.warm_start.run_id,
+    }
+
+
+def own_parameters(estimator: Any) -> dict[str, Any]:
+    """Return the parameters that differ from the library's defaults, as plain values."""
+    given = estimator.get_params(deep=False)
+    try:
+        defaults = type(estimator)().get_params(deep=False)
+    except TypeError:  # an estimator of the team that cannot be built without arguments
+        defaults = {}
+    own = {key: value for key, value in given.items() if repr(value) != repr(defaults.get(key))}
+    own |= own.pop("params", None) or {}  # a booster's are one level down
+    plain = (bool, int, float, str, list, type(None))
+    return {key: value if isinstance(value, plain) else repr(value) for key, value in own.items()}
+
+
+def metric_of(run: dict[str, Any], metric: str) -> float:
+    """Return a run's metric on valid; nan where it is not defined, which JSON holds as null."""
+    value = run["valid"][metric]
+    return math.nan if value is None else float(value)
+
+
+def experiment_line(facts: dict[str, Any], winner: dict[str, Any]) -> str:
+    """Return the line of `docs/experiments.md`, which a person completes."""
+    metric = facts["metric"]
+    others = [
+        f"{run['label']} {metric_of(run, metric):.3f} (`{run['run_id']}`)"
+        for run in facts["candidates"]
+        if run["run_id"] != winner["run_id"]
+    ]
+    beside = f" Beside it: {', '.join(others)}." if others else ""
+    return (
+        f"`{winner['run_id']}` {winner['label']}: {metric} {winner['valid'][metric]:.3f} on valid, "
+        f"baseline {metric_of(facts['baseline'], metric):.3f}.{beside} Why:"
+    )
 
 
 def versions(names: Iterable[str] = ()) -> dict[str, str]:

@@ -1,0 +1,215 @@
+"""The metrics equal scikit-learn's, and the intervals around them cover what they say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from mlproj.core.errors import UserError
+from mlproj.evaluation import metrics
+from mlproj.evaluation.bootstrap import bootstrap
+from mlproj.evaluation.predictions import Labelled, Predictions
+from mlproj.tasks.classification import CLASSIFICATION
+from mlproj.tasks.regression import REGRESSION
+from sklearn import metrics as reference
+
+
+def label(truth: Any, *, classes: Any = (), positive: Any = None, **predicted: Any) -> Labelled:
+    """Return predictions beside the truth: of classes where there are some, else of numbers."""
+    task = CLASSIFICATION if len(classes) else REGRESSION
+    arrays = {name: np.asarray(values) for name, values in predicted.items()}
+    return task.label(truth, Predictions(**arrays), classes, positive)
+
+
+def constant(labelled: Labelled, values: dict[str, Any], classes: Any = ()) -> Labelled:
+    """Return a constant prediction beside the same truth."""
+    task = CLASSIFICATION if len(classes) else REGRESSION
+    return task.label_constant(labelled, values, classes)
+
+
+def score_all(truth: Any, **predicted: Any) -> dict[str, float]:
+    """Return every metric of some predictions."""
+    return metrics.score(label(truth, **predicted))
+
+
+def classes(rows: int, number: int, seed: int, *, ties: bool = False) -> Labelled:
+    """Predictions of a mediocre classifier; with ties, few different probabilities."""
+    random = np.random.default_rng(seed)
+    truth = random.integers(0, number, rows)
+    logits = random.normal(size=(rows, number))
+    logits[np.arange(rows), truth] += 1
+    shares = np.exp(logits)
+    if ties:
+        shares = np.round(shares) + 1
+    shares /= shares.sum(axis=1, keepdims=True)
+    return label(truth, probabilities=shares, classes=list(range(number)))
+
+
+def numbers(rows: int, seed: int) -> Labelled:
+    """Predictions of a mediocre regression."""
+    random = np.random.default_rng(seed)
+    truth = random.normal(10, 3, rows)
+    return label(truth, values=truth + random.normal(size=rows))
+
+
+def scikit_learns(labelled: Labelled, weights: np.ndarray) -> dict[str, float]:
+    """The same metrics from scikit-learn."""
+    truth, options = labelled.truth, {"sample_weight": weights}
+    if labelled.values is not None:
+        values = labelled.values
+        return {
+            "rmse": reference.root_mean_squared_error(truth, values, **options),
+            "mae": reference.mean_absolute_error(truth, values, **options),
+            "r2": reference.r2_score(truth, values, **options),
+            "mape": reference.mean_absolute_percentage_error(truth, values, **options),
+        }
+    labels, shares = labelled.labels, labelled.probabilities
+    assert shares is not None
+    binary = labelled.classes == 2
+    each = {"average": "binary" if binary else "macro", "zero_division": 0, **options}
+    return {
+        "roc_auc": reference.roc_auc_score(
+            truth, shares[:, 1] if binary else shares, multi_class="ovr", **options
+        ),
+        "log_loss": reference.log_loss(truth, shares, labels=range(labelled.classes), **options),
+        "accuracy": reference.accuracy_score(truth, labels, **options),
+        "balanced_accuracy": reference.balanced_accuracy_score(truth, labels, **options),
+        "f1": reference.f1_score(truth, labels, **each),
+        "precision": reference.precision_score(truth, labels, **each),
+        "recall": reference.recall_score(truth, labels, **each),
+    }
+
+
+# ------------------------------------------------------------------------------------- metrics
+
+
+@pytest.mark.parametrize("ties", [False, True], ids=["distinct", "ties"])
+@pytest.mark.parametrize("number", [2, 3, 7])
+@pytest.mark.parametrize("seed", range(3))
+def test_weighted_metrics_of_classes_equal_scikit_learns(
+    number: int, seed: int, ties: bool
+) -> None:
+    labelled = classes(400, number, seed, ties=ties)
+    weights = np.random.default_rng(seed + 100).integers(0, 4, (5, 400)).astype(float)
+    for name in CLASSIFICATION.metrics:
+        ours = metrics.METRICS[name].prepare(labelled)(weights)
+        theirs = [scikit_learns(labelled, row)[name] for row in weights]
+        assert ours == pytest.approx(theirs), name
+
+
+def test_weighted_metrics_of_numbers_equal_scikit_learns() -> None:
+    labelled = numbers(120, 0)
+    weights = np.random.default_rng(0).integers(0, 4, (5, 120)).astype(float)
+    for name in REGRESSION.metrics:
+        ours = metrics.METRICS[name].prepare(labelled)(weights)
+        assert ours == pytest.approx([scikit_learns(labelled, row)[name] for row in weights]), name
+
+
+def test_scores_from_cells_equal_scores_from_rows() -> None:
+    labelled = classes(500, 4, 1)
+    assert metrics.score(labelled) == pytest.approx(scikit_learns(labelled, np.ones(500)))
+
+
+def test_positive_class_can_be_the_first() -> None:
+    truth, shares = np.array(["a", "b", "b", "a"]), np.array([[0.9, 0.1]] * 3 + [[0.4, 0.6]])
+    scores = score_all(truth, probabilities=shares, classes=["a", "b"], positive="a")
+    assert scores["precision"] == pytest.approx(1 / 3)
+    assert scores["recall"] == pytest.approx(1 / 2)
+
+
+def test_unknown_positive_class_is_refused() -> None:
+    with pytest.raises(UserError, match=r"\[decision\] positive = c: the classes are a, b"):
+        score_all(["a"], probabilities=[[1, 0]], classes=["a", "b"], positive="c")
+
+
+def test_class_that_train_never_saw_counts_as_never_found() -> None:
+    shares = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    scores = score_all(["a", "b", "c"], probabilities=shares, classes=["a", "b"])
+    assert scores["accuracy"] == pytest.approx(2 / 3)
+    assert scores["balanced_accuracy"] == pytest.approx(2 / 3)
+    assert scores["log_loss"] > 10
+
+
+def test_metrics_that_are_not_defined_are_nan() -> None:
+    one = score_all(["a", "a"], probabilities=[[0.8, 0.2]] * 2, classes=["a", "b"])
+    assert np.isnan(one["roc_auc"])
+    assert one["accuracy"] == 1
+    zero = score_all([0.0, 1.0], values=[0.5, 0.5])
+    assert np.isnan(zero["mape"])
+    assert zero["mae"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "baseline", "expected"),
+    [
+        ("roc_auc", 0.75, 0.5, 0.5),
+        ("log_loss", 0.2, 0.8, 0.75),
+        ("rmse", 12.0, 10.0, -0.2),
+        ("r2", 0.5, 0.0, 0.5),
+        ("accuracy", 1.0, 1.0, 0.0),
+    ],
+)
+def test_skill(metric: str, value: float, baseline: float, expected: float) -> None:
+    assert metrics.skill(metric, value, baseline) == pytest.approx(expected)
+
+
+def test_metric_of_the_other_task_is_refused() -> None:
+    with pytest.raises(UserError, match="metric = rmse: a classification is scored by auto"):
+        CLASSIFICATION.choose_metric("rmse")
+
+
+# ----------------------------------------------------------------------------------- intervals
+
+
+def test_intervals_cover_what_they_say() -> None:
+    hits = 0
+    for seed in range(120):
+        random = np.random.default_rng(seed)
+        truth = random.integers(0, 2, 150)
+        said = np.where(random.random(150) < 0.8, truth, 1 - truth) * 0.8 + 0.1
+        labelled = label(truth, probabilities=np.column_stack([1 - said, said]), classes=[0, 1])
+        naive = constant(labelled, {"probabilities": {0: 0.5, 1: 0.5}}, [0, 1])
+        intervals, _ = bootstrap(labelled, naive, "roc_auc", resamples=300, seed=seed)
+        hits += intervals["roc_auc"].low <= 0.8 <= intervals["roc_auc"].high
+    assert 0.89 <= hits / 120 <= 0.99
+
+
+def test_intervals_are_the_same_for_a_seed() -> None:
+    labelled = classes(200, 3, 0)
+    naive = constant(labelled, {"probabilities": {0: 1.0}}, [0, 1, 2])
+    one, two, other = (
+        bootstrap(labelled, naive, "f1", resamples=100, seed=seed) for seed in (1, 1, 2)
+    )
+    assert one == two != other
+
+
+def test_difference_is_paired_with_the_baseline() -> None:
+    labelled = numbers(300, 0)
+    naive = constant(labelled, {"value": 10.0})
+    intervals, difference = bootstrap(labelled, naive, "rmse", resamples=500)
+    alone = metrics.score(naive)["rmse"]
+    assert difference.value == pytest.approx(intervals["rmse"].value - alone)
+    assert difference.low < difference.value < difference.high < 0
+    itself = bootstrap(labelled, labelled, "rmse", resamples=50)[1]
+    assert (itself.low, itself.high) == (0, 0)
+
+
+def test_intervals_of_many_rows_stand_around_the_values_of_all_rows() -> None:
+    labelled = classes(30_000, 2, 0)
+    naive = constant(labelled, {"probabilities": {0: 0.5, 1: 0.5}}, [0, 1])
+    few, _ = bootstrap(labelled, naive, "roc_auc", resamples=100, rows=2_000)
+    every, _ = bootstrap(labelled, naive, "roc_auc", resamples=100)
+    assert few["roc_auc"].value == every["roc_auc"].value
+    assert few["roc_auc"].low < every["roc_auc"].low < every["roc_auc"].high < few["roc_auc"].high
+
+
+def test_a_baseline_that_is_not_constant_is_resampled_row_by_row() -> None:
+    truth = np.random.default_rng(0).integers(0, 2, 400)
+    model = label(truth, labels=truth, classes=[0, 1])
+    baseline = label(truth, labels=np.where(np.arange(400) % 4, truth, 1 - truth), classes=[0, 1])
+    _, difference = bootstrap(model, baseline, "accuracy", resamples=400)
+    assert difference.value == pytest.approx(0.25)
+    assert 0.15 < difference.low < 0.25 < difference.high < 0.35
+    itself = bootstrap(baseline, baseline, "accuracy", resamples=50)[1]
+    assert (itself.value, itself.low, itself.high) == (0, 0, 0)

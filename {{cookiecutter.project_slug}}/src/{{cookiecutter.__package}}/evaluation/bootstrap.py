@@ -1,0 +1,112 @@
+"""How sure a score is: percentile intervals from resampled rows (Efron, 1979)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .metrics import Array, Weighted, distinct_rows, metrics_by_need, score, show
+from .predictions import Labelled
+
+LEVEL = 0.95
+# Resamples are drawn in blocks of about this many weights, which stay in a processor's cache.
+BLOCK = 100_000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with the bounds of its bootstrap interval, at the level `LEVEL`."""
+
+    value: float
+    low: float
+    high: float
+
+
+def in_words(low: float | None, high: float | None) -> str:
+    """Return an interval for people."""
+    return "-" if low is None or high is None else f"{show(low)} to {show(high)}"
+
+
+def bootstrap(
+    model: Labelled,
+    baseline: Labelled,
+    metric: str,
+    *,
+    resamples: int = 1000,
+    seed: int = 42,
+    rows: int = 50_000,
+) -> tuple[dict[str, Interval], Interval]:
+    """Return percentile intervals (Efron, 1979) of every metric, and of one difference.
+
+    Args:
+        model: The model's predictions beside the truth.
+        baseline: The baseline's, of the same rows: they are resampled together with the model's.
+        metric: The one whose difference, model minus baseline, is returned.
+        resamples: How many are drawn.
+        seed: Of the draws.
+        rows: Above so many, a seeded draw of them is resampled; intervals then stand around the
+            values of all rows, and are as wide as for the rows drawn.
+
+    Returns:
+        The intervals by metric, and that of the difference; nan where a metric is not defined.
+    """
+    values, base = score(model), score(baseline)
+    random = np.random.default_rng(seed)
+    if len(model) > rows:
+        drawn = np.sort(random.choice(len(model), rows, replace=False))
+        model, baseline = model.take(drawn), baseline.take(drawn)
+    intervals: dict[str, Interval] = {}
+    difference = Interval(np.nan, np.nan, np.nan)
+    for needs, metrics in metrics_by_need(model).items():
+        (of_model, of_baseline), counts = distinct_rows(needs, model, baseline)
+        functions = {each.name: each.prepare(of_model) for each in metrics}
+        decides = next((each for each in metrics if each.name == metric), None)
+        if decides is not None:
+            functions["baseline"] = decides.prepare(of_baseline)
+        spread = _deviations(functions, counts, resamples, random)
+        for each in metrics:
+            intervals[each.name] = _interval(values[each.name], spread[each.name])
+        if decides is not None:
+            gap = spread[metric] - spread["baseline"]
+            difference = _interval(values[metric] - base[metric], gap)
+    return {name: intervals[name] for name in values}, difference
+
+
+def _deviations(
+    functions: Mapping[str, Weighted], counts: Array, resamples: int, random: np.random.Generator
+) -> dict[str, Array]:
+    """Return each metric on resamples of the rows, minus its value on the rows themselves.
+
+    All metrics see the same resamples.
+    """
+    block = max(1, BLOCK // len(counts))
+    draws: dict[str, list[Array]] = {name: [] for name in functions}
+    for start in range(0, resamples, block):
+        weights = _draw(counts, min(block, resamples - start), random)
+        for name, function in functions.items():
+            draws[name].append(function(weights))
+    here = {name: float(each(counts[np.newaxis])[0]) for name, each in functions.items()}
+    return {name: np.concatenate(parts) - here[name] for name, parts in draws.items()}
+
+
+def _draw(counts: Array, resamples: int, random: np.random.Generator) -> Array:
+    """Return how often each row is in each resample, (resamples, rows)."""
+    rows, total = len(counts), int(counts.sum())
+    if total > rows:
+        return random.multinomial(total, counts / total, size=resamples).astype(float)
+    drawn = random.integers(0, rows, size=(resamples, rows))
+    drawn += np.arange(0, resamples * rows, rows)[:, np.newaxis]
+    occurring = np.bincount(drawn.ravel(), minlength=resamples * rows)
+    return occurring.reshape(resamples, rows).astype(float)
+
+
+def _interval(value: float, deviations: Array) -> Interval:
+    """Return the interval around a value from the deviations of the resamples."""
+    defined = deviations[np.isfinite(deviations)]
+    if not len(defined) or not np.isfinite(value):
+        return Interval(value, np.nan, np.nan)
+    tail = 50 * (1 - LEVEL)
+    low, high = np.percentile(defined, [tail, 100 - tail])
+    return Interval(value, value + float(low), value + float(high))

@@ -1,0 +1,144 @@
+"""What models are fitted on: the prepared rows of train and valid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..core import registry
+from ..core.errors import UserError
+from ..data.schema import load_schema
+from ..data.split import load_manifest, load_split
+from .features import prepare
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+    from ..core.config import Settings
+    from ..core.project import Project
+    from ..data.schema import Schema
+    from ..tasks.task import Task
+
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """A fitted model that training continues from.
+
+    Attributes:
+        run_id: Its bundle.
+        fit: Function of (data, rows) that returns the model, fitted further on those rows of train;
+            on all of them where `rows` is None.
+    """
+
+    run_id: str
+    fit: Callable[[TrainingData, Rows | None], Pipeline]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """All that a fit follows from.
+
+    Attributes:
+        settings: The project's settings.
+        schema: The types of the columns.
+        task: What is predicted.
+        metric: What candidates are compared by.
+        inputs: Prepared rows of train.
+        target: Their classes or numbers.
+        groups: A number for the group of each row under the group rule, else None.
+        valid: Prepared rows of valid.
+        valid_target: Their classes or numbers.
+        classes: Those of train, in order; empty where none are predicted.
+        rule: How the data was split: "random", "stratified", "group" or "time".
+        data: The fingerprint of the data.
+        split: The fingerprint of the split.
+        warm_start: What the candidates continue from; None where they start from nothing.
+    """
+
+    settings: Settings
+    schema: Schema
+    task: Task
+    metric: str
+    inputs: pd.DataFrame
+    target: NDArray[Any]
+    groups: NDArray[Any] | None
+    valid: pd.DataFrame
+    valid_target: NDArray[Any]
+    classes: list[Any]
+    rule: str
+    data: str
+    split: str
+    warm_start: WarmStart | None = None
+
+    def take(self, rows: Rows) -> TrainingData:
+        """Return the same data with some rows of train."""
+        groups = None if self.groups is None else self.groups[rows]
+        inputs, target = self.inputs.iloc[rows], self.target[rows]
+        return replace(self, inputs=inputs, target=target, groups=groups)
+
+
+def load_training_data(project: Project, settings: Settings) -> TrainingData:
+    """Read train and valid, and prepare them.
+
+    Raises:
+        UserError: If the split is not there, no column is left to learn from, or the target does
+            not suit the task.
+    """
+    task: Task = registry.task(settings.model.task)
+    schema, manifest = load_schema(project), load_manifest(project)
+    if schema.target is None:
+        raise UserError("data/schema.yaml names no target; set [data] target and run `ingest`.")
+    target, rule = schema.target.name, manifest["split"]["rule"]
+    groups = [column.name for column in schema.columns if "group" in column.roles]
+    features = [column.name for column in schema.features]
+    if not features:
+        raise UserError(
+            "data/schema.yaml leaves no column to learn from: all are target, id, time, group or "
+            "ignored; take one out of [data] id or ignore, or bring in another column."
+        )
+    frame = load_split(project, "train", list(dict.fromkeys([*features, target, *groups])))
+    _refuse_constant(frame[target])
+    fit_target = task.target_array(frame[target])
+    fit_groups = group_codes(frame[groups[0]]) if groups and rule == "group" else None
+    inputs = prepare(frame[features], schema)
+    del frame  # before the next one is read
+    frame = load_split(project, "valid", [*features, target])
+    return TrainingData(
+        settings=settings,
+        schema=schema,
+        task=task,
+        metric=task.choose_metric(settings.model.metric),
+        inputs=inputs,
+        target=fit_target,
+        groups=fit_groups,
+        valid=prepare(frame[features], schema),
+        valid_target=frame[target].to_numpy(),
+        classes=task.classes_of(fit_target),
+        rule=rule,
+        data=manifest["fingerprint"],
+        split=manifest["split"]["fingerprint"],
+    )
+
+
+def group_codes(groups: pd.Series[Any]) -> NDArray[np.int64]:
+    """Return a number per group; a row without one is a group of its own."""
+    codes = pd.factorize(groups)[0].astype(np.int64)
+    alone = codes < 0
+    codes[alone] = codes.max(initial=-1) + 1 + np.arange(alone.sum())
+    return codes
+
+
+def _refuse_constant(target: pd.Series[Any]) -> None:
+    """Refuse a target that has the same value everywhere."""
+    if target.nunique() < 2:
+        raise UserError(
+            f"The target '{target.name}' has the same value in all {len(target):,} rows of train; "
+            "a model needs two or more to tell apart: check [data] target and the [split]."
+        )
