@@ -14,7 +14,7 @@ from .errors import UserError
 from .files import fingerprint, write_json
 from .order import builds_on
 from .project import Project
-from .registry import Registry
+from .registry import Registry, Stage
 from .reports import REPORT_VERSION, Report, read_report
 
 if TYPE_CHECKING:
@@ -67,14 +67,18 @@ def code_of(name: str, settings: Settings, **chosen: tuple[str, ...]) -> str:
     Raises:
         UserError: If a file of it is not valid Python, or the team's code imports a stage.
     """
-    stage = registry.STAGES[name]
-    entries = [stage.function, *([stage.inputs] if stage.inputs else [])]
     _check_team()
+    return _fingerprint(code_entries(registry.STAGES[name], settings, **chosen))
+
+
+def code_entries(stage: Stage, settings: Settings, **chosen: tuple[str, ...]) -> frozenset[str]:
+    """Return where a stage's code begins: its functions, and what it looks up by name."""
+    entries = {stage.function, *([stage.inputs] if stage.inputs else [])}
     if stage.chooses:
         registry.team()  # it may add to a registry, and replace what stands there
     for kind, names in {**stage.chooses, **chosen}.items():
-        entries += _entries(getattr(registry, kind), names, settings)
-    return _fingerprint(frozenset(entries))
+        entries.update(_entries(getattr(registry, kind), names, settings))
+    return frozenset(entries)
 
 
 @cache

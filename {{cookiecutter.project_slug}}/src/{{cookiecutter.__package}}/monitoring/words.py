@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from .drift import Finding
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .drift import Finding
 
 NAME = "drift"
+
+
+def counted(number: int, what: str) -> str:
+    """Write a number of things."""
+    return f"{format(number, ',') if number else 'no'} {what}{'' if number == 1 else 's'}"
 
 
 def in_words(finding: Finding) -> str:
