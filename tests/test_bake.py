@@ -120,29 +120,30 @@ src/ml_project/bundle/card.py src/ml_project/bundle/champion.py src/ml_project/b
 src/ml_project/bundle/reference.py src/ml_project/checklist/__init__.py
 src/ml_project/checklist/catalogue.py src/ml_project/checklist/commands.py
 src/ml_project/checklist/conditions.py src/ml_project/checklist/context.py
-src/ml_project/checklist/documents.py src/ml_project/checklist/evidence.py
-src/ml_project/checklist/formats.py src/ml_project/checklist/items/architecture.yaml
-src/ml_project/checklist/items/business.yaml src/ml_project/checklist/items/data.yaml
-src/ml_project/checklist/items/data_engineering.yaml src/ml_project/checklist/items/deployment.yaml
-src/ml_project/checklist/items/environment.yaml src/ml_project/checklist/items/modelling.yaml
-src/ml_project/checklist/items/operation.yaml src/ml_project/checklist/items/programming.yaml
-src/ml_project/checklist/items/responsible_ai.yaml src/ml_project/checklist/items/scoping.yaml
-src/ml_project/checklist/items/version_control.yaml src/ml_project/checklist/markdown.py
-src/ml_project/checklist/measured.py src/ml_project/checklist/page.css
-src/ml_project/checklist/page.js src/ml_project/checklist/page.py src/ml_project/checklist/parts.py
-src/ml_project/checklist/records.py src/ml_project/checklist/score.py
-src/ml_project/checklist/show.py src/ml_project/checklist/summary.py
-src/ml_project/checklist/verify.py src/ml_project/cli.py src/ml_project/core/__init__.py
-src/ml_project/core/answers.py src/ml_project/core/code.py src/ml_project/core/config.py
-src/ml_project/core/errors.py src/ml_project/core/files.py src/ml_project/core/options.py
-src/ml_project/core/order.py src/ml_project/core/pipeline.py src/ml_project/core/project.py
-src/ml_project/core/registry.py src/ml_project/core/reports.py src/ml_project/core/stages.py
-src/ml_project/core/syntax.py src/ml_project/custom.py src/ml_project/data/__init__.py
-src/ml_project/data/arrow.py src/ml_project/data/cast.py src/ml_project/data/clean.py
-src/ml_project/data/infer.py src/ml_project/data/keys.py src/ml_project/data/names.py
-src/ml_project/data/original.py src/ml_project/data/readers.py src/ml_project/data/sample.py
-src/ml_project/data/schema.py src/ml_project/data/sources.py src/ml_project/data/split.py
-src/ml_project/data/writers.py src/ml_project/evaluate.py src/ml_project/evaluation/__init__.py
+src/ml_project/checklist/documents.py
+src/ml_project/checklist/evidence.py src/ml_project/checklist/formats.py
+src/ml_project/checklist/items/architecture.yaml src/ml_project/checklist/items/business.yaml
+src/ml_project/checklist/items/data.yaml src/ml_project/checklist/items/data_engineering.yaml
+src/ml_project/checklist/items/deployment.yaml src/ml_project/checklist/items/environment.yaml
+src/ml_project/checklist/items/modelling.yaml src/ml_project/checklist/items/operation.yaml
+src/ml_project/checklist/items/programming.yaml src/ml_project/checklist/items/responsible_ai.yaml
+src/ml_project/checklist/items/scoping.yaml src/ml_project/checklist/items/version_control.yaml
+src/ml_project/checklist/markdown.py src/ml_project/checklist/measured.py
+src/ml_project/checklist/page.css
+src/ml_project/checklist/page.js src/ml_project/checklist/page.py
+src/ml_project/checklist/parts.py src/ml_project/checklist/records.py
+src/ml_project/checklist/score.py src/ml_project/checklist/show.py
+src/ml_project/checklist/summary.py src/ml_project/checklist/verify.py src/ml_project/cli.py
+src/ml_project/core/__init__.py src/ml_project/core/answers.py
+src/ml_project/core/config.py src/ml_project/core/errors.py
+src/ml_project/core/files.py src/ml_project/core/options.py src/ml_project/core/pipeline.py
+src/ml_project/core/project.py src/ml_project/core/registry.py src/ml_project/core/reports.py
+src/ml_project/core/stages.py src/ml_project/custom.py src/ml_project/data/__init__.py
+src/ml_project/data/cast.py src/ml_project/data/clean.py src/ml_project/data/infer.py
+src/ml_project/data/keys.py src/ml_project/data/names.py src/ml_project/data/original.py
+src/ml_project/data/readers.py src/ml_project/data/sample.py src/ml_project/data/schema.py
+src/ml_project/data/sources.py src/ml_project/data/split.py src/ml_project/data/writers.py
+src/ml_project/evaluate.py src/ml_project/evaluation/__init__.py
 src/ml_project/evaluation/decision.py src/ml_project/evaluation/diagnostics.py
 src/ml_project/evaluation/ledger.py src/ml_project/evaluation/metrics.py src/ml_project/ingest.py
 src/ml_project/models/__init__.py src/ml_project/models/baseline.py

@@ -333,7 +333,12 @@ def test_a_helper_of_the_team_s_that_imports_a_stage_is_refused(
         "would follow from every stage; import what that stage builds on, or move the shared code "
         "to a file of its own.\n"
     )
-    assert not (tmp_path / "reports").exists()
+    assert not (tmp_path / "data").exists()
+    (own / "pricing.py").write_text("RATE = (1.19\n", encoding="utf-8")
+    assert command_in(tmp_path)("run").stderr == (
+        "Error: src/own/pricing.py, line 1, is not valid Python: '(' was never closed; correct "
+        "it.\n"
+    )
 
 
 def test_the_team_may_replace_what_is_there() -> None:

@@ -14,7 +14,7 @@ from .order import stages
 from .project import Project
 from .registry import Stage
 from .reports import Report
-from .stages import is_current, require
+from .stages import check_team, is_current, require
 
 if TYPE_CHECKING:
     from .config import Settings
@@ -51,6 +51,7 @@ def run(
 
 def run_stage(project: Project, settings: "Settings", name: str) -> Report:
     """Run one stage, whether or not its inputs have changed."""
+    check_team()
     stage: Stage = registry.lookup(registry.STAGES, name, "The stage")
     options: dict[str, Any] = registry.load(stage.options)(project) if stage.options else {}
     report: Report = registry.load(stage.function)(project, settings, **options)

@@ -67,7 +67,7 @@ def code_of(name: str, settings: Settings, **chosen: tuple[str, ...]) -> str:
     Raises:
         UserError: If a file of it is not valid Python, or the team's code imports a stage.
     """
-    _check_team()
+    check_team()
     return _fingerprint(code_entries(registry.STAGES[name], settings, **chosen))
 
 
@@ -97,8 +97,12 @@ def _modules() -> Modules:
 
 
 @cache
-def _check_team() -> None:
-    """Refuse a `custom` that imports a stage."""
+def check_team() -> None:
+    """Refuse a `custom` that imports a stage, or is not valid Python.
+
+    Raises:
+        UserError: With the file and the line.
+    """
     check_team_code(stage.function for stage in registry.STAGES.values())
 
 
