@@ -169,6 +169,31 @@ def test_lazy_exports_count_for_those_who_ask(write: Write) -> None:
     assert reached(package, ".far.deep:f") == {"far/deep.py", "tune.py"}
 
 
+def test_the_team_s_code_counts_for_those_who_ask_for_it(write: Write) -> None:
+    files = {"train.py": "from .models import features", "custom.py": "from . import rules"}
+    files |= {"rules.py": "", "tune.py": ""}
+    package = write({**files, "models/features.py": "registry.team().add_features(rows)"})
+    assert reached(package) == {"custom.py", "models/features.py", "rules.py"}
+    assert reached(package, ".tune:tune") == {"tune.py"}
+
+
+def test_a_named_function_counts_for_those_who_load_that_kind(write: Write) -> None:
+    """Whichever file is read first, the one that names or the one that loads."""
+    package = write(
+        {
+            "task.py": "LOOKS = [Look('a', measure='.curves:roc', draw='.plots:draw')]",
+            "curves.py": "",
+            "plots.py": "",
+            "train.py": "from . import task",
+            "judge.py": "from . import task\nregistry.load(each.measure)(1)",
+            "page.py": "registry.load(each.draw)(1)\nfrom . import task",
+        }
+    )
+    assert reached(package) == {"task.py"}
+    assert reached(package, ".judge:f") == {"curves.py", "judge.py", "task.py"}
+    assert reached(package, ".page:f") == {"page.py", "plots.py", "task.py"}
+
+
 def test_modules_that_moved_are_found_by_their_old_name(write: Write) -> None:
     package = write(
         {
