@@ -62,7 +62,9 @@ def test_changes_that_touch_are_merged_and_those_that_overlap_are_not(
     [
         ("conf.cfg", True),
         ("src/churn/custom.py", True),
-        ("src/churn/custom/prices.py", True),
+        ("src/churn/custom/__init__.py", True),
+        ("src/churn/custom/rules/cleaning.py", True),
+        ("src/churn/data/custom.txt", False),
         ("checklist/own.yaml", True),
         ("src/churn/train.py", False),
         ("src/conf.cfg", False),

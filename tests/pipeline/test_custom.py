@@ -45,7 +45,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, package_environment: dict[
     # Lines of code open with one of these words; the others in a comment are prose.
     words = "import|from|if|frame|def|classes|kind|estimator|return|ESTIMATORS|SOURCES"
     examples = re.sub(
-        rf"^( *)# ?((?:    )*(?:{words})\b.*|)$",
+        rf'^( *)# ?((?:    )*(?:{words})\b.*|"\w+": \w+,|)$',
         r"\1\2",
         text,
         flags=re.MULTILINE,

@@ -10,12 +10,14 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from .core import aliases
+from .core.registry import Stage, add_stages
 
 # ONNX Runtime sends telemetry unless this is set before its first import, and no module of the
 # package is imported before this file. Whoever wants to send it sets the variable to 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
+    from . import evaluate, ingest, postprocess, preprocess, report, train
     from .bundle.bundle import load_bundle
     from .bundle.champion import load_champion
     from .core.project import find_project
@@ -23,6 +25,74 @@ if TYPE_CHECKING:
     from .data.split import load_split
 
 __all__ = ["find_project", "load_bundle", "load_champion", "load_schema", "load_split"]
+
+add_stages(
+    Stage(
+        "ingest",
+        ".ingest:ingest",
+        report="ingest",
+        settings=("data", "features.max_categories", "model.task"),
+        chooses={"SOURCES": ("data.source",), "TASKS": ("model.task",)},
+        inputs=".ingest:source_state",
+        command=".cli:ingest",
+    ),
+    Stage(
+        "preprocess",
+        ".preprocess:preprocess",
+        report="split",
+        after=("ingest",),
+        settings=("data", "split", "model.task"),
+        chooses={"TASKS": ("model.task",)},
+    ),
+    Stage(
+        "train",
+        ".train:train",
+        report="train",
+        after=("preprocess",),
+        settings=("model", "features", "params", "split.seed", "decision.positive"),
+        chooses={
+            "ESTIMATORS": ("baseline", "model.candidates"),
+            "INPUTS": ("*",),
+            "TASKS": ("model.task",),
+        },
+    ),
+    Stage(
+        "postprocess",
+        ".postprocess:postprocess",
+        report="release",
+        after=("train",),
+        settings=("decision",),
+        chooses={"INPUTS": ("*",), "TASKS": ("model.task",)},
+    ),
+    Stage(
+        "evaluate",
+        ".evaluate:evaluate",
+        report="metrics",
+        after=("postprocess",),
+        settings=("evaluate", "model.metric"),
+        chooses={"INPUTS": ("*",), "TASKS": ("model.task",)},
+        options=".evaluate:options_of_a_run",
+        then={"champion": ".bundle.champion:offer"},
+        command=".cli:evaluate",
+    ),
+    Stage(
+        "report",
+        ".report:report",
+        report="profile",
+        after=("evaluate",),
+        chooses={"REPORT_SECTIONS": ("*",), "TASKS": ("model.task",)},
+    ),
+)
+
+if TYPE_CHECKING:  # from here an editor finds the stages, and mypy sees that they are there
+    _STAGES = (
+        ingest.ingest,
+        preprocess.preprocess,
+        train.train,
+        postprocess.postprocess,
+        evaluate.evaluate,
+        report.report,
+    )
 
 # What notebooks and scripts take from here, imported when it is asked for.
 _PLACES = {

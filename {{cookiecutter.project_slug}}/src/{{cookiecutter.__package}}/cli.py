@@ -1,10 +1,14 @@
 """The command line: one command per stage, thin; what is heavy is imported inside."""
 
+import ast
 import errno
+import importlib.util
+import re
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +18,8 @@ from .checklist.commands import checklist_app
 from .core import registry
 from .core.errors import GateError, UserError
 from .core.options import Overrides
+from .core.order import stages
+from .core.registry import Stage
 
 if TYPE_CHECKING:
     from .core.config import Settings
@@ -40,11 +46,10 @@ app.add_typer(runs_app, name="runs")
 app.add_typer(checklist_app, name="checklist")
 
 
-@app.command()
 def run(
     overrides: Overrides,
     force: Annotated[bool, typer.Option(help="Run every stage, changed or not.")] = False,
-    until: Annotated[str, typer.Option(help="The last stage to run.")] = "report",
+    until: Annotated[str | None, typer.Option(help="The last stage to run; default: all.")] = None,
 ) -> None:
     """Run every stage whose inputs have changed."""
     from .core import pipeline
@@ -54,7 +59,6 @@ def run(
         pipeline.run(project, settings, force=force, until=until, say=typer.echo)
 
 
-@app.command()
 def ingest(
     overrides: Overrides,
     infer: Annotated[bool, typer.Option(help="Infer data/schema.yaml anew.")] = False,
@@ -65,25 +69,6 @@ def ingest(
     _say(stage(*_open(overrides), infer=infer).facts)
 
 
-@app.command()
-def preprocess(overrides: Overrides) -> None:
-    """Clean and split: train, valid and test."""
-    _run_stage("preprocess", overrides)
-
-
-@app.command()
-def train(overrides: Overrides) -> None:
-    """Fit the candidates on train, choose by valid."""
-    _run_stage("train", overrides)
-
-
-@app.command()
-def postprocess(overrides: Overrides) -> None:
-    """Calibrate, set the threshold, write the bundle."""
-    _run_stage("postprocess", overrides)
-
-
-@app.command()
 def evaluate(
     overrides: Overrides,
     final: Annotated[bool, typer.Option(help="Open the test split: once per model.")] = False,
@@ -97,13 +82,6 @@ def evaluate(
         stage(project, settings, final=final, again=again)
 
 
-@app.command()
-def report(overrides: Overrides) -> None:
-    """Write reports/index.html."""
-    _run_stage("report", overrides)
-
-
-@app.command()
 def predict(
     source: Annotated[Path, typer.Argument(help="A file, or a folder of Parquet files.")],
     output: Annotated[Path, typer.Argument(help="A file; a folder if the source is one.")],
@@ -210,9 +188,7 @@ def runs_compare(
 def main() -> None:
     """Run the command line; what goes wrong on purpose ends in one sentence and an exit code."""
     try:
-        registry.extend_by_modules()
-        for name, entry in registry.COMMANDS.items():
-            app.command(name)(registry.load(entry))
+        _add_commands()
         app()
     except SystemExit as end:  # as which typer and rich tell it
         sys.exit(CLOSED if isinstance(end.__context__, BrokenPipeError) else end.code)
@@ -228,6 +204,59 @@ def main() -> None:
         sys.exit(CRASHED)
 
 
+@cache
+def _add_commands() -> None:
+    """Add a command per stage, in their order, and those of the modules.
+
+    Raises:
+        UserError: If two commands have one name, or the stages have no order.
+    """
+    ordered = stages().values()
+    places = [(stage.name, stage.function) for stage in ordered] + [*registry.COMMANDS.items()]
+    taken = {"run", "predict", *(group.name for group in app.registered_groups)}
+    for name, place in places:
+        if name in taken:
+            raise UserError(
+                f"A module adds the command '{name}' ({place}), but there is one of that name; "
+                "choose another."
+            )
+        taken.add(name)
+    app.command("run")(run)
+    for stage in ordered:
+        command = registry.load(stage.command) if stage.command else _command_of(stage)
+        app.command(stage.name)(command)
+    app.command("predict")(predict)
+    for name, entry in registry.COMMANDS.items():
+        app.command(name)(registry.load(entry))
+
+
+def _command_of(stage: Stage) -> Callable[..., None]:
+    """Return the command of a stage without options of its own."""
+
+    def command(overrides: Overrides) -> None:
+        from .core.pipeline import run_stage
+
+        _say(run_stage(*_open(overrides), stage.name).facts)
+
+    command.__doc__ = _about(stage)
+    return command
+
+
+def _about(stage: Stage) -> str:
+    """Return the first line of what a stage's function says of itself, without importing it.
+
+    Its module imports pandas and more, which nobody should wait for who asks for `--help`.
+    """
+    module, _, name = stage.function.partition(":")
+    spec = importlib.util.find_spec(module, registry.PACKAGE)
+    source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
+    # Only the function is parsed: it ends where a line begins that is neither indented nor its ")".
+    found = re.search(rf"^def {re.escape(name)}\(.*\n(?:[ \t)].*\n|\n)*", source, re.MULTILINE)
+    body = ast.parse(found.group()).body[0] if found else None
+    text = ast.get_docstring(body) if isinstance(body, ast.FunctionDef) else None
+    return (text or f"Run the stage {stage.name}.").partition("\n")[0]
+
+
 def _open(overrides: Sequence[str]) -> "tuple[Project, Settings]":
     """Return the project around the working folder, and its settings."""
     from .core.config import load_settings
@@ -241,13 +270,6 @@ def _project() -> "Project":
     from .core.project import find_project
 
     return find_project()
-
-
-def _run_stage(name: str, overrides: Sequence[str]) -> None:
-    """Run one stage, changed or not."""
-    from .core.pipeline import run_stage
-
-    _say(run_stage(*_open(overrides), name).facts)
 
 
 def _say(facts: dict[str, object]) -> None:

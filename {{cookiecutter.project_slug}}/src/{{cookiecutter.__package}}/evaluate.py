@@ -128,6 +128,11 @@ def may_open_test(project: Project) -> bool:
     return not openings(project, state_of_test(project))
 
 
+def options_of_a_run(project: Project) -> dict[str, Any]:
+    """Return how `run` calls this stage: it opens test for the first model of a split."""
+    return {"final": may_open_test(project)}
+
+
 def summary_table(project: Project) -> Table | None:
     """Return the last evaluation as a table for the terminal; None if there is none."""
     from rich import box

@@ -55,7 +55,9 @@ CIRCUMSTANCES = ("run_id", "git_commit")
 
 
 def postprocess(project: Project, settings: Settings) -> Report:
-    """Package the winner of `train` as `models/<run id>` and write `reports/release.json`.
+    """Calibrate, set the threshold, write the bundle.
+
+    Packages the winner of `train` as `models/<run id>` and writes `reports/release.json`.
 
     Raises:
         UserError: If nothing was trained on this data, or `[decision] positive` is no class.

@@ -18,12 +18,12 @@ from .core.files import fingerprint, write_atomic, write_json
 from .core.project import SPLITS, Project
 from .core.reports import Report, read_report
 from .core.stages import write_report
+from .data.arrow import arrow_to_pandas
 from .data.cast import spell
 from .data.clean import Cleaned, clean
 from .data.infer import check_target, require_target
 from .data.keys import ROW, Keys, content_keys, recorded_version, row_keys, table_fingerprint
 from .data.original import verify_original
-from .data.readers import arrow_to_pandas
 from .data.schema import Schema, load_schema
 from .data.split import (
     MANIFEST_VERSION,
@@ -64,7 +64,9 @@ class Assigned:
 
 
 def preprocess(project: Project, settings: Settings, *, anew: bool = False) -> Report:
-    """Write data/train, data/valid, data/test and data/manifest.json.
+    """Clean and split: train, valid and test.
+
+    Writes data/train, data/valid, data/test and data/manifest.json.
 
     Args:
         project: Where to write.

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from .core import registry
 from .core.errors import UserError
 from .core.files import write_text
+from .core.order import stages_before
 from .core.project import Project
 from .core.reports import Report
-from .core.stages import TABLE, require, write_report
+from .core.stages import require, write_report
 from .data.schema import load_schema
 from .reporting.html import Section, html_page
 from .reporting.profile import PROFILE, profile_train
@@ -35,7 +36,9 @@ SectionFunction = Callable[["Project", "Settings"], Section | None]
 
 
 def report(project: Project, settings: Settings) -> Report:
-    """Write `reports/index.html`, and what the data profile found to `reports/profile.json`.
+    """Write reports/index.html.
+
+    What the data profile found goes to `reports/profile.json`.
 
     Raises:
         UserError: If a stage has to run first.
@@ -78,7 +81,8 @@ def _check(project: Project) -> Report:
     Raises:
         UserError: Naming the stage to run.
     """
-    found = {name: require(project, name) for name in TABLE if name != "report"}
+    before = {stage.name: stage.report for stage in stages_before("report")}
+    found = {name: require(project, name) for name in before}
     trained, release, judged = found["train"], found["postprocess"], found["evaluate"]
     for name, run_id, last in (
         ("postprocess", release.facts.get("trained_as"), trained.run_id),
@@ -86,7 +90,7 @@ def _check(project: Project) -> Report:
     ):
         if run_id != last:
             raise UserError(
-                f"reports/{TABLE[name].report}.json is of the model {run_id}, but the last one is "
+                f"reports/{before[name]}.json is of the model {run_id}, but the last one is "
                 f"{last}; run `{name}` first."
             )
     return judged

@@ -23,7 +23,7 @@ from .core.errors import UserError
 from .core.files import file_sha256, fingerprint
 from .core.progress import progress_bar
 from .core.reports import Report
-from .core.stages import PACKAGE, TABLE, write_report
+from .core.stages import code_of, write_report
 from .evaluation.metrics import score, skill
 from .models import Candidate, make_candidate
 from .models.features import build_features
@@ -51,7 +51,9 @@ if TYPE_CHECKING:
 
 
 def train(project: Project, settings: Settings, *, warm_start: WarmStart | None = None) -> Report:
-    """Fit and compare the candidates; write the winner's model and `reports/train.json`.
+    """Fit the candidates on train, choose by valid.
+
+    Writes the winner's model and `reports/train.json`.
 
     Args:
         project: The project.
@@ -232,7 +234,9 @@ def _run(
     """
     number = next_number(project)
     path = project.logs / f"run_{number}_{candidate.label}_ID_{run_id}.log"
-    run = describe_run(project, data, candidate, run_id, _code()) | {"number": number}
+    run = describe_run(project, data, candidate, run_id, _code(candidate, data.settings)) | {
+        "number": number
+    }
     with run_log(path) as log:
         log_values(log, run)
         began = time.perf_counter()
@@ -308,18 +312,14 @@ def _run_id(candidate: Candidate, data: TrainingData) -> str:
         [data.task.name, data.metric, settings.model.folds, settings.decision.positive],
         settings.split.seed,
         versions([candidate.name]),
-        _code(),
+        _code(candidate, settings),
         *([] if data.warm_start is None else [data.warm_start.run_id]),
     )[:8]
 
 
-def _code() -> str:
-    """Return the fingerprint of the stage's own source files."""
-    files = []
-    for name in TABLE["train"].code:
-        path = PACKAGE / name
-        files += sorted(path.rglob("*.py")) if path.is_dir() else [path]
-    return fingerprint({path.relative_to(PACKAGE).as_posix(): file_sha256(path) for path in files})
+def _code(candidate: Candidate, settings: Settings) -> str:
+    """Return the fingerprint of the code that a run follows from: not that of other candidates."""
+    return code_of("train", settings, ESTIMATORS=(candidate.name,))
 
 
 def _facts(

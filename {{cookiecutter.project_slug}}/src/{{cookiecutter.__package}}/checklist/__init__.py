@@ -2,7 +2,7 @@
 
 from ..core import registry
 
-registry.EVIDENCE.update(
+registry.EVIDENCE.add(
     answer=".checklist.evidence:answer",
     champion=".checklist.evidence:champion",
     config=".checklist.evidence:config",

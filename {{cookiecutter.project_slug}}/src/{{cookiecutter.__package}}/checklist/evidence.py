@@ -192,21 +192,23 @@ def git(context: Context, item: Item, evidence: Evidence) -> Verdict:
 
 def fresh(context: Context, item: Item, evidence: Evidence) -> Verdict:
     """A report was made from the current data, model, settings and code."""
-    from ..core.stages import TABLE
+    from ..core.order import stages, stages_before
 
     name = evidence.rule
-    stages = {stage.report: stage.name for stage in TABLE.values()}
-    last = WRITTEN_BY.get(name) or stages[name]
+    writers = {stage.report: stage.name for stage in stages().values()}
+    last = stages()[WRITTEN_BY.get(name) or writers[name]]
     report = context.report(name)
     if report is None:
         return Verdict(False, f"reports/{name}.json is not there yet; `run` writes it")
     stale = _staleness(context, name, report)
     if stale:
         return Verdict(False, stale, stale=True)
-    for stage in list(TABLE)[1 : list(TABLE).index(last) + 1]:
-        made = context.report(TABLE[stage].report)
-        if made is None or made.config != context.stage_key(stage):
-            changed = f"settings or code of `{stage}` have changed since reports/{name}.json"
+    for stage in [*stages_before(last.name), last]:
+        if stage.inputs is not None:
+            continue  # it reads what git does not track, such as the source
+        made = context.report(stage.report)
+        if made is None or made.config != context.stage_key(stage.name):
+            changed = f"settings or code of `{stage.name}` have changed since reports/{name}.json"
             return Verdict(False, f"{changed} was made; `run` again", stale=True)
     return Verdict(True, f"reports/{name}.json is about the current data, model and settings")
 

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,18 @@ def install() -> None:
     """Let imports of this package find what an earlier version had elsewhere."""
     others = [finder for finder in sys.meta_path if getattr(finder, "serves", None) != PACKAGE]
     sys.meta_path[:] = [Finder(), *others]
+
+
+def gone() -> dict[str, str]:
+    """Return where most of each module is that has no file and no folder any more."""
+    folder = Path(__file__).parents[1]
+    modules = {old: new.split()[0] for old, new in MOVED.items() if ":" not in old}
+    return {
+        old: new
+        for old, new in modules.items()
+        if not (folder / old.replace(".", "/")).with_suffix(".py").exists()
+        and not (folder / old.replace(".", "/") / "__init__.py").exists()
+    }
 
 
 class Finder:

@@ -323,6 +323,12 @@ def _section_models() -> dict[str, type[Section]]:
         for name, field in Settings.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
     }
+    taken = next((name for name in registry.SETTINGS if name in own), None)
+    if taken is not None:
+        raise UserError(
+            f"The section [{taken}] of conf.cfg is the pipeline's own, and a module adds it too: "
+            f"{registry.SETTINGS[taken]}; rename that one."
+        )
     return own | {name: registry.load(entry) for name, entry in registry.SETTINGS.items()}
 
 

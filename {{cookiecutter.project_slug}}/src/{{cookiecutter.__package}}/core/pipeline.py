@@ -1,31 +1,23 @@
-"""The order of the stages, and when one may be skipped.
+"""Running the stages in their order, each only where its last result no longer stands.
 
 A stage is current when its report says that it ran on the same inputs (settings, code, what earlier
 stages found) and every file it wrote is still there at its size. Times of files play no part.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import registry
 from .errors import GateError, UserError
+from .order import stages
 from .project import Project
+from .registry import Stage
 from .reports import Report
-from .stages import TABLE, is_current, require
+from .stages import check_team, is_current, require
 
 if TYPE_CHECKING:
     from .config import Settings
-
-
-registry.STAGES.update(
-    ingest=".ingest:ingest",
-    preprocess=".preprocess:preprocess",
-    train=".train:train",
-    postprocess=".postprocess:postprocess",
-    evaluate=".evaluate:evaluate",
-    report=".report:report",
-)
 
 
 def run(
@@ -33,63 +25,65 @@ def run(
     settings: "Settings",
     *,
     force: bool = False,
-    until: str = "report",
+    until: str | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Run every stage up to `until` whose inputs have changed, and put a first model in service.
+    """Run every stage up to `until` (default: all) whose inputs have changed.
 
     Raises:
         UserError: If a stage refuses its input; what earlier stages wrote stays.
-        GateError: If the model misses its bar, once the report that shows why is written.
+        GateError: If a stage misses its bar, once the stages behind it, which show why, have run.
     """
     missed = None
-    for name in _names_until(until):
-        began = time.perf_counter()
-        if not force and is_current(project, settings, name):
-            say(f"{name:<12} unchanged")
+    for stage in _stages_until(until):
+        if force or not is_current(project, settings, stage.name):
+            missed = _run_aloud(project, settings, stage, say) or missed
         else:
-            try:
-                summary = run_stage(project, settings, name).facts.get("summary", "done")
-                say(f"{name:<12} {summary} ({time.perf_counter() - began:.1f} s)")
-            except GateError as error:
-                missed = error
-                say(f"{name:<12} missed its bar ({time.perf_counter() - began:.1f} s)")
-        if name == "evaluate":
-            missed = missed or _missed_bar(project)
-            if missed is None:
-                _serve_first(project, say)
+            say(f"{stage.name:<12} unchanged")
+        report = require(project, stage.name)
+        missed = missed or _missed_bar(report)
+        if missed is None:
+            for word, entry in stage.then.items():
+                say(f"{word:<12} {registry.load(entry)(project, report.run_id)}")
     if missed:
         raise missed
 
 
 def run_stage(project: Project, settings: "Settings", name: str) -> Report:
-    """Run one stage; `evaluate` opens the test split if this is a split's first model."""
-    function = registry.lookup(registry.STAGES, name, "The stage")
-    options: dict[str, Any] = {}
-    if name == "evaluate":
-        options["final"] = registry.load(".evaluate:may_open_test")(project)
-    report: Report = function(project, settings, **options)
+    """Run one stage, whether or not its inputs have changed."""
+    check_team()
+    stage: Stage = registry.lookup(registry.STAGES, name, "The stage")
+    options: dict[str, Any] = registry.load(stage.options)(project) if stage.options else {}
+    report: Report = registry.load(stage.function)(project, settings, **options)
     return report
 
 
-def _names_until(last: str) -> Iterator[str]:
-    """Yield the stages' names in order, up to and with `last`."""
-    if last not in TABLE:
-        raise UserError(f"--until is '{last}', but the stages are: {', '.join(TABLE)}.")
-    for name in TABLE:
-        yield name
-        if name == last:
-            return
+def _stages_until(last: str | None) -> list[Stage]:
+    """Return the stages in their order, up to and with `last`.
+
+    Raises:
+        UserError: If there is no such stage.
+    """
+    ordered = stages()
+    if last is not None and last not in ordered:
+        raise UserError(f"--until is '{last}', but the stages are: {', '.join(ordered)}.")
+    names = list(ordered)
+    return [ordered[name] for name in names[: names.index(last) + 1 if last else None]]
 
 
-def _missed_bar(project: Project) -> GateError | None:
-    """Return what an earlier evaluation found wanting, so that a skipped stage still fails."""
-    report = require(project, "evaluate")
-    return None if report.facts["passed"] else GateError(report.facts["verdict"])
+def _run_aloud(
+    project: Project, settings: "Settings", stage: Stage, say: Callable[[str], None]
+) -> GateError | None:
+    """Run a stage, say what it found, and return the bar that it missed."""
+    began, missed = time.perf_counter(), None
+    try:
+        summary = run_stage(project, settings, stage.name).facts.get("summary", "done")
+    except GateError as error:
+        missed, summary = error, "missed its bar"
+    say(f"{stage.name:<12} {summary} ({time.perf_counter() - began:.1f} s)")
+    return missed
 
 
-def _serve_first(project: Project, say: Callable[[str], None]) -> None:
-    """Promote the model when none is in service for this data; else say how to."""
-    run_id = require(project, "evaluate").run_id
-    state: str = registry.load(".bundle.champion:offer")(project, run_id)
-    say(f"{'champion':<12} {state}")
+def _missed_bar(report: Report) -> GateError | None:
+    """Return the bar that a report says was missed, so that a skipped stage still fails."""
+    return None if report.facts.get("passed", True) else GateError(report.facts["verdict"])

@@ -1,101 +1,42 @@
-"""What a stage of the pipeline is, and when its last result still stands."""
+"""When the last result of a stage still stands, and the reports that stages write."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import registry
+from .aliases import gone
+from .code import PACKAGE, Modules, check_team_code, code_fingerprint
 from .errors import UserError
-from .files import file_sha256, fingerprint, write_json
+from .files import fingerprint, write_json
+from .order import builds_on
 from .project import Project
+from .registry import Registry, Stage
 from .reports import REPORT_VERSION, Report, read_report
 
 if TYPE_CHECKING:
     from .config import Settings
 
-PACKAGE = Path(__file__).parents[1]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One step of the pipeline, and all that its result follows from.
-
-    Attributes:
-        name: As on the command line.
-        report: The report that the stage writes last.
-        after: The stages whose findings it builds on.
-        settings: Sections of conf.cfg, or single `section.key`s.
-        code: Files and folders of the package; the rest may change without a new run.
-        inputs: `"module:function"` of (project, settings) that names what else it reads.
-    """
-
-    name: str
-    report: str
-    after: tuple[str, ...] = ()
-    settings: tuple[str, ...] = ()
-    code: tuple[str, ...] = ()
-    inputs: str | None = None
-
-
-TABLE = {
-    stage.name: stage
-    for stage in (
-        Stage(
-            "ingest",
-            "ingest",
-            settings=("data", "features.max_categories", "model.task"),
-            code=("ingest.py", "data"),
-            inputs=".ingest:source_state",
-        ),
-        Stage(
-            "preprocess",
-            "split",
-            after=("ingest",),
-            settings=("data", "split", "model.task"),
-            code=("data", "preprocess.py", "custom.py"),
-        ),
-        Stage(
-            "train",
-            "train",
-            after=("preprocess",),
-            settings=("model", "features", "params", "split.seed", "decision.positive"),
-            code=("models", "train.py", "custom.py"),
-        ),
-        Stage(
-            "postprocess",
-            "release",
-            after=("train",),
-            settings=("decision",),
-            code=("postprocess.py", "bundle"),
-        ),
-        Stage(
-            "evaluate",
-            "metrics",
-            after=("postprocess",),
-            settings=("evaluate", "model.metric"),
-            code=("evaluate.py", "evaluation"),
-        ),
-        Stage("report", "profile", after=("evaluate",), code=("report.py", "reporting")),
-    )
-}
-
 
 def stage_key(project: Project, settings: Settings, name: str) -> str:
     """Return the fingerprint of all that the stage's result follows from, 16 hexadecimal digits."""
-    stage = TABLE[name]
+    registry.extend_by_modules()
+    stage, before = registry.STAGES[name], builds_on(name)
     chosen = {path: _setting(settings, path) for path in stage.settings}
-    code = {path.as_posix(): file_sha256(PACKAGE / path) for path in _code_files(stage)}
-    earlier = [_identity(read_report(project, TABLE[before].report)) for before in stage.after]
+    code = code_of(name, settings)
+    reports = [each.report for each in registry.STAGES.values() if each.name in before]
+    earlier = [_identity(read_report(project, report)) for report in reports]
     inputs = registry.load(stage.inputs)(project, settings) if stage.inputs else None
     return fingerprint(chosen, code, earlier, inputs)
 
 
 def is_current(project: Project, settings: Settings, name: str) -> bool:
     """Tell whether the stage's last result still stands."""
-    report = read_report(project, TABLE[name].report)
+    report = read_report(project, registry.STAGES[name].report)
     if report is None:
         return False
     files = report.facts.get("files", {})
@@ -109,10 +50,92 @@ def require(project: Project, name: str) -> Report:
     Raises:
         UserError: If that stage has not run.
     """
-    report = read_report(project, TABLE[name].report)
+    wanted = registry.STAGES[name].report
+    report = read_report(project, wanted)
     if report is None:
-        raise UserError(f"There is no reports/{TABLE[name].report}.json; run `{name}` first.")
+        raise UserError(f"There is no reports/{wanted}.json; run `{name}` first.")
     return report
+
+
+def code_of(name: str, settings: Settings, **chosen: tuple[str, ...]) -> str:
+    """Return the fingerprint of the code that a stage's result follows from.
+
+    Args:
+        name: The stage.
+        settings: They say what the stage looks up by name.
+        chosen: By registry, names to take instead: `ESTIMATORS=("linear",)`.
+
+    Raises:
+        UserError: If a file of it is not valid Python, or the team's code imports a stage.
+    """
+    check_team()
+    return _fingerprint(code_entries(registry.STAGES[name], settings, **chosen))
+
+
+def code_entries(stage: Stage, settings: Settings, **chosen: tuple[str, ...]) -> frozenset[str]:
+    """Return where a stage's code begins: its functions, and what it looks up by name."""
+    entries = {stage.function, *([stage.inputs] if stage.inputs else [])}
+    if stage.chooses:
+        registry.team()  # it may add to a registry, and replace what stands there
+    for kind, names in {**stage.chooses, **chosen}.items():
+        entries.update(_entries(getattr(registry, kind), names, settings))
+    return frozenset(entries)
+
+
+@cache
+def _fingerprint(entries: frozenset[str]) -> str:
+    """Return the fingerprint of the entries' code as it was when this process first asked.
+
+    What was imported goes on running, whatever is saved to its file meanwhile.
+    """
+    return code_fingerprint(entries, modules=_modules())
+
+
+@cache
+def _modules() -> Modules:
+    """Return where this process found the files of the package."""
+    return Modules(PACKAGE, gone())
+
+
+@cache
+def check_team() -> None:
+    """Refuse a `custom` that imports a stage, or is not valid Python.
+
+    Raises:
+        UserError: With the file and the line.
+    """
+    check_team_code(stage.function for stage in registry.STAGES.values())
+
+
+def _entries(known: Registry[Any], names: Iterable[str], settings: Settings) -> Iterator[str]:
+    """Yield what a registry holds for names; an unknown one is refused where it is looked up."""
+    for name in names:
+        for each in known if name == "*" else _named(name, settings):
+            if each in known:
+                yield from _places(known[each])
+
+
+def _places(entry: Any) -> Iterator[str]:
+    """Yield where an entry of a registry stands: itself, or what its attributes name."""
+    if isinstance(entry, str):
+        yield entry
+    elif callable(entry):
+        yield registry.TEAM
+    else:
+        named = (value for value in vars(entry).values() if value is not None)
+        yield from (value for value in named if isinstance(value, str) and ":" in value)
+        yield from (registry.TEAM for value in vars(entry).values() if callable(value))
+
+
+def _named(name: str, settings: Settings) -> Iterator[str]:
+    """Yield a name, or those that a setting holds, of a URL its scheme."""
+    if "." not in name:
+        yield name
+        return
+    values = _setting(settings, name)
+    for value in [values] if isinstance(values, str) else values:
+        yield value
+        yield re.split(r"\W", value)[0].lower()
 
 
 def _setting(settings: Settings, path: str) -> Any:
@@ -120,14 +143,6 @@ def _setting(settings: Settings, path: str) -> Any:
     section, _, key = path.partition(".")
     values = settings.section(section)
     return values[key] if key else values
-
-
-def _code_files(stage: Stage) -> Iterator[Path]:
-    """Yield the stage's source files, relative to the package, in a fixed order."""
-    for name in stage.code:
-        path = PACKAGE / name
-        files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-        yield from (file.relative_to(PACKAGE) for file in files)
 
 
 def _identity(report: Report | None) -> Any:
@@ -151,8 +166,8 @@ def write_report(
     data: str | None = None,
     model: str | None = None,
 ) -> Report:
-    """Write `reports/<name>.json` (default: the stage's own name) and return it."""
+    """Write `reports/<name>.json` (default: the stage's own report) and return it."""
     report = Report(stage, run_id, data, model, stage_key(project, settings, stage), facts)
     document = {"version": REPORT_VERSION, **vars(report)}
-    write_json(project.report_file(name or stage), document)
+    write_json(project.report_file(name or registry.STAGES[stage].report), document)
     return report

@@ -2,7 +2,7 @@
 
 from ..core.registry import SOURCES
 
-SOURCES.update(
+SOURCES.add(
     file=".data.sources:fetch_file",
     http=".data.sources:fetch_http",
     https=".data.sources:fetch_http",

@@ -25,10 +25,10 @@ import pandas as pd
 
 from ..core.config import DataSettings
 from ..core.errors import UserError
+from .arrow import arrow_to_pandas, is_index
 from .names import require_columns
 
 if TYPE_CHECKING:
-    import pyarrow as pa
 
     from .schema import Schema
 
@@ -153,7 +153,7 @@ def column_names(path: Path, data: DataSettings | None = None) -> list[str]:
         with _arrow_errors(path):
             import pyarrow.parquet as pq
 
-            return [name for name in pq.read_schema(path).names if not _is_index(name)]
+            return [name for name in pq.read_schema(path).names if not is_index(name)]
     if kind == "xlsx":
         return _excel_header(path)
     with _open_text(path, data.encoding) as file, _text_errors(path, data.encoding):
@@ -482,11 +482,6 @@ def _arrow_errors(path: Path) -> Iterator[None]:
         raise UserError(f"{path} cannot be read as Parquet: {reason}.") from None
 
 
-def _is_index(name: str) -> bool:
-    """Tell whether a column is the row index that pandas writes beside the data."""
-    return re.fullmatch(r"__index_level_\d+__", name) is not None
-
-
 def _read_parquet(path: Path) -> pd.DataFrame:
     """Read a whole Parquet file."""
     import pyarrow.parquet as pq
@@ -507,71 +502,6 @@ def _iter_parquet(
         chosen = None if columns is None else list(columns)
         for batch in file.iter_batches(batch_size=chunk_rows, columns=chosen):
             yield arrow_to_pandas(pa.Table.from_batches([batch]), str(path))
-
-
-def arrow_to_pandas(table: pa.Table, where: str) -> pd.DataFrame:
-    """Turn an Arrow table into a frame of float64, int64, bool, str and datetime64[us] columns.
-
-    Integers and booleans with missing values become Int64 and boolean. The table's memory is given
-    back column by column, so that hardly more than one copy is ever held.
-
-    Raises:
-        UserError: If a column holds lists, structures or bytes.
-    """
-    import pyarrow as pa
-
-    names = [name for name in table.column_names if not _is_index(name)]
-    columns: dict[str, Any] = {}
-    rows = table.num_rows
-    for at, name in enumerate(names):
-        column = _plain_arrow(table.column(name), where, name)
-        nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-        mapper = nullable.get if column.null_count else None
-        # Duplicate names are refused by the caller, who has to see both.
-        key = name if names.count(name) == 1 else f"{name}\0{at}"
-        columns[key] = column.to_pandas(types_mapper=mapper)
-        if names.count(name) == 1:
-            table = table.drop_columns([name])
-        del column
-    frame = pd.DataFrame(columns, index=pd.RangeIndex(rows), copy=False)
-    frame.columns = pd.Index(names)
-    return frame
-
-
-def _plain_arrow(column: pa.ChunkedArray, where: str, name: str) -> pa.ChunkedArray:
-    """Cast an Arrow column to one of the few types that the pipeline knows."""
-    import pyarrow as pa
-
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        return _plain_arrow(column.cast(kind.value_type), where, name)
-    if kind in (pa.float64(), pa.int64(), pa.bool_(), pa.string()):
-        return column
-    if pa.types.is_uint64(kind) or pa.types.is_decimal(kind):
-        whole = pa.types.is_uint64(kind) or kind.scale <= 0
-        with_limits = pa.int64() if whole else pa.float64()
-        try:
-            return column.cast(with_limits)
-        except pa.ArrowInvalid:
-            return column.cast(pa.float64(), safe=False)
-    if pa.types.is_integer(kind):
-        return column.cast(pa.int64())
-    if pa.types.is_floating(kind):
-        return column.cast(pa.float64())
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return column.cast(pa.timestamp("us", tz=getattr(kind, "tz", None)), safe=False).cast(
-            pa.timestamp("us")
-        )
-    if pa.types.is_duration(kind):
-        return column.cast(pa.duration("us"), safe=False).cast(pa.int64()).cast(pa.float64())
-    if pa.types.is_null(kind):
-        return column.cast(pa.float64())
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_time(kind):
-        return column.cast(pa.string())
-    raise UserError(
-        f"{where}, column '{name}', holds {kind}, where one number, text or time per row is "
-        "needed; unfold it, or leave it out of the file."
-    )
 
 
 # ------------------------------------------------------------------------- JSON lines and Excel

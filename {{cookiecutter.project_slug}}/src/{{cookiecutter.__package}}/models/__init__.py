@@ -77,7 +77,7 @@ class Weights:
 
 # In this order the inputs reach an estimator; those of other folders follow.
 OWN_INPUTS = ("number", "category", "string", "text", "datetime")
-INPUTS.update(
+INPUTS.add(
     number=Input(
         ("integer", "number", "boolean"),
         ".models.features:floats",
@@ -93,7 +93,7 @@ INPUTS.update(
     text=Input(("text",), ".models.features:texts", ".models.features:text_steps", plain=True),
     datetime=Input(("datetime",), ".models.features:date_numbers", plain=True),
 )
-ESTIMATORS.update(
+ESTIMATORS.add(
     baseline=".models.baseline:baseline",
     linear=".models.classic:linear",
     forest=".models.classic:forest",
@@ -101,13 +101,13 @@ ESTIMATORS.update(
 )
 
 # Boosters.
-ESTIMATORS.update(
+ESTIMATORS.add(
     xgboost=".models.boosters:xgboost",
     lightgbm=".models.boosters:lightgbm",
     catboost=".models.boosters:catboost",
 )
-WEIGHTS.update(
-    {
+WEIGHTS.add(
+    **{
         ".models.boosters:Booster": Weights(
             "booster",
             ("xgboost.json", "lightgbm.txt", "catboost.cbm"),

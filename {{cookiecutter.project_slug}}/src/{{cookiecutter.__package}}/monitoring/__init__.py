@@ -5,8 +5,10 @@ Light on purpose: the command line imports it at every start.
 
 from ..core.registry import COMMANDS, REPORT_SECTIONS, SETTINGS
 
-COMMANDS.update(
-    {name: f".monitoring.commands:{name}" for name in ("monitor", "labelled", "retrain")}
+COMMANDS.add(
+    monitor=".monitoring.commands:monitor",
+    labelled=".monitoring.commands:labelled",
+    retrain=".monitoring.commands:retrain",
 )
-REPORT_SECTIONS["use"] = ".monitoring.page:use_section"
-SETTINGS["monitor"] = ".monitoring.settings:MonitorSettings"
+REPORT_SECTIONS.add(use=".monitoring.page:use_section")
+SETTINGS.add(monitor=".monitoring.settings:MonitorSettings")

@@ -16,13 +16,13 @@ from ..data.schema import WORDS, Column, Schema, load_schema
 from ..data.writers import write_parquet
 from .window import (
     FEEDBACK,
-    counted,
     features_of,
     match_labels,
     read_labels,
     read_log,
     without_refused,
 )
+from .words import counted
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from .labels import (
     estimate_shares,
 )
 from .settings import MonitorSettings, monitor_settings
-from .window import Window, counted, open_file, open_log
-from .words import NAME, in_words
+from .window import Window, open_file, open_log
+from .words import NAME, counted, in_words
 
 if TYPE_CHECKING:
     from ..core.config import Settings

@@ -13,8 +13,7 @@ from ..evaluation.bootstrap import in_words
 from ..evaluation.metrics import METRICS, show
 from ..reporting.html import Section, bullets, cards, figures, html_page, table
 from ..reporting.plots import Plot
-from .window import counted
-from .words import NAME
+from .words import NAME, counted
 
 if TYPE_CHECKING:
     from ..core.config import Settings

@@ -21,11 +21,13 @@ from ..bundle.bundle import Bundle
 from ..core.errors import UserError
 from ..core.files import fingerprint
 from ..core.project import Project
+from ..data.arrow import arrow_to_pandas
 from ..data.cast import Violation, cast_column, check_table
-from ..data.readers import arrow_to_pandas, read_table
+from ..data.readers import read_table
 from ..data.schema import Column, Schema
 from ..evaluation.predictions import Predictions
 from .settings import monitor_settings
+from .words import counted
 
 if TYPE_CHECKING:
     from ..core.config import Settings
@@ -471,11 +473,6 @@ def _as_times(values: pd.Series[Any]) -> pd.Series[Any]:
     texts = values.astype(object).where(seconds.isna(), None)
     times = pd.to_datetime(texts, utc=True, errors="coerce", format="ISO8601")
     return times.fillna(pd.to_datetime(seconds, utc=True, unit="s", errors="coerce"))
-
-
-def counted(number: int, what: str) -> str:
-    """Write a number of things."""
-    return f"{format(number, ',') if number else 'no'} {what}{'' if number == 1 else 's'}"
 
 
 def _place(project: Project, source: Path) -> str:

@@ -7,6 +7,11 @@ from ..evaluation.drift import Finding
 NAME = "drift"
 
 
+def counted(number: int, what: str) -> str:
+    """Write a number of things."""
+    return f"{format(number, ',') if number else 'no'} {what}{'' if number == 1 else 's'}"
+
+
 def in_words(finding: Finding) -> str:
     """Say what was found, without a full stop."""
     subject = {

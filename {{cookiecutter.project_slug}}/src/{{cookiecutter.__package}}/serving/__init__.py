@@ -2,6 +2,5 @@
 
 from ..core.registry import COMMANDS, SETTINGS
 
-COMMANDS["serve"] = ".serving.command:serve"
-COMMANDS["page"] = ".serving.command:page"
-SETTINGS["serving"] = ".serving.settings:ServingSettings"
+COMMANDS.add(serve=".serving.command:serve", page=".serving.command:page")
+SETTINGS.add(serving=".serving.settings:ServingSettings")

@@ -2,7 +2,7 @@
 
 from ..core.registry import TASKS
 
-TASKS.update(
+TASKS.add(
     classification=".tasks.classification:CLASSIFICATION",
     regression=".tasks.regression:REGRESSION",
 )

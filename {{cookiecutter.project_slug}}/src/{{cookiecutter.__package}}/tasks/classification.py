@@ -44,24 +44,29 @@ class Classification(Task):
     target_word = "category"
     target_kind = "auto"
     diagnostics = (
-        Diagnostic("roc", ".evaluation.curves:roc", ".reporting.plots:draw_roc", "curves"),
+        Diagnostic(
+            "roc",
+            measure=".evaluation.curves:roc",
+            draw=".reporting.plots:draw_roc",
+            section="curves",
+        ),
         Diagnostic(
             "pr",
-            ".evaluation.curves:precision_recall",
-            ".reporting.plots:draw_precision_recall",
-            "curves",
+            measure=".evaluation.curves:precision_recall",
+            draw=".reporting.plots:draw_precision_recall",
+            section="curves",
         ),
         Diagnostic(
             "calibration",
-            ".evaluation.curves:calibration",
-            ".reporting.plots:draw_calibration",
-            "curves",
+            measure=".evaluation.curves:calibration",
+            draw=".reporting.plots:draw_calibration",
+            section="curves",
         ),
         Diagnostic(
             "confusion",
-            ".evaluation.curves:confusion",
-            ".reporting.plots:draw_confusion",
-            "errors",
+            measure=".evaluation.curves:confusion",
+            draw=".reporting.plots:draw_confusion",
+            section="errors",
         ),
     )
 

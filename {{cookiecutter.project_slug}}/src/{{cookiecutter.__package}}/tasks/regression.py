@@ -41,9 +41,9 @@ class Regression(Task):
     diagnostics = (
         Diagnostic(
             "residuals",
-            ".evaluation.curves:residuals",
-            ".reporting.plots:draw_residuals",
-            "curves",
+            measure=".evaluation.curves:residuals",
+            draw=".reporting.plots:draw_residuals",
+            section="curves",
         ),
     )
 

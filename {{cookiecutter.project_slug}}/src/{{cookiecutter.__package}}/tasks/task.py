@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 class Diagnostic:
     """One look at where a model is wrong.
 
+    The two functions are given by keyword: so it is found which stage follows from which.
+
     Attributes:
         name: Its key in `reports/diagnostics.json`.
         measure: `"module:function"` of the evaluated model, which returns what JSON holds.
