@@ -136,10 +136,12 @@ src/ml_project/core/__init__.py src/ml_project/core/config.py src/ml_project/cor
 src/ml_project/core/files.py src/ml_project/core/options.py src/ml_project/core/pipeline.py
 src/ml_project/core/project.py src/ml_project/core/registry.py src/ml_project/core/reports.py
 src/ml_project/core/stages.py src/ml_project/custom.py src/ml_project/data/__init__.py
-src/ml_project/data/cast.py src/ml_project/data/clean.py src/ml_project/data/infer.py
+src/ml_project/data/binary_files.py src/ml_project/data/cast.py
+src/ml_project/data/clean.py src/ml_project/data/csv_files.py src/ml_project/data/infer.py
 src/ml_project/data/keys.py src/ml_project/data/names.py src/ml_project/data/original.py
 src/ml_project/data/readers.py src/ml_project/data/sample.py src/ml_project/data/schema.py
-src/ml_project/data/sources.py src/ml_project/data/split.py src/ml_project/data/writers.py
+src/ml_project/data/sources.py src/ml_project/data/split.py src/ml_project/data/text_files.py
+src/ml_project/data/writers.py
 src/ml_project/evaluate.py src/ml_project/evaluation/__init__.py
 src/ml_project/evaluation/decision.py src/ml_project/evaluation/diagnostics.py
 src/ml_project/evaluation/ledger.py src/ml_project/evaluation/metrics.py src/ml_project/ingest.py

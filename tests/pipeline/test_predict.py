@@ -145,7 +145,7 @@ def test_what_cannot_be_read_or_written(
         ("parts", "in.csv", "is a file, but"),
         ("parts", "parts", "within the other"),
         ("parts", "parts/out", "within the other"),
-        ("parts", "full", "files that are no predictions"),
+        ("parts", "full", "files that are not predictions"),
         ("empty", "out", "holds no Parquet file"),
     ):
         with pytest.raises(UserError, match=words):

@@ -19,7 +19,7 @@ from .data.keys import ROW, content_keys, row_keys, table_fingerprint
 from .data.original import FETCHED, Original, find_original, keep_original, sha256_of
 from .data.readers import read_table
 from .data.schema import (
-    INFER_ANEW,
+    INFER_AGAIN,
     Schema,
     SchemaFile,
     columns_fingerprint,
@@ -240,7 +240,7 @@ def _typed(frame: pd.DataFrame, schema: Schema, original: Original) -> pd.DataFr
     typed, violations = cast_table(frame, schema)
     failed = {violation.column for violation in violations}
     fine = typed[[name for name in typed.columns if name not in failed]]
-    refuse([*violations, *check_table(fine, schema)], original.name, INFER_ANEW)
+    refuse([*violations, *check_table(fine, schema)], original.name, INFER_AGAIN)
     return typed
 
 

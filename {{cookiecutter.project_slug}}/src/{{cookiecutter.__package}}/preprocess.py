@@ -23,7 +23,7 @@ from .data.clean import Cleaned, clean
 from .data.infer import check_target, require_target
 from .data.keys import ROW, Keys, content_keys, recorded_version, row_keys, table_fingerprint
 from .data.original import verify_original
-from .data.readers import arrow_to_pandas
+from .data.binary_files import arrow_to_pandas
 from .data.schema import Schema, load_schema
 from .data.split import (
     MANIFEST_VERSION,

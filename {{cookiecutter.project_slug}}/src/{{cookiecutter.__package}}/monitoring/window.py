@@ -21,8 +21,9 @@ from ..bundle.bundle import Bundle
 from ..core.errors import UserError
 from ..core.files import fingerprint
 from ..core.project import Project
+from ..data.binary_files import arrow_to_pandas
 from ..data.cast import Violation, cast_column, check_table
-from ..data.readers import arrow_to_pandas, read_table
+from ..data.readers import read_table
 from ..data.schema import Column, Schema
 from ..evaluation.predictions import Predictions
 from .settings import monitor_settings

@@ -1,0 +1,168 @@
+"""Parquet and Excel files, and Arrow tables, as pandas tables of a few plain types."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from ..core.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a whole Parquet file."""
+    import pyarrow.parquet as pq
+
+    with _arrow_errors(path):
+        table = pq.ParquetFile(path).read()
+        return arrow_to_pandas(table, str(path))
+
+
+def iter_parquet(
+    path: Path, chunk_rows: int, columns: Sequence[str] | None
+) -> Iterator[pd.DataFrame]:
+    """Read a Parquet file in pieces."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with _arrow_errors(path), pq.ParquetFile(path) as file:
+        chosen = None if columns is None else list(columns)
+        for batch in file.iter_batches(batch_size=chunk_rows, columns=chosen):
+            yield arrow_to_pandas(pa.Table.from_batches([batch]), str(path))
+
+
+def parquet_names(path: Path) -> list[str]:
+    """Return the column names, without the row index that pandas may have written."""
+    import pyarrow.parquet as pq
+
+    with _arrow_errors(path):
+        return [name for name in pq.read_schema(path).names if not _is_pandas_index(name)]
+
+
+def arrow_to_pandas(table: pa.Table, where: str) -> pd.DataFrame:
+    """Turn an Arrow table into a frame of float64, int64, bool, str and datetime64[us] columns.
+
+    Integers and booleans with missing values become Int64 and boolean. The table's memory is given
+    back column by column, so that hardly more than one copy is ever held.
+
+    Raises:
+        UserError: If a column holds lists, structures or bytes.
+    """
+    import pyarrow as pa
+
+    names = [name for name in table.column_names if not _is_pandas_index(name)]
+    columns: dict[str, Any] = {}
+    rows = table.num_rows
+    for at, name in enumerate(names):
+        column = _plain_column(table.column(name), where, name)
+        nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+        mapper = nullable.get if column.null_count else None
+        # Duplicate names are refused by the caller, who has to see both.
+        key = name if names.count(name) == 1 else f"{name}\0{at}"
+        columns[key] = column.to_pandas(types_mapper=mapper)
+        if names.count(name) == 1:
+            table = table.drop_columns([name])
+        del column
+    frame = pd.DataFrame(columns, index=pd.RangeIndex(rows), copy=False)
+    frame.columns = pd.Index(names)
+    return frame
+
+
+def _plain_column(column: pa.ChunkedArray, where: str, name: str) -> pa.ChunkedArray:
+    """Cast an Arrow column to float64, int64, bool, string or timestamp."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _plain_column(column.cast(kind.value_type), where, name)
+    if kind in (pa.float64(), pa.int64(), pa.bool_(), pa.string()):
+        return column
+    if pa.types.is_uint64(kind) or pa.types.is_decimal(kind):
+        whole = pa.types.is_uint64(kind) or kind.scale <= 0
+        with_limits = pa.int64() if whole else pa.float64()
+        try:
+            return column.cast(with_limits)
+        except pa.ArrowInvalid:
+            return column.cast(pa.float64(), safe=False)
+    if pa.types.is_integer(kind):
+        return column.cast(pa.int64())
+    if pa.types.is_floating(kind):
+        return column.cast(pa.float64())
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return column.cast(pa.timestamp("us", tz=getattr(kind, "tz", None)), safe=False).cast(
+            pa.timestamp("us")
+        )
+    if pa.types.is_duration(kind):
+        return column.cast(pa.duration("us"), safe=False).cast(pa.int64()).cast(pa.float64())
+    if pa.types.is_null(kind):
+        return column.cast(pa.float64())
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_time(kind):
+        return column.cast(pa.string())
+    raise UserError(
+        f"{where}, column '{name}', holds {kind}, where one number, text or time per row is "
+        "needed; unfold it, or leave it out of the file."
+    )
+
+
+def _is_pandas_index(name: str) -> bool:
+    """Tell whether a column is the row index that pandas writes beside the data."""
+    return re.fullmatch(r"__index_level_\d+__", name) is not None
+
+
+@contextmanager
+def _arrow_errors(path: Path) -> Iterator[None]:
+    """Turn pyarrow's errors for a broken file into one sentence."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise UserError(f"{path} cannot be read as Parquet: {reason}.") from None
+
+
+# -------------------------------------------------------------------------------------------- Excel
+
+
+def read_excel(path: Path) -> pd.DataFrame:
+    """Read the first sheet of an Excel file."""
+    names = excel_names(path)
+    frame = pd.read_excel(path, header=None, skiprows=1, engine="openpyxl")
+    if frame.shape[1] > len(names):
+        raise UserError(f"{path} has {frame.shape[1]} columns, but names for {len(names)}.")
+    frame = frame.reindex(columns=range(len(names)))
+    frame.columns = pd.Index(names)
+    return frame.infer_objects()
+
+
+def excel_names(path: Path) -> list[str]:
+    """Return the column names in the first row of the first sheet."""
+    try:
+        import openpyxl
+    except ImportError:
+        raise UserError(f"{path} needs the package openpyxl; install it.") from None
+    from zipfile import BadZipFile
+
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except (BadZipFile, KeyError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as Excel: {error}.") from None
+    try:
+        first = next(book.worksheets[0].iter_rows(min_row=1, max_row=1, values_only=True), ())
+    finally:
+        book.close()
+    names = [str(value) if value is not None else "" for value in first]
+    while names and not names[-1]:
+        names.pop()
+    if not names:
+        raise UserError(f"{path} has no column names in the first row of its first sheet.")
+    return [name or f"unnamed_{at + 1}" for at, name in enumerate(names)]
