@@ -278,8 +278,8 @@ def _bring_in(
             _refuse_rows(project, settings, data)
         raise
     # Under the time rule, thresholds that are kept would make all new rows test.
-    anew = choose_rule(load_schema(project), settings).name == "time"
-    say(f"preprocess   {preprocess(project, settings, anew=anew).facts['summary']}")
+    refit = choose_rule(load_schema(project), settings).name == "time"
+    say(f"preprocess   {preprocess(project, settings, refit=refit).facts['summary']}")
     manifest = load_manifest(project)
     if manifest["fingerprint"] == champion.document["data"]:
         raise UserError(
