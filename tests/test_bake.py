@@ -136,8 +136,8 @@ src/ml_project/core/__init__.py src/ml_project/core/config.py src/ml_project/cor
 src/ml_project/core/files.py src/ml_project/core/options.py src/ml_project/core/pipeline.py
 src/ml_project/core/project.py src/ml_project/core/registry.py src/ml_project/core/reports.py
 src/ml_project/core/stages.py src/ml_project/custom.py src/ml_project/data/__init__.py
-src/ml_project/data/binary_files.py src/ml_project/data/cast.py src/ml_project/data/clean.py
-src/ml_project/data/csv_files.py src/ml_project/data/infer.py src/ml_project/data/keys.py
+src/ml_project/data/arrow.py src/ml_project/data/cast.py src/ml_project/data/clean.py
+src/ml_project/data/infer.py src/ml_project/data/keys.py
 src/ml_project/data/names.py src/ml_project/data/original.py src/ml_project/data/overlap.py
 src/ml_project/data/readers.py src/ml_project/data/sample.py src/ml_project/data/schema.py
 src/ml_project/data/sources.py src/ml_project/data/split.py src/ml_project/data/text_files.py

@@ -382,7 +382,7 @@ def _score_nothing(bundle: Bundle, job: Job, source: Path) -> pd.DataFrame:
     """Return the predictions for a Parquet file without a row: their columns."""
     import pyarrow.parquet as pq
 
-    from .data.binary_files import arrow_to_pandas
+    from .data.arrow import arrow_to_pandas
 
     frame = arrow_to_pandas(pq.read_table(source), str(source))
     return bundle.predict(frame, strict=job.strict, where=str(source))

@@ -17,7 +17,7 @@ from .core.files import fingerprint, write_atomic, write_json
 from .core.project import SPLITS, Project
 from .core.reports import Report, read_report
 from .core.stages import write_report
-from .data.binary_files import arrow_to_pandas
+from .data.arrow import arrow_to_pandas
 from .data.clean import CleanedRows, clean
 from .data.infer import check_target
 from .data.keys import ROW, recorded_version, row_keys, table_fingerprint

@@ -1,8 +1,8 @@
 """Tables from files of any known format, whole or in pieces.
 
 Every way in which a file can be broken ends in a `UserError` that says where. Rows are counted from
-1, the header apart; lines of a text file from 1, the header included. How each format is read
-stands in `csv_files`, `text_files` (JSON lines) and `binary_files` (Parquet, Excel).
+1, the header apart; lines of a text file from 1, the header included. CSV and JSON lines
+are read by `text_files`, Parquet by `arrow`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,16 @@ import pandas as pd
 
 from ..core.config import DataSettings
 from ..core.errors import UserError
-from .binary_files import excel_names, iter_parquet, parquet_names, read_excel, read_parquet
-from .csv_files import csv_names, iter_csv, read_csv
+from .arrow import iter_parquet, parquet_names, read_parquet
 from .names import refuse_names, require_columns
-from .text_files import iter_json_lines, json_lines_names, read_json_lines
+from .text_files import (
+    csv_names,
+    iter_csv,
+    iter_json_lines,
+    json_lines_names,
+    read_csv,
+    read_json_lines,
+)
 
 if TYPE_CHECKING:
     from .schema import Schema
@@ -60,7 +66,7 @@ def read_table(
     elif kind == "jsonl":
         frame = read_json_lines(path, data)
     else:
-        frame = read_excel(path)
+        frame = _read_excel(path)
     refuse_names(path, list(frame.columns))
     if frame.empty:
         raise UserError(f"{path} holds column names, but no row.")
@@ -100,7 +106,7 @@ def iter_tables(
     elif kind == "jsonl":
         pieces = iter_json_lines(path, data, chunk_rows)
     else:
-        whole = read_excel(path)
+        whole = _read_excel(path)
         pieces = (whole.iloc[at : at + chunk_rows] for at in range(0, len(whole), chunk_rows))
     empty = True
     for piece in pieces:
@@ -122,7 +128,7 @@ def column_names(path: Path, data: DataSettings | None = None) -> list[str]:
         return parquet_names(path)
     if kind == "jsonl":
         return json_lines_names(path, data)
-    return excel_names(path)
+    return _excel_names(path)
 
 
 def format_of(path: Path) -> str:
@@ -168,3 +174,41 @@ def _with_missing(frame: pd.DataFrame, spellings: Sequence[str]) -> pd.DataFrame
     worded = [name for name in frame if frame[name].dtype in ("object", "str")]
     blanked = {str(name): frame[name].mask(frame[name].isin(spellings)) for name in worded}
     return frame.assign(**blanked)
+
+
+# -------------------------------------------------------------------------------------------- Excel
+
+
+def _read_excel(path: Path) -> pd.DataFrame:
+    """Read the first sheet of an Excel file."""
+    names = _excel_names(path)
+    frame = pd.read_excel(path, header=None, skiprows=1, engine="openpyxl")
+    if frame.shape[1] > len(names):
+        raise UserError(f"{path} has {frame.shape[1]} columns, but names for {len(names)}.")
+    frame = frame.reindex(columns=range(len(names)))
+    frame.columns = pd.Index(names)
+    return frame.infer_objects()
+
+
+def _excel_names(path: Path) -> list[str]:
+    """Return the column names in the first row of the first sheet."""
+    try:
+        import openpyxl
+    except ImportError:
+        raise UserError(f"{path} needs the package openpyxl; install it.") from None
+    from zipfile import BadZipFile
+
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except (BadZipFile, KeyError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as Excel: {error}.") from None
+    try:
+        first = next(book.worksheets[0].iter_rows(min_row=1, max_row=1, values_only=True), ())
+    finally:
+        book.close()
+    names = [str(value) if value is not None else "" for value in first]
+    while names and not names[-1]:
+        names.pop()
+    if not names:
+        raise UserError(f"{path} has no column names in the first row of its first sheet.")
+    return [name or f"unnamed_{at + 1}" for at, name in enumerate(names)]

@@ -391,7 +391,7 @@ def load_split(project: Project, name: str, columns: Sequence[str] | None = None
     import pandas as pd
     import pyarrow.parquet as pq
 
-    from .binary_files import arrow_to_pandas
+    from .arrow import arrow_to_pandas
 
     if name not in SPLITS:
         raise UserError(f"The split is '{name}', but has to be one of {', '.join(SPLITS)}.")

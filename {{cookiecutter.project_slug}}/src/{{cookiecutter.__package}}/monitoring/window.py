@@ -21,7 +21,7 @@ from ..bundle.bundle import Bundle
 from ..core.errors import UserError
 from ..core.files import fingerprint
 from ..core.project import Project
-from ..data.binary_files import arrow_to_pandas
+from ..data.arrow import arrow_to_pandas
 from ..data.cast import Violation, cast_column, check_table
 from ..data.readers import read_table
 from ..data.schema import Column, Schema

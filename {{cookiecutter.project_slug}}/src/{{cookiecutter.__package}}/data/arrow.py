@@ -1,4 +1,4 @@
-"""Parquet and Excel files, and Arrow tables, as pandas tables of a few plain types."""
+"""Parquet files and Arrow tables as pandas tables, in the few types that the pipeline knows."""
 
 from __future__ import annotations
 
@@ -128,41 +128,3 @@ def _arrow_errors(path: Path) -> Iterator[None]:
             raise
         reason = " ".join(str(error).split()).rstrip(".")
         raise UserError(f"{path} cannot be read as Parquet: {reason}.") from None
-
-
-# -------------------------------------------------------------------------------------------- Excel
-
-
-def read_excel(path: Path) -> pd.DataFrame:
-    """Read the first sheet of an Excel file."""
-    names = excel_names(path)
-    frame = pd.read_excel(path, header=None, skiprows=1, engine="openpyxl")
-    if frame.shape[1] > len(names):
-        raise UserError(f"{path} has {frame.shape[1]} columns, but names for {len(names)}.")
-    frame = frame.reindex(columns=range(len(names)))
-    frame.columns = pd.Index(names)
-    return frame.infer_objects()
-
-
-def excel_names(path: Path) -> list[str]:
-    """Return the column names in the first row of the first sheet."""
-    try:
-        import openpyxl
-    except ImportError:
-        raise UserError(f"{path} needs the package openpyxl; install it.") from None
-    from zipfile import BadZipFile
-
-    try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except (BadZipFile, KeyError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as Excel: {error}.") from None
-    try:
-        first = next(book.worksheets[0].iter_rows(min_row=1, max_row=1, values_only=True), ())
-    finally:
-        book.close()
-    names = [str(value) if value is not None else "" for value in first]
-    while names and not names[-1]:
-        names.pop()
-    if not names:
-        raise UserError(f"{path} has no column names in the first row of its first sheet.")
-    return [name or f"unnamed_{at + 1}" for at, name in enumerate(names)]
