@@ -93,7 +93,7 @@ def checklist_pages() -> dict[str, str]:
     """Return the pages of the checklist by their names: one per area, and the index."""
     load_package()
     catalogue = importlib.import_module("documented.checklist.catalogue")
-    areas = [catalogue.load_area(catalogue.template_source(name)) for name in catalogue.AREAS]
+    areas = [catalogue.load_area(catalogue.template_file(name)) for name in catalogue.AREAS]
     index = (CHECKLIST / "index.md").read_text("utf-8").partition(ITEMS_MARK)[0]
     pages = {f"{area.name}.md": area_page(area) for area in areas}
     return pages | {"index.md": f"{index}{ITEMS_MARK}\n{areas_table(areas, catalogue.STAGES)}"}
@@ -159,7 +159,7 @@ def kinds_of(item: Any) -> list[str]:
     asked = " ".join(proof.further.get("if", "") for proof in item.evidence).split()
     choices = {name: prompts[name] for name in asked if isinstance(prompts.get(name), list)}
     sets = (dict(zip(choices, each, strict=True)) for each in itertools.product(*choices.values()))
-    return list(dict.fromkeys(item.asked_by(answers).kind for answers in sets))
+    return list(dict.fromkeys(item.required_by(answers).kind for answers in sets))
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from answers import CHOICES
 from mlproj.checklist.catalogue import Evidence
-from mlproj.checklist.rules import Rule, parse_rule
+from mlproj.checklist.conditions import Condition, parse_condition
 from mlproj.core.files import read_json, write_json
 from mlproj.core.project import Project
 
@@ -39,10 +39,10 @@ def break_file(project: Project, evidence: Evidence) -> None:
 
 def break_fact(project: Project, evidence: Evidence) -> None:
     """Let the report say the opposite."""
-    rule = parse_rule(evidence.rule)
-    path = project.report_file(rule.path[0])
+    condition = parse_condition(evidence.rule)
+    path = project.report_file(condition.path[0])
     document = read_json(path)
-    put(document["facts"], rule.path[1:], opposite(rule))
+    put(document["facts"], condition.path[1:], opposite(condition))
     write_json(path, document)
 
 
@@ -58,26 +58,26 @@ def first(values: Any) -> Any:
     return 0 if isinstance(values, list) else next(iter(values))
 
 
-def opposite(rule: Rule) -> Any:
-    """Return a value that breaks a rule."""
-    if rule.counted:
-        number = opposite(Rule(rule.path, rule.operator, rule.value))
+def opposite(condition: Condition) -> Any:
+    """Return a value that breaks a condition."""
+    if condition.counted:
+        number = opposite(Condition(condition.path, condition.operator, condition.value))
         return ["x"] * max(int(number or 0), 0)
-    value = rule.value
-    if rule.operator in ("==", "<="):
+    value = condition.value
+    if condition.operator in ("==", "<="):
         if isinstance(value, bool) or value is None:
             return not value
         return f"not {value}" if isinstance(value, str) else value + 1
-    if rule.operator == ">=":
+    if condition.operator == ">=":
         return value - 1
-    return value if rule.operator in ("!=", "<", ">") else None
+    return value if condition.operator in ("!=", "<", ">") else None
 
 
 def break_config(project: Project, evidence: Evidence) -> None:
     """Write a setting into conf.cfg that the rule does not allow."""
-    rule = parse_rule(evidence.rule)
-    section, key = rule.path
-    wrong = opposite(rule)
+    condition = parse_condition(evidence.rule)
+    section, key = condition.path
+    wrong = opposite(condition)
     parser = configparser.ConfigParser(interpolation=None)
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # keys keep their case
     parser.read(project.conf, encoding="utf-8")
@@ -90,11 +90,15 @@ def break_config(project: Project, evidence: Evidence) -> None:
 
 def break_answer(project: Project, evidence: Evidence) -> None:
     """Record another choice; none where every choice is as good."""
-    rule = parse_rule(evidence.rule)
+    condition = parse_condition(evidence.rule)
     state = read_json(project.answers_file)
     answers = state["context"]["cookiecutter"]
-    others = [choice for choice in [*CHOICES[rule.name], ""] if rule.fault({rule.name: choice})]
-    answers[rule.name] = others[0]
+    others = [
+        choice
+        for choice in [*CHOICES[condition.name], ""]
+        if condition.fault({condition.name: choice})
+    ]
+    answers[condition.name] = others[0]
     write_json(project.answers_file, state)
 
 
@@ -106,9 +110,9 @@ def break_fresh(project: Project, evidence: Evidence) -> None:
 
 def break_champion(project: Project, evidence: Evidence) -> None:
     """Let models/champion.json say the opposite."""
-    rule = parse_rule(evidence.rule)
+    condition = parse_condition(evidence.rule)
     entry = read_json(project.champion_file)
-    put(entry, rule.path, opposite(rule))
+    put(entry, condition.path, opposite(condition))
     write_json(project.champion_file, entry)
 
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from answers import MODULES, SKELETON
+from answers import MODULES, SKELETON, TEMPLATE
 from baking import run_git
 
 # What the second version does to some lines of the first.
 TEN_FILES = [
-    *("cli", "config", "evaluate", "features", "metrics"),
-    *("postprocess", "predict", "report", "runs", "train"),
+    *("cli", "core/config", "evaluate", "models/features", "evaluation/metrics"),
+    *("postprocess", "predict", "report", "tracking/runs", "train"),
 ]
 
 
@@ -175,6 +175,17 @@ class Upstream:
     def commit_of(self, name: str) -> str:
         """Return the commit of a tag."""
         return run_git(self.root, "rev-parse", f"{name}^{{commit}}").strip()
+
+
+def upstream_of_work_tree(template: Path, folder: Path) -> str:
+    """Clone the template with its history, add what stands here as v999.0.0; return the address."""
+    run_git(folder.parent, "clone", "--quiet", str(TEMPLATE), str(folder))
+    run_git(folder, "rm", "-r", "--quiet", ".")
+    shutil.copytree(template, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".git"))
+    run_git(folder, "add", "--all", "--force")
+    run_git(folder, "commit", "--quiet", "--allow-empty", "--message", "as it stands")
+    run_git(folder, "tag", "v999.0.0")
+    return f"git+file://{folder}"
 
 
 def package_file(name: str) -> str:

@@ -40,7 +40,7 @@ PLANTED = {
         *("models/features.py", "from .. import custom"),
         "models.features -> ml_project.custom",
     ),
-    "out of the team's part": (
+    "the team's part by a name": (
         *("cli.py", "from .custom import clean"),
         "cli -> ml_project.custom",
     ),

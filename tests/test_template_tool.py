@@ -62,18 +62,19 @@ def test_changes_that_touch_are_merged_and_those_that_overlap_are_not(
     [
         ("conf.cfg", True),
         ("src/churn/custom.py", True),
+        ("src/churn/custom/prices.py", True),
         ("checklist/own.yaml", True),
         ("src/churn/train.py", False),
         ("src/conf.cfg", False),
     ],
 )
 def test_the_team_s_files_are_known_by_their_paths(name: str, found: bool) -> None:
-    assert PARTS["matches"](name, PARTS["TEAM_FILES"]) is found
+    assert PARTS["matches"](name, PARTS["TEAM_FILES"] + PARTS["TEAM_CODE"]) is found
 
 
 def test_every_file_of_the_team_is_there() -> None:
     rendered = [path.relative_to(SKELETON).as_posix() for path in SKELETON.rglob("*.*")]
-    patterns = [*PARTS["TEAM_FILES"]]
+    patterns = [*PARTS["TEAM_FILES"], PARTS["TEAM_CODE"][0]]
     there = [p for p in patterns if any(PARTS["matches"](name, [p]) for name in rendered)]
     assert there == patterns
 

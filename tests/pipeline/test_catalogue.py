@@ -23,9 +23,9 @@ from answers import (
     skeleton_files,
 )
 from mlproj.checklist import catalogue, evidence
-from mlproj.checklist.catalogue import AREAS, STAGES, Item, Source, load_area, load_catalogue
+from mlproj.checklist.catalogue import AREAS, STAGES, Item, YamlFile, load_area, load_catalogue
+from mlproj.checklist.conditions import parse_condition
 from mlproj.checklist.documents import read_document
-from mlproj.checklist.rules import parse_rule
 from mlproj.core.errors import UserError
 from mlproj.core.project import Project
 
@@ -117,7 +117,7 @@ def answers_that_decide() -> list[dict[str, str]]:
 
 def applies(item: Item, answers: dict[str, str]) -> bool:
     """Tell whether answers leave an item in force."""
-    rules = [parse_rule(c.rule) for c in item.applies if c.kind == "answer"]
+    rules = [parse_condition(c.rule) for c in item.applies if c.kind == "answer"]
     return not any(rule.fault(answers) for rule in rules)
 
 
@@ -133,7 +133,7 @@ def test_every_item_that_applies_asks_for_a_proof_whatever_the_answers() -> None
     assert len(sets) >= 12
     for answers in sets:
         for item in ITEMS:
-            proofs = item.asked_by(answers).evidence
+            proofs = item.required_by(answers).evidence
             assert proofs or not applies(item, answers), (item.id, answers)
             kinds = {proof.kind for proof in proofs}
             assert "signoff" not in kinds or len(kinds) == 1, (item.id, answers)
@@ -152,12 +152,12 @@ def test_no_proof_is_looked_for_in_a_module_that_is_not_there() -> None:
             for path in paths
         ]
         for item in (item for item in ITEMS if applies(item, everything)):
-            for proof in item.asked_by(everything).evidence:
+            for proof in item.required_by(everything).evidence:
                 if proof.kind == "file":
                     names = catalogue.split_patterns(proof.rule)
                     assert not all(name.startswith(tuple(gone)) for name in names), (item.id, proof)
                 elif proof.kind in ("config", "fact"):
-                    first = parse_rule(proof.rule).path[0]
+                    first = parse_condition(proof.rule).path[0]
                     prompt, choice = (sections | reports).get(first, ("stage", "production"))
                     assert everything[prompt] == choice, (item.id, proof, answers)
 
@@ -218,23 +218,23 @@ items:
 @pytest.mark.parametrize(
     ("old", "new", "line", "said"),
     [
-        ("stage: poc", "stage: pox", 8, "known are poc, mvp, production"),
+        ("stage: poc", "stage: pox", 8, "not one of poc, mvp, production"),
         ("how: Do it.", "hwo: Do it.", 7, "unknown key 'hwo'"),
         ("    how: Do it.\n", "", 4, "lacks the key 'how'"),
         ("how: Do it.", "how: [1]", 7, "'how' has to be text"),
         ("- fact:", "- fakt:", 10, "unknown kind 'fakt'"),
-        ("== 0", "= 0", 10, "is no rule"),
+        ("== 0", "= 0", 10, "is not a rule"),
         ("split.overlap_rows == 0", "split", 10, "needs section.key or report.path"),
         ("contains:", "holds:", 11, "unknown key 'holds'"),
         ("name: A, ", "", 13, "lacks the key 'name'"),
         ("built_in: true", "built_in: 3", 13, "'built_in' has to be true or false"),
-        ("built_in: true}", "built_in: true", 14, "no YAML"),
-        ("id: own-x", "id: Own X", 4, "allowed are a-z"),
+        ("built_in: true}", "built_in: true", 14, "not valid YAML"),
+        ("id: own-x", "id: Own X", 4, "only a-z"),
         ("    how: Do it.\n", "    how: Do it.\n    how: Do it.\n", 8, "'how' stands there twice"),
         ("title: Our own\n", "<<<<<<< HEAD\ntitle: Our own\n", 1, "merge conflict"),
         ("about: What we agreed on.\n", "=======\nabout: What.\n", 2, "merge conflict"),
         ("items:", "items: none\nitem:", 3, "'items' has to be a list"),
-        ("fact: split.overlap_rows == 0", "git: stash", 10, "known are originals"),
+        ("fact: split.overlap_rows == 0", "git: stash", 10, "not one of originals"),
         ("fact: split.overlap_rows == 0", "section: docs/data.md", 10, "docs/NAME.md#HEADING"),
         ("    stage: poc\n", "    stage: poc\n    applies: [{file: x}]\n", 9, "a condition"),
         (
@@ -258,14 +258,14 @@ items:
         ("fact: split.overlap_rows == 0", "section: docs/../a.md#b", 10, "docs/NAME.md#HEADING"),
         ("    evidence:\n", "    evidence: []\n    xs:\n", 10, "unknown key 'xs'"),
         ('{file: README.md, contains: "abc"}', "README.md", 11, "not written as kind: rule"),
-        ("fact: split.overlap_rows == 0", "{git: sizes, if: ci = none}", 10, "is no rule"),
+        ("fact: split.overlap_rows == 0", "{git: sizes, if: ci = none}", 10, "is not a rule"),
         ("fact: split.overlap_rows == 0", "{git: sizes, if: [x]}", 10, "'if' has to be text"),
-        ("fact: split.overlap_rows == 0", "champion: trial = 1", 10, "is no rule"),
+        ("fact: split.overlap_rows == 0", "champion: trial = 1", 10, "is not a rule"),
         (
             "    stage: poc\n",
             "    stage: poc\n    applies: [{config: data.time, if: ci == none}]\n",
             9,
-            "which is one itself",
+            "which cannot have one",
         ),
     ],
 )
@@ -303,7 +303,7 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_bytes(b"title: \xff\n")
     with pytest.raises(UserError, match="not UTF-8"):
-        load_area(Source(path, path.name))
+        load_area(YamlFile(path, path.name))
 
 
 @pytest.mark.parametrize(
@@ -335,13 +335,17 @@ def test_a_pattern_leads_to_files_of_the_project_alone(tmp_path: Path, pattern: 
     ("text", "line", "said"),
     [
         (b"title: T\nabout: 2026-13-45\n", 2, "month must be in 1..12"),
-        (b"title: T\nabout: A\nitems:\n  - !!int x\n", 4, "no YAML (invalid literal"),
-        (b"title: T\nabout: !!bool x\n", 2, "no YAML ("),
-        (b"title: T\nabout: \xc3\xa4\nitems: a\0b\n", 3, "no YAML (#x00: control characters"),
-        (b"title: T\nabout: !!python/name:os.system x\n", 2, "no YAML (could not determine"),
+        (b"title: T\nabout: A\nitems:\n  - !!int x\n", 4, "not valid YAML (invalid literal"),
+        (b"title: T\nabout: !!bool x\n", 2, "not valid YAML ("),
+        (
+            b"title: T\nabout: \xc3\xa4\nitems: a\0b\n",
+            3,
+            "not valid YAML (#x00: control characters",
+        ),
+        (b"title: T\nabout: !!python/name:os.system x\n", 2, "not valid YAML (could not determine"),
         (b"title: &a [*a]\n", 1, "'title' has to be text"),
         (b"title: T\nabout: '  '\nitems: []\n", 2, "'about' has to be text"),
-        (b"title: T\n--- {}\n", 2, "no YAML (but found another document)"),
+        (b"title: T\n--- {}\n", 2, "not valid YAML (but found another document)"),
         (b"\xef\xbb\xbftitle: T\r\nabout: A\r\nitems: 3\r\n", 3, "'items' has to be a list"),
         (b"", 1, "has to be a mapping of title, about, items"),
         (b"[]", 1, "has to be a mapping of title, about, items"),
@@ -353,7 +357,7 @@ def test_whatever_stands_in_the_file_is_a_fault_in_a_line(
     path = tmp_path / "own.yaml"
     path.write_bytes(text)
     with pytest.raises(UserError) as error:
-        load_area(Source(path, "own.yaml"))
+        load_area(YamlFile(path, "own.yaml"))
     sentence = str(error.value)
     assert sentence.startswith(f"own.yaml, line {line}: ") and said in sentence, sentence
 
@@ -363,25 +367,25 @@ def test_aliases_that_stand_for_ever_more_end_in_no_time(tmp_path: Path) -> None
     path = tmp_path / "own.yaml"
     path.write_text("\n".join(["a0: &a0 [x]", *lines]), encoding="utf-8")
     with pytest.raises(UserError, match="unknown key 'a0'"):
-        load_area(Source(path, path.name))
+        load_area(YamlFile(path, path.name))
 
 
 def test_an_alias_is_as_good_as_what_it_stands_for(tmp_path: Path) -> None:
     text = WELL_FORMED.replace("why: It is. Or not.", "why: &w It is. Or not.")
     path = tmp_path / "own.yaml"
     path.write_text(text.replace("how: Do it.", "how: *w"), encoding="utf-8")
-    assert load_area(Source(path, path.name)).items[0].how == "It is. Or not."
+    assert load_area(YamlFile(path, path.name)).items[0].how == "It is. Or not."
 
 
 def test_a_file_with_windows_line_ends_and_mark_is_as_good(tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_bytes(b"\xef\xbb\xbf" + WELL_FORMED.replace("\n", "\r\n").encode())
-    assert [item.id for item in load_area(Source(path, path.name)).items] == ["own-x"]
+    assert [item.id for item in load_area(YamlFile(path, path.name)).items] == ["own-x"]
 
 
 def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
-        load_area(Source(tmp_path, tmp_path.name))
+        load_area(YamlFile(tmp_path, tmp_path.name))
 
 
 def test_brief_items_differ_only_in_what_is_shown() -> None:

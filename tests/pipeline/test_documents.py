@@ -216,7 +216,7 @@ def test_sections_have_titles_slugs_lines_and_questions(tmp_path: Path) -> None:
         "> Such.\n\n## KPIs, *and* more\nx\n# Appendix\nfar away\n"
     )
     first, second = documents.read_document(write(tmp_path, text)).values()
-    assert first == documents.Section(
+    assert first == documents.Heading(
         "Non-ML alternatives", "non-ml-alternatives", 5, "Which rule?", 0
     )
     assert (second.slug, second.line, second.question, second.words) == ("kpis-and-more", 11, "", 1)
@@ -228,7 +228,7 @@ def test_sections_are_the_same_however_the_file_was_saved(
     tmp_path: Path, mark: str, end: str
 ) -> None:
     path = write(tmp_path, mark + end.join(["## A b", "> Why?", ">", "> So.", "", "own words"]))
-    assert documents.read_document(path) == {"a-b": documents.Section("A b", "a-b", 1, "Why?", 2)}
+    assert documents.read_document(path) == {"a-b": documents.Heading("A b", "a-b", 1, "Why?", 2)}
 
 
 @pytest.mark.parametrize(
@@ -416,7 +416,9 @@ def test_a_document_that_is_being_written_is_left_alone(project: Project) -> Non
 def test_an_unknown_part_is_told_and_nothing_is_written(project: Project) -> None:
     write(project.root, "# T\n\n<!-- measured: splitt -->\n<!-- end of measured -->\n")
     shutil.copy(DOCS / "data.md", project.docs / "data.md")
-    fault = r"^docs/page\.md, line 3: there is no measured part 'splitt'; known are answers, .*\.$"
+    fault = (
+        r"^docs/page\.md, line 3: there is no measured part 'splitt'; choose one of answers, .*\.$"
+    )
     with pytest.raises(UserError, match=fault):
         measured.refresh(project)
     assert text_of(project, "data") == (DOCS / "data.md").read_text("utf-8")
@@ -491,7 +493,7 @@ def test_a_write_that_fails_leaves_the_document_whole(
             r"\.cruft\.json is not complete JSON .*earlier version from git",
         ),
         ("data/manifest.json", "[]", r"manifest\.json has no fingerprint"),
-        ("data/schema.yaml", "columns: [", r"data/schema\.yaml, line 2: no YAML"),
+        ("data/schema.yaml", "columns: [", r"data/schema\.yaml, line 2: not valid YAML"),
     ],
 )
 def test_broken_files_are_told_and_nothing_is_written(

@@ -10,16 +10,18 @@ from typing import Any
 
 import pytest
 from mlproj.checklist.catalogue import Evidence, Item
+from mlproj.checklist.conditions import parse_condition
 from mlproj.checklist.context import Context
+from mlproj.checklist.evidence import Finding, Verdict
 from mlproj.checklist.records import Records, SignOff, Waiver
-from mlproj.checklist.rules import parse_rule
-from mlproj.checklist.verify import Result, verify
+from mlproj.checklist.verify import ItemResult, verify
+from mlproj.core.answers import read_answers, stage_of
 from mlproj.core.errors import UserError
 from mlproj.core.files import write_json
 from mlproj.core.project import Project
 
 DATA, MODEL = "47641db76e5f6559", "fe7ff51c"
-NOBODY = Records({}, {})
+NO_RECORDS = Records({}, {})
 
 
 def item(
@@ -53,8 +55,8 @@ def project(tmp_path: Path) -> Project:
 
 
 def look(
-    project: Project, *evidence: tuple[str, str], records: Records = NOBODY, **more: Any
-) -> Result:
+    project: Project, *evidence: tuple[str, str], records: Records = NO_RECORDS, **more: Any
+) -> ItemResult:
     """Verify an item that rests on the given evidence."""
     return verify(Context(project, records), item(*evidence, **more))
 
@@ -161,14 +163,14 @@ def test_a_rule_over_the_champion_file(project: Project, rule: str, holds: bool)
 )
 def test_a_proof_is_asked_for_where_its_condition_holds(condition: str, asked: bool) -> None:
     proof = Evidence("file", "absent", {"if": condition})
-    assert proof.is_asked({"ci": "none", "stage": "poc"}) is asked
+    assert proof.is_required({"ci": "none", "stage": "poc"}) is asked
 
 
 def test_an_item_of_whose_proofs_none_is_asked_for_does_not_apply(project: Project) -> None:
     proof = Evidence("file", "conf.cfg", {"if": "ci == gitlab"})
     whole = replace(item(("file", "conf.cfg")), evidence=(proof,))
-    assert verify(Context(project), whole.asked_by({"ci": "gitlab"})).state == "done"
-    assert verify(Context(project), whole.asked_by({"ci": "none"})).state == "not applicable"
+    assert verify(Context(project), whole.required_by({"ci": "gitlab"})).state == "done"
+    assert verify(Context(project), whole.required_by({"ci": "none"})).state == "not applicable"
 
 
 def test_what_is_missing_outweighs_what_is_stale(project: Project) -> None:
@@ -205,6 +207,20 @@ def test_answers_are_read_where_cruft_keeps_them(project: Project) -> None:
     write_json(project.answers_file, {"context": {}})
     with pytest.raises(UserError, match="cruft.json"):
         look(project, rule)
+
+
+@pytest.mark.parametrize(
+    ("answers", "stage"), [({}, "poc"), ({"stage": "mvp"}, "mvp"), ({"stage": "MVP"}, None)]
+)
+def test_the_stage_is_an_answer(
+    project: Project, answers: dict[str, str], stage: str | None
+) -> None:
+    write_json(project.answers_file, {"context": {"cookiecutter": answers}})
+    if stage:
+        assert stage_of(read_answers(project)) == stage
+        return
+    with pytest.raises(UserError, match="'MVP'.*to one of poc, mvp, production"):
+        stage_of(read_answers(project))
 
 
 def test_an_item_that_does_not_apply_says_why(project: Project) -> None:
@@ -337,10 +353,10 @@ def test_work_lives_on_more_than_one_disk(repository: Project) -> None:
 )
 def test_what_is_no_rule_is_refused(rule: str) -> None:
     if rule == "split":
-        assert parse_rule(rule).path == ("split",)  # an answer's name is one word
+        assert parse_condition(rule).path == ("split",)  # an answer's name is one word
         return
     with pytest.raises(ValueError, match="rule such as|a list after in"):
-        parse_rule(rule)
+        parse_condition(rule)
 
 
 @pytest.mark.parametrize(
@@ -386,7 +402,7 @@ def test_a_search_that_fails_is_no_proof(repository: Project) -> None:
 )
 def test_what_is_no_notebook_is_none_without_outputs(repository: Project, content: str) -> None:
     track(repository, "notebooks/odd.ipynb", content)
-    assert "notebooks/odd.ipynb is no notebook" in look(repository, ("git", "notebooks")).reason
+    assert "notebooks/odd.ipynb is not a notebook" in look(repository, ("git", "notebooks")).reason
 
 
 def test_an_answer_that_is_not_recorded_leaves_open_whether_an_item_applies(
@@ -410,7 +426,7 @@ def test_a_waiver_holds_while_it_is_open_whether_the_item_applies(project: Proje
     report(project, "metrics", data="0" * 16, skill=0.4)
     condition = ("fact", "metrics.skill > 1")
     result = look(project, ("file", "absent"), applies=condition, records=records)
-    assert (result.state, result.findings) == ("waived", ())
+    assert (result.state, result.verdicts) == ("waived", ())
 
 
 @pytest.mark.parametrize("scope", ["data", "model"])
@@ -473,3 +489,7 @@ def test_a_report_of_another_form_is_an_error_and_no_verdict(
     write_json(path, json.loads(path.read_text(encoding="utf-8")) | change)
     with pytest.raises(UserError, match="reports/metrics.json is no report of version 1"):
         look(project, ("fact", "metrics.passed"))
+
+
+def test_the_earlier_name_of_a_verdict_still_imports() -> None:
+    assert Finding is Verdict

@@ -27,8 +27,8 @@ from breaking import break_proof, restore, snapshot
 from filelock import FileLock
 from mlproj.bundle.champion import challenge, promote, read_champion
 from mlproj.checklist.catalogue import Evidence, Item, load_catalogue
-from mlproj.checklist.rules import parse_rule
-from mlproj.checklist.verify import Result, assess, open_context, verify
+from mlproj.checklist.conditions import parse_condition
+from mlproj.checklist.verify import ItemResult, assess, open_context, verify
 from mlproj.core.config import load_settings
 from mlproj.core.files import read_json, write_json
 from mlproj.core.pipeline import run
@@ -89,11 +89,11 @@ Variant = tuple[Item, tuple[str, ...]]
 def by_machine(item: Item, answers: dict[str, str]) -> Item | None:
     """Return an item with the proofs that a machine looks for; None where there are none."""
     for condition in item.applies:
-        if condition.kind == "answer" and parse_rule(condition.rule).fault(answers):
+        if condition.kind == "answer" and parse_condition(condition.rule).fault(answers):
             return None
     proofs = tuple(
         proof
-        for proof in item.asked_by(answers).evidence
+        for proof in item.required_by(answers).evidence
         if proof.kind not in ("section", "signoff")
     )
     return replace(item, evidence=proofs) if proofs else None
@@ -244,7 +244,7 @@ def project_of(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
     return copy
 
 
-def look(project: Project, item: Item) -> Result:
+def look(project: Project, item: Item) -> ItemResult:
     """Verify one item, everything read anew."""
     return verify(open_context(project)[1], item)
 
@@ -292,7 +292,7 @@ def test_a_fact_of_other_data_is_stale(variant: Variant, proved: Project) -> Non
 
 def is_about_later_rows(proof: Evidence) -> bool:
     """Tell whether a fact is about rows that came after the model, which are never today's data."""
-    return bool(parse_rule(proof.rule).path[0] == "drift")
+    return bool(parse_condition(proof.rule).path[0] == "drift")
 
 
 # Proved by a machine where the modules are, and by a signature elsewhere.

@@ -100,14 +100,14 @@ ENTRY = '  {id}: {{by: "A", date: "2026-01-31", note: "n"}}\n'
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [
-        ("signoffs:\n  none-such: {{by: A, date: d, note: n}}\n", 2, "'none-such' is no item"),
+        ("signoffs:\n  none-such: {{by: A, date: d, note: n}}\n", 2, "'none-such' is not an item"),
         ("signoffs:\n{x}{x}", 3, "stands there twice"),
         ("signoffs:\n  {id}: {{by: A}}\n", 2, "lacks the key 'date'"),
         ("signoffs:\n  {id}: {{by: A, date: 2026-01-31, note: n}}\n", 2, "'date' has to be text"),
         ("signoffs:\n  {id}: signed\n", 2, "a mapping of by, date"),
         ("signatures: {{}}\n", 1, "unknown key 'signatures'"),
         ("signoffs: []\n", 1, "'signoffs' has to be a mapping"),
-        ("signoffs: {{\n", 2, "no YAML"),
+        ("signoffs: {{\n", 2, "not valid YAML"),
         ("# a\n<<<<<<< HEAD\nsignoffs: {{}}\n=======\n>>>>>>> b\n", 2, "merge conflict"),
         ("- a\n", 1, "a mapping of signoffs, waivers"),
         ("[]\n", 1, "a mapping of signoffs, waivers"),
@@ -184,7 +184,7 @@ def test_decisions_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
 def test_a_lock_that_a_killed_process_left_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.import_module("mlproj.checklist.records"), "PATIENCE", 0.1)
+    monkeypatch.setattr(importlib.import_module("mlproj.checklist.records"), "LOCK_TIMEOUT", 0.1)
     (tmp_path / "checklist").mkdir()
     lock = tmp_path / "checklist" / ".lock"
     lock.touch()

@@ -249,7 +249,6 @@ def test_the_team_s_own_lines_beside_the_template_s_are_no_conflict(project: Pro
     checkout.replace("conf.cfg", "target = diagnosis", "target = left")
     own = "\n[params]\nforest.n_estimators = 500\n"
     checkout.write("conf.cfg", checkout.text("conf.cfg") + own)
-    checkout.replace("src/ml_project/custom.py", '"""The team', '"""Our team')
     checklist = sorted(path.name for path in (checkout.root / "checklist").glob("*.yaml"))
     for name in checklist:
         first = checkout.text(f"checklist/{name}").splitlines()[0]
@@ -259,10 +258,28 @@ def test_the_team_s_own_lines_beside_the_template_s_are_no_conflict(project: Pro
     settings = checkout.text("conf.cfg")
     assert "source = churn.csv\n# What to predict.\ntarget = left\n" in settings
     assert "\n[later]\nspeed = 1\n" in settings and own in settings
-    assert checkout.text("src/ml_project/custom.py").startswith('# Since v1.1.0.\n"""Our team')
     for name in checklist:
         first, second = checkout.text(f"checklist/{name}").splitlines()[:2]
         assert first == "# Since v1.1.0." and second.endswith(" Ours.")
+
+
+def test_the_team_s_code_stays_as_the_team_has_it(project: Project) -> None:
+    changed = project()
+    untouched, deleted = (
+        copy_of(changed, changed.root.with_name(name)) for name in ("untouched", "deleted")
+    )
+    changed.replace("src/ml_project/custom.py", '"""The team', '"""Our team')
+    changed.commit()
+    own = changed.text("src/ml_project/custom.py")
+    deleted.git("rm", "--quiet", "src/ml_project/custom.py")
+    deleted.write("src/ml_project/custom/__init__.py", own)
+    deleted.commit()
+    for checkout in (changed, untouched, deleted):
+        applied(checkout.tool("update", "--to", "v1.1.0"))
+    assert changed.text("src/ml_project/custom.py") == own
+    assert untouched.text("src/ml_project/custom.py").startswith("# Since v1.1.0.\n")
+    assert not deleted.has("src/ml_project/custom.py")
+    assert deleted.text("src/ml_project/custom/__init__.py") == own
 
 
 def test_the_very_same_line_of_a_team_s_file_is_a_conflict(project: Project) -> None:

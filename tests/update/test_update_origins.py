@@ -23,6 +23,7 @@ from living import (
     create,
     left,
     refused,
+    upstream_of_work_tree,
 )
 
 pytestmark = pytest.mark.modules
@@ -228,14 +229,8 @@ def test_a_project_of_the_newest_earlier_release_updates_to_this_one_and_is_gree
     earlier = earlier_version()
     if earlier is None:
         pytest.skip("no earlier version: this is no clone of the template with its history")
-    upstream = tmp_path / "template.git"
-    run_git(tmp_path, "clone", "--quiet", str(TEMPLATE), str(upstream))
-    run_git(upstream, "rm", "-r", "--quiet", ".")
-    shutil.copytree(template, upstream, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".git"))
-    run_git(upstream, "add", "--all", "--force")
-    run_git(upstream, "commit", "--quiet", "--allow-empty", "--message", "as it stands")
-    run_git(upstream, "tag", "v999.0.0")
-    checkout = create(f"git+file://{upstream}", tmp_path / "out", version=earlier)
+    address = upstream_of_work_tree(template, tmp_path / "template.git")
+    checkout = create(address, tmp_path / "out", version=earlier)
     if not checkout.has("tools/template.py"):
         # Of before the tool: a person takes it from the template.
         tool = template / SKELETON.name / "tools" / "template.py"

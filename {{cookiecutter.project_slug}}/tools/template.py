@@ -32,7 +32,11 @@ ROOT = Path(__file__).resolve().parent.parent
 STATE = ".cruft.json"
 
 # What the team writes. A change beside one of the template's is no conflict here.
-TEAM_FILES = ("conf.cfg", "src/*/custom.py", "checklist/*.yaml")
+TEAM_FILES = ("conf.cfg", "checklist/*.yaml")
+
+# The team's code. Once the team has changed or deleted it, it stays as it is: lines of the
+# template's examples between the team's would make code that nobody wrote.
+TEAM_CODE = ("src/*/custom.py", "src/*/custom")
 
 MARKER = re.compile(r"[{][{#%]")
 SEMVER = re.compile(r"v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+.*)?")
@@ -582,6 +586,7 @@ def merge_step(
 
     Git sees no .gitattributes: `merge=union`, say, would bring a changed line back beside the new.
     """
+    theirs = without_team_code(base, merged.tree, theirs, work)
     pristine = git("commit-tree", "-m", "pristine", base).strip()
     mine = git("commit-tree", "-m", "yours", "-p", pristine, merged.tree).strip()
     new = git("commit-tree", "-m", "template", "-p", pristine, theirs).strip()
@@ -630,6 +635,15 @@ def settle(
         if text is not None:
             changes.append(f"{content[name][0]} {write_blob(text)}\t{name}\0")
     merged.tree = with_changes(merged.tree, changes, work)
+
+
+def without_team_code(base: str, mine: str, theirs: str, work: Path) -> str:
+    """Return the template's new tree with the code that is the team's by now as it was."""
+    before, own = listing(base), listing(mine)
+    code = [name for name in listing(theirs) if name in before and matches(name, TEAM_CODE)]
+    names = [name for name in code if own.get(name) != before[name]]
+    lines = [f"{before[name][0]} {before[name][1]}\t{name}\0" for name in names]
+    return with_changes(theirs, lines, work)
 
 
 def without_new(before: str, after: str, work: Path) -> str:

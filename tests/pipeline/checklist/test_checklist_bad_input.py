@@ -19,10 +19,13 @@ from few_items import OWN, Run, process
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--stage", "beta"), "There is no stage 'beta'; known are poc, mvp, production."),
+        (("--stage", "beta"), "There is no stage 'beta'; choose one of poc, mvp, production."),
         (("gate", "--stage", "POC"), "There is no stage 'POC'"),
-        (("list", "--area", "dta"), "There is no area 'dta'; known are scoping, version-control"),
-        (("list", "--state", "red"), "known are done, open, stale, waived, not-applicable."),
+        (
+            ("list", "--area", "dta"),
+            "There is no area 'dta'; choose one of scoping, version-control",
+        ),
+        (("list", "--state", "red"), "choose one of done, open, stale, waived, not-applicable."),
         (("show", "own-readm"), "no item 'own-readm' in the checklist; did you mean own-readme"),
         (("sign", "own", "--by", "A", "--note", "b"), "There is no item 'own'"),
         (("waive", "own-readm", "--reason", "b"), "did you mean own-readme"),
@@ -57,7 +60,7 @@ BROKEN = {
     "unknown id": (
         "checklist/signoffs.yaml",
         'signoffs:\n  own-gone: {by: "A", date: "2025-01-02", note: "b"}\n',
-        "signoffs.yaml, line 2: 'own-gone' is no item",
+        "signoffs.yaml, line 2: 'own-gone' is not an item",
     ),
     "cut-off report": ("reports/metrics.json", '{"version": 1,\n"facts": {"pas', "line 2"),
     "report of a later version": (
@@ -73,7 +76,7 @@ BROKEN = {
     "impossible date": (
         "checklist/signoffs.yaml",
         'signoffs:\n  own-table: {by: "A", date: 2025-02-30, note: "b"}\n',
-        "signoffs.yaml, line 2: no YAML (day is out of range",
+        "signoffs.yaml, line 2: not valid YAML (day is out of range",
     ),
     "pattern that leads away": (
         "checklist/own.yaml",
@@ -83,7 +86,7 @@ BROKEN = {
     "unknown stage": (
         ".cruft.json",
         '{"context": {"cookiecutter": {"stage": "MVP"}}}',
-        ".cruft.json has the stage 'MVP'; known are poc, mvp, production",
+        ".cruft.json has the stage 'MVP'; change it there to one of poc, mvp, production",
     ),
     "settings": ("conf.cfg", "[data]\nsource = a\nx\n", "conf.cfg cannot be read"),
     "cut-off manifest": ("data/manifest.json", '{"finger', "manifest.json is not complete JSON"),
@@ -130,7 +133,7 @@ def test_a_kind_of_ones_own_is_found_in_custom(
     (root / "checklist/own.yaml").write_text(own.replace("T-1", "T-2"), encoding="utf-8")
     assert "own-readme: open: ticket T-2 is looked at" in run("gate")[1]
     (root / "checklist/own.yaml").write_text(own.replace("T-1", "none"), encoding="utf-8")
-    assert "(.custom:ticket) has to return a Finding" in run("gate")[2]
+    assert "(.custom:ticket) has to return a Verdict" in run("gate")[2]
 
 
 def test_an_item_of_ones_own_raises_the_ml_test_score_and_never_lowers_it(
@@ -176,9 +179,9 @@ def test_a_subfolder_is_as_good_as_the_root(
 def test_bad_input_through_the_real_process(
     root: Path, package_environment: dict[str, str]
 ) -> None:
-    from mlproj.checklist.catalogue import load_area, template_source
+    from mlproj.checklist.catalogue import load_area, template_file
 
-    taken = load_area(template_source("scoping")).items[0].id
+    taken = load_area(template_file("scoping")).items[0].id
     own = OWN.replace("own-readme", taken)
     (root / "checklist/own.yaml").write_text(own, encoding="utf-8")
     done = process(root, package_environment, "gate")

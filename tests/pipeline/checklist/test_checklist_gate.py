@@ -26,7 +26,7 @@ def test_a_closed_gate_lists_what_is_missing_on_a_line_each(run: Run, root: Path
         "own-notes: open: docs/notes.md, line 3, 'Why': not answered yet. Answer the question."
     )
     assert err == (
-        "Error: The gate of poc is closed: 3 of 4 items are missing; `checklist next` leads "
+        'Error: Gate "poc" failed: 3 of 4 items are missing; `checklist next` leads '
         "through them.\n"
     )
 
@@ -36,7 +36,7 @@ def test_an_open_gate_says_what_was_counted_apart(run: Run, root: Path) -> None:
     run("waive", "own-table", "--reason", "none")
     assert run("gate") == (
         0,
-        "The gate of poc is open: 3/3 items are done (1 waived, 1 not applicable).\n",
+        'Gate "poc" passed: 3/3 items are done (1 waived, 1 not applicable).\n',
         "",
     )
 
@@ -45,7 +45,7 @@ def test_at_poc_a_gate_can_warn_and_later_it_cannot(run: Run, root: Path) -> Non
     code, out, _ = run("gate", "--warn-at-poc")
     assert code == 0
     assert "own-notes: open:" in out
-    assert "Warning: The gate of poc is closed: 2 of 4 items are missing" in out
+    assert 'Warning: Gate "poc" failed: 2 of 4 items are missing' in out
     assert run("gate", "--warn-at-poc", "--stage", "mvp")[0] == 1
     answer(root, stage="mvp")
     assert run("gate", "--warn-at-poc")[0] == 1

@@ -21,7 +21,8 @@ from mlproj.bundle import champion
 from mlproj.bundle.bundle import load_bundle
 from mlproj.core import config, pipeline
 from mlproj.core.errors import UserError
-from mlproj.monitoring import alerts, drift, monitor, page, settings
+from mlproj.evaluation import drift
+from mlproj.monitoring import alerts, monitor, page, settings
 from watching import NOON, emptied, piece, scaled
 
 # ------------------------------------------------------------------------ alerts

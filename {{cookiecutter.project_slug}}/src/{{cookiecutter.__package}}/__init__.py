@@ -9,6 +9,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from .core import aliases
+
 # ONNX Runtime sends telemetry unless this is set before its first import, and no module of the
 # package is imported before this file. Whoever wants to send it sets the variable to 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -30,6 +32,7 @@ _PLACES = {
     "load_schema": ".data.schema",
     "load_split": ".data.split",
 }
+aliases.install()
 
 
 def __getattr__(name: str) -> Any:

@@ -32,6 +32,7 @@ from .bundle.reference import make_reference
 from .core import registry
 from .core.errors import UserError
 from .core.files import file_sha256, fingerprint, read_json, write_atomic, write_json
+from .core.listeners import announce
 from .core.project import Project
 from .core.reports import Report
 from .core.stages import require, write_report
@@ -93,7 +94,7 @@ def postprocess(project: Project, settings: Settings) -> Report:
     kept = [folder / name for name in (*document["files"], BUNDLE_FILE)]
     shared = ("trained_as", "classes", "positive", "onnx", "metrics", "skill")
     facts |= {key: document[key] for key in shared}
-    return write_report(
+    report = write_report(
         project,
         settings,
         "postprocess",
@@ -103,6 +104,8 @@ def postprocess(project: Project, settings: Settings) -> Report:
         data=trained.data,
         model=file_sha256(folder / BUNDLE_FILE)[:16],
     )
+    announce("bundle", project, **report.facts, run_id=report.run_id, model=report.model)
+    return report
 
 
 def _describe(

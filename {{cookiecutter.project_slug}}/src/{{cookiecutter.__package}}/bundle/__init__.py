@@ -1,1 +1,1 @@
-"""The packaged model: its files, its card, and which one is in service. Edited rarely."""
+"""The packaged model: its files, its card, and which one is in service. Rarely edited."""

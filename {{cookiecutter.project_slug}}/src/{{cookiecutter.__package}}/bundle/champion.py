@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import UserError
 from ..core.files import append_json_line, read_json, read_json_lines, write_json
+from ..core.listeners import announce
 from ..core.project import Project, find_project
 from ..core.reports import read_report
 from .bundle import bundle_sha, load_bundle, read_bundle
@@ -188,8 +189,7 @@ def _set_challengers(
 ) -> None:
     """Name the challengers beside the same champion, then note the change in the history."""
     write_json(project.champion_file, {**champion, "challengers": challengers})
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    append_json_line(_history_file(project), {"time": now, "action": action, **entry})
+    _note(project, action, entry)
 
 
 def offer(project: Project, run_id: str) -> str:
@@ -369,8 +369,15 @@ def _put_in_service(
     document = read_bundle(project, run_id) if rivals else {}
     kept = [each for each in rivals if _may_challenge(project, each, document)]
     write_json(project.champion_file, {**entry, "challengers": kept})
+    _note(project, action, entry)
+
+
+def _note(project: Project, action: str, entry: dict[str, Any]) -> None:
+    """Add a change to the history, and announce it."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    append_json_line(_history_file(project), {"time": now, "action": action, **entry})
+    line = {"time": now, "action": action, **entry}
+    append_json_line(_history_file(project), line)
+    announce(action, project, **line)
 
 
 def _may_challenge(project: Project, entry: dict[str, Any], champion: dict[str, Any]) -> bool:

@@ -3,7 +3,8 @@
 It takes prepared inputs (the output of `features.prepare`) as two blocks, all numbers and all
 words, since thirty inputs take longer to hand over than to compute with. It gives the probabilities
 or values before calibration. Several converters are wrong without a word, so each export is
-compared on real rows and on rows made to be hard.
+compared on real rows and on rows made to be hard. An estimator may bring its own part, which goes
+behind the features' (`models.Weights`), and is compared like any other.
 
 Numbers are float32, which scikit-learn's forests split by as well and which changes a linear model
 by next to nothing. Histogram gradient boosting splits by float64, so it gets that.
@@ -22,7 +23,9 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
+from ..core.registry import load
 from ..evaluation.decision import label_codes, temper
+from ..models.persist import weights_of
 from .bundle import task_of
 
 if TYPE_CHECKING:
@@ -111,22 +114,44 @@ def _convert(model: Any, inputs: pd.DataFrame) -> bytes:
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
 
     tensors = {"double": DoubleTensorType, "float": FloatTensorType, "string": StringTensorType}
-    blocks = _blocks(model, inputs)
+    blocks, weights = _blocks(model, inputs), weights_of(model[-1])
+    own = load(weights.onnx) if weights is not None and weights.onnx is not None else None
+    pipeline = _by_place(model, blocks)
     converted = to_onnx(
-        _by_place(model, blocks),
+        pipeline if own is None else pipeline[:-1],
         initial_types=[
             (block["name"], tensors[block["type"]]([None, len(block["columns"])]))
             for block in blocks
         ],
         target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
         # An array of probabilities, no list of dicts.
-        options={"zipmap": False} if hasattr(model, "predict_proba") else None,
+        options={"zipmap": False} if own is None and hasattr(model, "predict_proba") else None,
     )
+    if own is not None:
+        width = model[:-1].transform(inputs.head(1)).shape[1]
+        converted = _join(converted, own(model[-1], width))
     if _is_histogram(model[-1]):
         _put_splits(converted, model[-1])
     _keep_small_shares(converted)
     content: bytes = converted.SerializeToString()
     return content
+
+
+def _join(features: Any, own: Any) -> Any:
+    """Return the features' graph with the estimator's own part behind it.
+
+    Raises:
+        ValueError: If the part takes anything but one tensor of features.
+    """
+    from onnx.compose import add_prefix, merge_models
+
+    part = add_prefix(own, "model_")
+    part.ir_version = features.ir_version  # the runtime reads what the operators ask for
+    stored = {each.name for each in part.graph.initializer}
+    taken = [each.name for each in part.graph.input if each.name not in stored]
+    if len(taken) != 1:
+        raise ValueError(f"its own part takes {len(taken)} tensors, not one of features")
+    return merge_models(features, part, io_map=[(features.graph.output[-1].name, taken[0])])
 
 
 def _by_place(model: Any, blocks: list[dict[str, Any]]) -> Any:

@@ -1,4 +1,4 @@
-"""The executable checklist: items say what proves them, and a command looks for the proof."""
+"""The executable checklist: items, what proves them, verdicts. Rarely edited."""
 
 from ..core import registry
 

@@ -12,9 +12,10 @@ from typing import Any, NoReturn
 import yaml
 
 from ..core import registry
+from ..core.answers import STAGES
 from ..core.errors import UserError
 from ..core.project import Project
-from .rules import Rule, parse_rule
+from .conditions import Condition, parse_condition
 
 # The order of a project, and of every list of items.
 AREAS = (
@@ -32,16 +33,15 @@ AREAS = (
     "business",
 )
 OWN = "own"
-STAGES = ("poc", "mvp", "production")
 ITEMS = Path(__file__).parent / "items"
 
-# What is only shown: two thirds of an item's text, and of the time that reading it takes.
+# What states do not depend on: two thirds of an item's text, and of the time to read it.
 SHOWN_ONLY = re.compile(r"^    (?:options|tools|references):\n(?:(?: {5}.*)?\n)*", re.MULTILINE)
 
 # libyaml's loader is ten times as fast; an installation without it still works.
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-# What a value raises that is none of the kind that it looks like, or that its tag says.
-CONSTRUCTION = (ValueError, TypeError, AttributeError, LookupError)
+# What the loader raises for a value that is not of the type that it looks like or is tagged with.
+CONSTRUCTION_ERRORS = (ValueError, TypeError, AttributeError, LookupError)
 
 AREA_KEYS = {"title": str, "about": str, "items": list}
 ITEM_KEYS = {
@@ -58,10 +58,11 @@ ITEM_KEYS = {
     "ml_test_score": str,
 }
 REQUIRED = ("id", "title", "why", "how", "stage", "evidence")
-CONDITIONS = ("answer", "config", "fact")
-# The kinds whose rule is about nested values; `champion` is no condition: what is in service may
-# change the verdict on an item, and not whether there is one.
-RULES = (*CONDITIONS, "champion")
+# The kinds of evidence that may decide whether an item applies. Not `champion`: which model is in
+# service may change an item's state, but not whether it applies.
+APPLIES_KINDS = ("answer", "config", "fact")
+# The kinds of evidence whose rule is a condition on nested values.
+CONDITION_KINDS = (*APPLIES_KINDS, "champion")
 # The 28 tests of the ML Test Score (Breck et al., 2017): seven of each of four kinds.
 SECTIONS = {
     "data": "Features and data",
@@ -79,23 +80,23 @@ CHOICES = {
     "signoff": ("project", "data", "model"),
 }
 FURTHER_KEYS: dict[str, dict[str, type]] = {"file": {"contains": str}, "section": {"words": int}}
-# Of every proof: the answers on which it is asked for.
+# The key of the condition on the answers under which a proof is required; any kind may have it.
 ONLY_IF = "if"
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One thing that proves an item, or one condition on which it applies."""
+    """One proof of an item, or one condition under which the item applies."""
 
     kind: str
     rule: str
     further: dict[str, Any]
 
-    def is_asked(self, answers: Mapping[str, Any]) -> bool:
-        """Tell whether the answers ask for this proof; one that is not recorded is empty."""
+    def is_required(self, answers: Mapping[str, Any]) -> bool:
+        """Tell whether the answers require this proof; a missing answer counts as empty."""
         return ONLY_IF not in self.further or any(
-            not any(rule.fault({rule.path[0]: None, **answers}) for rule in rules)
-            for rules in read_alternatives(self.further[ONLY_IF])
+            not any(each.fault({each.path[0]: None, **answers}) for each in conditions)
+            for conditions in read_alternatives(self.further[ONLY_IF])
         )
 
 
@@ -119,7 +120,7 @@ class Tool:
 
 @dataclass(frozen=True)
 class Reference:
-    """Where to read on."""
+    """Further reading."""
 
     title: str
     by: str
@@ -128,11 +129,11 @@ class Reference:
 
 @dataclass(frozen=True)
 class Item:
-    """One line of the checklist: a claim, why it matters, and what proves it.
+    """One item of the checklist: a claim, why it matters, and what proves it.
 
     Attributes:
-        kind: "auto" if a machine can tell, "written" if a person has to write, else "signoff".
-        ml_test_score: The test of Breck et al. (2017) that it is, such as "data-1".
+        kind: "auto" if a machine proves it, "written" if a person writes the proof, else "signoff".
+        ml_test_score: The test of Breck et al. (2017) that it stands for, such as "data-1".
     """
 
     id: str
@@ -156,10 +157,10 @@ class Item:
             return "signoff"
         return "written" if "section" in kinds else "auto"
 
-    def asked_by(self, answers: Mapping[str, Any]) -> Item:
-        """Return the item with the proofs that the answers ask for, and no other."""
-        asked = tuple(proof for proof in self.evidence if proof.is_asked(answers))
-        return self if asked == self.evidence else replace(self, evidence=asked)
+    def required_by(self, answers: Mapping[str, Any]) -> Item:
+        """Return the item with only the proofs that the answers require."""
+        required = tuple(proof for proof in self.evidence if proof.is_required(answers))
+        return self if required == self.evidence else replace(self, evidence=required)
 
 
 @dataclass(frozen=True)
@@ -183,11 +184,11 @@ class Catalogue:
         """Return every item by its id."""
         return {item.id: item for area in self.areas for item in area.items}
 
-    def asked_by(self, answers: Mapping[str, Any]) -> Catalogue:
-        """Return the items with the proofs that the answers ask for, and no other."""
+    def required_by(self, answers: Mapping[str, Any]) -> Catalogue:
+        """Return the items with only the proofs that the answers require."""
         return Catalogue(
             tuple(
-                replace(area, items=tuple(item.asked_by(answers) for item in area.items))
+                replace(area, items=tuple(item.required_by(answers) for item in area.items))
                 for area in self.areas
             )
         )
@@ -196,70 +197,74 @@ class Catalogue:
         """Return one item.
 
         Raises:
-            UserError: If there is none of that id; the sentence names the nearest ones.
+            UserError: If there is no item with that id; the message names the closest ones.
         """
         if name not in self.items:
             import difflib
 
-            near = difflib.get_close_matches(name, self.items, n=3, cutoff=0.4)
+            close = difflib.get_close_matches(name, self.items, n=3, cutoff=0.4)
             every = "`checklist list --all` has all."
-            instead = f"did you mean {' or '.join(near)}?" if near else every
+            instead = f"did you mean {' or '.join(close)}?" if close else every
             raise UserError(f"There is no item '{name}' in the checklist; {instead}")
         return self.items[name]
 
 
 def load_catalogue(project: Project, *, brief: bool = False) -> Catalogue:
-    """Load the template's items and the team's own; `brief` for verdicts only.
+    """Load the template's items and the team's own; `brief` where only states are needed.
 
-    Brief items of the template are without options, tools and references. The template's own tests
-    have read those; the team's file is always read in full.
+    Brief items of the template lack options, tools and references, which the template's own tests
+    have checked; the team's file is always read in full.
 
     Raises:
         UserError: With file and line, at the first fault.
     """
-    sources = [template_source(name) for name in AREAS]
+    files = [template_file(name) for name in AREAS]
     own = project.checklist / f"{OWN}.yaml"
     if own.exists():
-        sources.append(Source(own, project.relative(own)))
+        files.append(YamlFile(own, project.relative(own)))
     areas, seen = [], dict[str, str]()
-    for source in sources:
-        area = load_area(source, brief=brief and source.path != own)
+    for file in files:
+        area = load_area(file, brief=brief and file.path != own)
         for number, item in enumerate(area.items):
             if item.id in seen:
                 fault = f"has the item '{item.id}' twice, first in the area {seen[item.id]}"
-                source.refuse(("items", number, "id"), fault)
+                file.refuse(("items", number, "id"), fault)
             seen[item.id] = area.name
         areas.append(area)
     return Catalogue(tuple(areas))
 
 
-def template_source(area: str) -> Source:
+def template_file(area: str) -> YamlFile:
     """Return the template's file of one area."""
-    return Source(ITEMS / f"{area}.yaml", f"checklist/items/{area}.yaml")
+    return YamlFile(ITEMS / f"{area}.yaml", f"checklist/items/{area}.yaml")
 
 
-def load_area(source: Source, *, brief: bool = False) -> Area:
+def load_area(file: YamlFile, *, brief: bool = False) -> Area:
     """Load one file of items; `brief` as in `load_catalogue`.
 
     Raises:
         UserError: With file and line, at the first fault.
     """
-    content = source.read(SHOWN_ONLY if brief else None)
-    source.check_keys((), content, AREA_KEYS, ("title", "about", "items"))
-    name = source.path.stem
+    content = file.read(SHOWN_ONLY if brief else None)
+    file.check_keys((), content, AREA_KEYS, ("title", "about", "items"))
+    name = file.path.stem
     items = (
-        _read_item(source, ("items", number), name, entry)
+        _read_item(file, ("items", number), name, entry)
         for number, entry in enumerate(content["items"])
     )
     return Area(name, content["title"], content["about"].strip(), tuple(items))
 
 
-Where = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
-class Source:
-    """A YAML file, and where in it things stand, for messages."""
+class YamlFile:
+    """A YAML file that can name the line of a fault.
+
+    Attributes:
+        shown: How messages name the file.
+    """
 
     path: Path
     shown: str
@@ -268,7 +273,7 @@ class Source:
         """Return the content, without the lines that match.
 
         Raises:
-            UserError: If it is no YAML, is not UTF-8, or holds marks of a merge conflict.
+            UserError: If it is not YAML or not UTF-8, or contains marks of a merge conflict.
         """
         text = self._text()
         refuse_conflict(text, self.shown)
@@ -281,12 +286,12 @@ class Source:
             content = None if node is None else loader.construct_document(node)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            self._refuse_line(mark.line + 1 if mark else 1, f"no YAML ({error.problem})")
+            self._refuse_line(mark.line + 1 if mark else 1, f"not valid YAML ({error.problem})")
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, text.find(chr(error.character))) + 1
-            self._refuse_line(line, f"no YAML (#x{error.character:02x}: {error.reason})")
-        except CONSTRUCTION as error:
-            self._refuse_line(_line_of_wrong_value(node), f"no YAML ({error})")
+            self._refuse_line(line, f"not valid YAML (#x{error.character:02x}: {error.reason})")
+        except CONSTRUCTION_ERRORS as error:
+            self._refuse_line(_line_of_wrong_value(node), f"not valid YAML ({error})")
         twice = _find_repeated_key(node)
         if twice is not None:
             fault = f"'{twice[0]}' stands there twice; keep one of them"
@@ -307,7 +312,7 @@ class Source:
             ) from None
 
     def check_keys(
-        self, where: Where, value: Any, known: Mapping[str, type], required: tuple[str, ...]
+        self, where: KeyPath, value: Any, known: Mapping[str, type], required: tuple[str, ...]
     ) -> None:
         """Refuse a mapping with unknown, missing or wrongly typed keys."""
         if not isinstance(value, dict):
@@ -315,23 +320,23 @@ class Source:
         for key, entry in value.items():
             if key not in known:
                 self.refuse((*where, key), f"has an unknown key '{key}'; known: {', '.join(known)}")
-            # Not isinstance: true is no number.
+            # Not isinstance, for which true is a number.
             if type(entry) is not known[key] or (isinstance(entry, str) and not entry.strip()):
-                self.refuse((*where, key), f"'{key}' has to be {NAMES[known[key]]}")
+                self.refuse((*where, key), f"'{key}' has to be {TYPE_NAMES[known[key]]}")
         missing = [key for key in required if key not in value]
         if missing:
             self.refuse(where, f"lacks the key '{missing[0]}'")
 
-    def refuse(self, where: Where, fault: str) -> NoReturn:
-        """Raise the sentence, with file and line."""
+    def refuse(self, where: KeyPath, fault: str) -> NoReturn:
+        """Raise a UserError that names file and line."""
         self._refuse_line(self._line(where), fault)
 
     def _refuse_line(self, line: int, fault: str) -> NoReturn:
-        """Raise the sentence about a line."""
+        """Raise a UserError about a line."""
         raise UserError(f"{self.shown}, line {line}: {fault}; correct it there.")
 
-    def _line(self, where: Where) -> int:
-        """Return the line of a key or entry; reading again is slow, so only faults ask for it."""
+    def _line(self, where: KeyPath) -> int:
+        """Return the line of a key or entry; it parses the file again, so only after a fault."""
         node: Any = yaml.compose(self._text(), LOADER)
         line = 1
         for step in where:
@@ -346,7 +351,7 @@ class Source:
         return line
 
 
-NAMES = {
+TYPE_NAMES = {
     str: "text",
     list: "a list",
     bool: "true or false",
@@ -356,7 +361,7 @@ NAMES = {
 
 
 def refuse_conflict(text: str, shown: str) -> None:
-    """Refuse a file that git left with the marks of a merge conflict."""
+    """Refuse a file that contains the marks of a merge conflict."""
     mark = re.search(r"^(<<<<<<< |=======$|>>>>>>> )", text, re.MULTILINE)
     if mark:
         line = text.count("\n", 0, mark.start()) + 1
@@ -379,7 +384,7 @@ def _nodes(root: Any) -> Iterator[Any]:
 
 
 def _find_repeated_key(root: Any) -> tuple[str, int] | None:
-    """Return the first key that a mapping holds twice, and its line: YAML would drop one."""
+    """Return the first key that a mapping repeats, and its line: YAML would drop one."""
     for node in _nodes(root):
         if isinstance(node, yaml.MappingNode):
             seen = set()
@@ -391,38 +396,44 @@ def _find_repeated_key(root: Any) -> tuple[str, int] | None:
 
 
 def _line_of_wrong_value(root: Any) -> int:
-    """Return the line of the value that is none of its kind, such as the date 2026-13-45."""
+    """Return the line of the value that is not of its type, such as the date 2026-13-45."""
     for node in _nodes(root):
         if isinstance(node, yaml.ScalarNode):
             try:
                 LOADER("").construct_object(node)
-            except CONSTRUCTION:
+            except CONSTRUCTION_ERRORS:
                 return node.start_mark.line + 1
     return 1
 
 
-def _read_item(source: Source, where: Where, area: str, entry: Any) -> Item:
+def _read_item(file: YamlFile, where: KeyPath, area: str, entry: Any) -> Item:
     """Check one item and return it."""
-    source.check_keys(where, entry, ITEM_KEYS, REQUIRED)
+    file.check_keys(where, entry, ITEM_KEYS, REQUIRED)
     if not re.fullmatch("[a-z][a-z0-9]*(-[a-z0-9]+)*", entry["id"]):
-        source.refuse((*where, "id"), f"has the id '{entry['id']}'; allowed are a-z, 0-9 and -")
+        file.refuse(
+            (*where, "id"), f"has the id '{entry['id']}', but only a-z, 0-9 and - are allowed"
+        )
     if entry["stage"] not in STAGES:
         known = ", ".join(STAGES)
-        source.refuse((*where, "stage"), f"has the stage '{entry['stage']}'; known are {known}")
+        file.refuse(
+            (*where, "stage"), f"has the stage '{entry['stage']}', which is not one of {known}"
+        )
     if entry.get("ml_test_score") not in (None, *ML_TESTS):
         known = f"{ML_TESTS[0]} to {ML_TESTS[-1]}"
         place = (*where, "ml_test_score")
-        source.refuse(place, f"has the test '{entry['ml_test_score']}'; known are {known}")
-    proofs = tuple(_read_evidence(source, (*where, "evidence"), entry["evidence"]))
+        file.refuse(place, f"has the test '{entry['ml_test_score']}', which is not one of {known}")
+    proofs = tuple(_read_evidence(file, (*where, "evidence"), entry["evidence"]))
     if not proofs:
-        source.refuse((*where, "evidence"), f"has no evidence for '{entry['id']}'")
-    conditions = tuple(_read_evidence(source, (*where, "applies"), entry.get("applies", [])))
-    for number, condition in enumerate(conditions):
+        file.refuse((*where, "evidence"), f"has no evidence for '{entry['id']}'")
+    applies = tuple(_read_evidence(file, (*where, "applies"), entry.get("applies", [])))
+    for number, condition in enumerate(applies):
         place = (*where, "applies", number)
-        if condition.kind not in CONDITIONS:
-            source.refuse(place, f"has a condition that is none of {', '.join(CONDITIONS)}")
+        if condition.kind not in APPLIES_KINDS:
+            known = ", ".join(APPLIES_KINDS)
+            fault = f"has a condition of the kind '{condition.kind}', which is not one of {known}"
+            file.refuse(place, fault)
         if ONLY_IF in condition.further:
-            source.refuse((*place, ONLY_IF), f"has '{ONLY_IF}' on a condition, which is one itself")
+            file.refuse((*place, ONLY_IF), f"has '{ONLY_IF}' on a condition, which cannot have one")
     return Item(
         id=entry["id"],
         area=area,
@@ -431,25 +442,25 @@ def _read_item(source: Source, where: Where, area: str, entry: Any) -> Item:
         how=entry["how"].strip(),
         stage=entry["stage"],
         evidence=proofs,
-        applies=conditions,
+        applies=applies,
         options=tuple(
             Option(option["name"], option["when"], option.get("built_in", False))
-            for option in _entries(source, where, entry, "options", ("name", "when"))
+            for option in _entries(file, where, entry, "options", ("name", "when"))
         ),
         tools=tuple(
             Tool(tool["name"], tool["for"], tool.get("built_in", False))
-            for tool in _entries(source, where, entry, "tools", ("name", "for"))
+            for tool in _entries(file, where, entry, "tools", ("name", "for"))
         ),
         references=tuple(
             Reference(**reference)
-            for reference in _entries(source, where, entry, "references", ("title", "by", "url"))
+            for reference in _entries(file, where, entry, "references", ("title", "by", "url"))
         ),
         ml_test_score=entry.get("ml_test_score"),
     )
 
 
 def _entries(
-    source: Source, where: Where, item: dict[str, Any], key: str, required: tuple[str, ...]
+    file: YamlFile, where: KeyPath, item: dict[str, Any], key: str, required: tuple[str, ...]
 ) -> Iterator[dict[str, Any]]:
     """Yield the checked options, tools or references of an item."""
     known: dict[str, type] = dict.fromkeys(required, str)
@@ -457,67 +468,69 @@ def _entries(
         known["built_in"] = bool
     names = set()
     for number, entry in enumerate(item.get(key, [])):
-        source.check_keys((*where, key, number), entry, known, required)
+        file.check_keys((*where, key, number), entry, known, required)
         if entry[required[0]] in names:
-            source.refuse((*where, key, number), f"names '{entry[required[0]]}' twice")
+            file.refuse((*where, key, number), f"names '{entry[required[0]]}' twice")
         names.add(entry[required[0]])
         yield entry
 
 
-def _read_evidence(source: Source, where: Where, entries: list[Any]) -> Iterator[Evidence]:
+def _read_evidence(file: YamlFile, where: KeyPath, entries: list[Any]) -> Iterator[Evidence]:
     """Yield what proves an item: `kind: rule`, and for some kinds further keys."""
     for number, entry in enumerate(entries):
         place = (*where, number)
         if not isinstance(entry, dict) or not entry:
-            source.refuse(place, "has evidence that is not written as kind: rule")
+            file.refuse(place, "has evidence that is not written as kind: rule")
         kind, rule = next(iter(entry.items()))
         if kind not in registry.EVIDENCE:
-            # Only now the team's own kinds: custom.py may import what is slow to import.
+            # The team's own kinds only now: custom.py may import what is slow to import.
             registry.team()
         if kind not in registry.EVIDENCE:
             known = ", ".join(sorted(registry.EVIDENCE))
-            source.refuse(place, f"has evidence of the unknown kind '{kind}'; known are {known}")
+            file.refuse(
+                place, f"has evidence of the unknown kind '{kind}', which is not one of {known}"
+            )
         keys = {kind: str, ONLY_IF: str} | FURTHER_KEYS.get(kind, {})
-        source.check_keys(place, entry, keys, (kind,))
-        _check_rule(source, place, kind, rule)
+        file.check_keys(place, entry, keys, (kind,))
+        _check_rule(file, place, kind, rule)
         if entry.get("words", 1) < 1:
-            source.refuse((*place, "words"), f"asks for {entry['words']} words; at least 1")
+            file.refuse((*place, "words"), f"asks for {entry['words']} words; at least 1")
         if ONLY_IF in entry:
             try:
                 read_alternatives(entry[ONLY_IF])
             except ValueError as error:
-                source.refuse((*place, ONLY_IF), f"{error}")
+                file.refuse((*place, ONLY_IF), f"{error}")
         yield Evidence(kind, rule, {key: entry[key] for key in entry if key != kind})
 
 
-def _check_rule(source: Source, where: Where, kind: str, rule: str) -> None:
-    """Refuse a rule that could never be looked up."""
+def _check_rule(file: YamlFile, where: KeyPath, kind: str, rule: str) -> None:
+    """Refuse a rule that its kind of evidence cannot check."""
     if kind in CHOICES and rule not in CHOICES[kind]:
         known = ", ".join(CHOICES[kind])
-        source.refuse(where, f"has the evidence {kind}: {rule}; known are {known}")
-    if kind in RULES:
+        file.refuse(where, f"has the evidence {kind}: {rule}, which is not one of {known}")
+    if kind in CONDITION_KINDS:
         try:
-            depth = len(parse_rule(rule).path)
+            depth = len(parse_condition(rule).path)
         except ValueError as error:
-            source.refuse(where, f"{error}")
+            file.refuse(where, f"{error}")
         if kind in ("config", "fact") and depth < 2:
-            source.refuse(where, f"has the rule '{rule}', but needs section.key or report.path")
+            file.refuse(where, f"has the rule '{rule}', but needs section.key or report.path")
     if kind == "file":
         for pattern in split_patterns(rule):
             if not is_inside(pattern):
                 fault = f"has the pattern '{pattern}', but needs one below the project's folder"
-                source.refuse(where, f"{fault}, such as docs/*.md, with ** at most once")
+                file.refuse(where, f"{fault}, such as docs/*.md, with ** at most once")
     if kind == "section" and not re.fullmatch(r"docs/[\w-]+\.md#[\w-]+", rule):
-        source.refuse(where, f"has the section '{rule}', but needs docs/NAME.md#HEADING")
+        file.refuse(where, f"has the section '{rule}', but needs docs/NAME.md#HEADING")
 
 
-def read_alternatives(condition: str) -> list[list[Rule]]:
-    """Return the rules of which all of one list have to hold: `a == 1 and b == 2 or c == 3`.
+def read_alternatives(text: str) -> list[list[Condition]]:
+    """Return lists of conditions, as in `a == 1 and b == 2 or c == 3`; one list has to hold.
 
     Raises:
-        ValueError: If one is none.
+        ValueError: If a condition is malformed.
     """
-    return [list(map(parse_rule, one.split(" and "))) for one in condition.split(" or ")]
+    return [list(map(parse_condition, each.split(" and "))) for each in text.split(" or ")]
 
 
 def split_patterns(rule: str) -> list[str]:
@@ -526,8 +539,8 @@ def split_patterns(rule: str) -> list[str]:
 
 
 def is_inside(pattern: str) -> bool:
-    """Tell whether a pattern stays below the folder that it starts from, and ends in good time."""
+    """Tell whether a pattern stays below its folder and can be searched quickly."""
     steps = pattern.split("/")
-    # A drive of Windows or a backslash would mean one thing here and another there.
-    strange = {"", ".", ".."} & set(steps) or set(pattern) & set("\\:\0")
-    return not strange and pattern.count("**") == steps.count("**") <= 1
+    # A drive letter or a backslash means different things on different systems.
+    forbidden = {"", ".", ".."} & set(steps) or set(pattern) & set("\\:\0")
+    return not forbidden and pattern.count("**") == steps.count("**") <= 1

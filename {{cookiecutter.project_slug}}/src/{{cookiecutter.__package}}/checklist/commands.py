@@ -1,4 +1,4 @@
-"""The commands of `checklist`: thin; what is heavy is imported inside."""
+"""The commands of `checklist`: thin; what is slow to import is imported inside."""
 
 import os
 from typing import TYPE_CHECKING, Annotated
@@ -90,9 +90,9 @@ def list_(
     ] = False,
 ) -> None:
     """List the items that apply, with their states."""
+    from ..core.answers import STAGES
     from . import show, summary
-    from .catalogue import STAGES
-    from .verify import OUT, assess
+    from .verify import NOT_APPLICABLE, assess
 
     area, state = summary.check_area(area), summary.check_state(state)
     stage = summary.check_stage(stage) or (STAGES[-1] if everything else None)
@@ -100,7 +100,7 @@ def list_(
         result
         for result in assess(_project(), stage, brief=True).results.values()
         if area in (None, result.item.area)
-        and (result.state == state if state else everything or result.state != OUT)
+        and (result.state == state if state else everything or result.state != NOT_APPLICABLE)
     ]
     _say(show.listing(show.find_look(), results))
 
@@ -171,9 +171,9 @@ def gate(
     ] = False,
 ) -> None:
     """Refuse, with exit code 1, what lacks an item of the stage; for CI."""
+    from ..core.answers import STAGES
     from ..core.errors import GateError
     from . import show, summary
-    from .catalogue import STAGES
     from .verify import assess
 
     assessment = assess(_project(), summary.check_stage(stage), brief=True)

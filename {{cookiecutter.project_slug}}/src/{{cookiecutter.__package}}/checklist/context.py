@@ -1,8 +1,7 @@
-"""What evidence looks at: each thing is read once per verification, and only if an item asks."""
+"""What the checklist reads of a project: each file once, and only if something asks for it."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from dataclasses import dataclass, field
@@ -10,15 +9,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.answers import read_answers
 from ..core.errors import UserError
 from ..core.files import read_json
 from ..core.project import Project
 from ..core.reports import Report, read_report
-from .records import NOBODY, Records
+from .catalogue import YamlFile
+from .records import NO_RECORDS, Records
 
 if TYPE_CHECKING:
     from ..core.config import Settings
-    from .documents import Section
+    from .documents import Heading
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,14 @@ class Context:
     """
 
     project: Project
-    records: Records = NOBODY
+    records: Records = NO_RECORDS
     _reports: dict[str, Report | None] = field(default_factory=dict)
-    _documents: dict[Path, dict[str, Section]] = field(default_factory=dict)
+    _documents: dict[Path, dict[str, Heading]] = field(default_factory=dict)
     _keys: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def answers(self) -> dict[str, Any]:
-        """The answers that the project was made with; none where nothing records them."""
+        """The answers that the project was made with; empty where none are recorded."""
         return read_answers(self.project)
 
     @cached_property
@@ -59,7 +60,7 @@ class Context:
 
     @cached_property
     def champion(self) -> dict[str, Any] | None:
-        """What models/champion.json says of the model in service; None where there is none."""
+        """The entry of models/champion.json about the model in service; None without one."""
         from ..bundle.champion import read_champion
 
         return read_champion(self.project)
@@ -85,16 +86,29 @@ class Context:
             self._reports[name] = read_report(self.project, name)
         return self._reports[name]
 
+    def facts(self, name: str) -> dict[str, Any]:
+        """Return the facts of a report; empty where its stage has not run."""
+        report = self.report(name)
+        return report.facts if report else {}
+
+    @cached_property
+    def schema(self) -> list[dict[str, Any]]:
+        """The columns in data/schema.yaml, as they stand there; empty before the first ingest."""
+        path = self.project.schema_file
+        content = YamlFile(path, "data/schema.yaml").read() if path.exists() else {}
+        columns = content.get("columns") if isinstance(content, dict) else None
+        return [{"type": "-", **each} for each in columns or [] if "name" in each]
+
     def stage_key(self, stage: str) -> str:
-        """Return what the stage's result follows from today: settings, code, earlier stages."""
+        """Return today's fingerprint of all that a stage's result depends on."""
         from ..core.stages import stage_key
 
         if stage not in self._keys:
             self._keys[stage] = stage_key(self.project, self.settings, stage)
         return self._keys[stage]
 
-    def document(self, path: Path) -> dict[str, Section]:
-        """Return the sections of a document by their slugs; none where it does not exist."""
+    def document(self, path: Path) -> dict[str, Heading]:
+        """Return the headings of a document by their slugs; empty where it does not exist."""
         from .documents import read_document
 
         if path not in self._documents:
@@ -107,8 +121,8 @@ class Context:
         listed = self.git("ls-files", "-z")
         return None if listed is None else split_names(listed)
 
-    def git(self, *arguments: str, fine: tuple[int, ...] = (0,)) -> str | None:
-        """Return what git prints; None where git or the repository is missing, or it fails.
+    def git(self, *arguments: str, accepted: tuple[int, ...] = (0,)) -> str | None:
+        """Return what git prints; None where git or the repository is missing, or git fails.
 
         Names are relative to the project, which may be a part of a larger repository.
         """
@@ -119,37 +133,14 @@ class Context:
                 capture_output=True,
                 encoding="utf-8",
                 errors="replace",
-                # Ten times as fast as in UTF-8, in which `git grep` compares sign by sign.
+                # `git grep` is ten times as fast as in UTF-8, where it compares single characters.
                 env={**os.environ, "LC_ALL": "C"},
             )
         except OSError:
             return None
-        return done.stdout if done.returncode in fine else None
+        return done.stdout if done.returncode in accepted else None
 
 
 def split_names(listed: str) -> list[str]:
-    """Return the names that git lists with `-z`: nothing in a name ends it but a zero."""
+    """Return the names that git lists with `-z`, where only a NUL character ends a name."""
     return [name for name in listed.split("\0") if name]
-
-
-def read_answers(project: Project) -> dict[str, Any]:
-    """Return the answers that the project was made with; none where nothing records them.
-
-    Raises:
-        UserError: If the file is broken.
-    """
-    if not project.answers_file.exists():
-        return {}
-    try:
-        state = json.loads(project.answers_file.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise UserError(
-            f".cruft.json is not complete JSON ({error}); bring back an earlier version from git."
-        ) from None
-    try:
-        return dict(state["context"]["cookiecutter"])
-    except (KeyError, TypeError, ValueError):
-        raise UserError(
-            ".cruft.json does not hold the project's answers (context, cookiecutter); "
-            "bring back an earlier version from git."
-        ) from None

@@ -1,7 +1,7 @@
-"""The written answers in `docs/`: what people wrote below each question, and the measured parts.
+"""Reading the written answers in `docs/`: what people wrote below each heading.
 
-A measured part stands between two comments and is written by the pipeline; all else in a document
-is people's, and is kept byte by byte.
+A measured part stands between two comments and is written by `measured.py`; everything else in a
+document belongs to people. Nothing here writes.
 """
 
 from __future__ import annotations
@@ -10,12 +10,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from ..core.errors import UserError
-
-if TYPE_CHECKING:
-    pass
 
 BEGIN = re.compile(r"\s*<!--\s*measured:\s*([\w-]+)\s*-->\s*")
 END = re.compile(r"\s*<!--\s*end of measured\s*-->\s*")
@@ -26,24 +23,24 @@ FENCE = re.compile(r"\s*(`{3,}(?=[^`]*$)|~{3,})")
 # Code shields what looks like a comment inside it; a comment may end on a later line.
 CODE_OR_COMMENT = re.compile(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)|<!--.*?(?:-->|$)")
 BULLET = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+(?:\[[ xX]\]\s+)?")
-# What `train` wrote of a line in the diary; a person goes on behind its "Why:".
+# What `train` wrote of a line in the diary; a person continues it after "Why:".
 RUN = re.compile(r"- \d{4}-\d\d-\d\d `[0-9a-f]{8}` (?:.*? Why:|.*)")
-# In scripts that put no space between words, each sign counts as one.
+# In scripts that put no space between words, each character counts as a word.
 IDEOGRAPH = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 
-Rows = Iterator[tuple[int, str]]
+NumberedLines = Iterator[tuple[int, str]]
 
 
 @dataclass(frozen=True)
-class Section:
-    """One `##` heading of a document.
+class Heading:
+    """One `##` heading of a document, with what people wrote below it.
 
     Attributes:
         title: The heading's text.
         slug: Its anchor on a rendered page: lower case, `-` for spaces.
-        line: The heading's line, from 1.
+        line: The number of its line, from 1.
         question: What it asks: the first paragraph of the quote below it.
-        words: How many words people wrote there.
+        words: How many words people wrote below it.
     """
 
     title: str
@@ -54,13 +51,14 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Line:
+class MarkdownLine:
     """One line of a document.
 
     Attributes:
         number: From 1.
-        kind: heading, quote, own (people's), or begin, measured, end of a measured part.
-        text: Without what marks its kind, and without comments.
+        kind: One of: title, heading, quote, own (people's), or begin, measured and end of a
+            measured part.
+        text: The line without the marks of its kind, and without comments.
     """
 
     number: int
@@ -68,22 +66,23 @@ class Line:
     text: str
 
 
-def read_document(path: Path) -> dict[str, Section]:
-    """Return the sections of a document by their slugs, in its order.
+def read_document(path: Path) -> dict[str, Heading]:
+    """Return the headings of a document by their slugs, in its order.
 
     Raises:
-        UserError: With file and line, if it is no UTF-8, holds a merge conflict or a heading twice,
-            or a comment, a block of code or a measured part in it has no end.
+        UserError: With file and line: if the file is not UTF-8, contains a merge conflict or the
+            same heading twice, or if a comment, a block of code or a measured part has no end.
     """
-    sections: dict[str, Section] = {}
-    for heading, body in _chapters(read_lines(read_text(path), shown_name(path))):
-        section = _section(heading, body)
-        if section.slug in sections:
-            first = sections[section.slug].line
-            fault = f"the heading '{section.title}' is in line {first} already; join the two"
-            refuse(shown_name(path), section.line, fault)
-        sections[section.slug] = section
-    return sections
+    shown = shown_name(path)
+    headings: dict[str, Heading] = {}
+    for line, body in _split_at_headings(read_lines(read_text(path), shown)):
+        heading = _read_heading(line, body)
+        if heading.slug in headings:
+            first = headings[heading.slug].line
+            fault = f"the heading '{heading.title}' is in line {first} already; join the two"
+            refuse(shown, heading.line, fault)
+        headings[heading.slug] = heading
+    return headings
 
 
 def make_slug(title: str) -> str:
@@ -91,13 +90,15 @@ def make_slug(title: str) -> str:
     return re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-")
 
 
-# ------------------------------------------------------------------------------------- sections
+# ------------------------------------------------------------------------------------- headings
 
 
-def _chapters(lines: Iterator[Line]) -> Iterator[tuple[Line, list[Line]]]:
-    """Yield each `##` heading with the lines below it."""
-    heading: Line | None = None
-    body: list[Line] = []
+def _split_at_headings(
+    lines: Iterator[MarkdownLine],
+) -> Iterator[tuple[MarkdownLine, list[MarkdownLine]]]:
+    """Yield the line of each `##` heading, with the lines below it."""
+    heading: MarkdownLine | None = None
+    body: list[MarkdownLine] = []
     for line in lines:
         if line.kind not in ("heading", "title"):
             body.append(line)
@@ -109,123 +110,133 @@ def _chapters(lines: Iterator[Line]) -> Iterator[tuple[Line, list[Line]]]:
         yield heading, body
 
 
-def _section(heading: Line, body: list[Line]) -> Section:
-    """Return a heading with what stands below it."""
-    words = sum(_count(line.text) for line in body if line.kind == "own")
-    question = _question(body)
-    return Section(heading.text, make_slug(heading.text), heading.number, question, words)
+def _read_heading(line: MarkdownLine, body: list[MarkdownLine]) -> Heading:
+    """Return a heading with its question and the number of words below it."""
+    words = sum(_count_words(each.text) for each in body if each.kind == "own")
+    return Heading(line.text, make_slug(line.text), line.number, _find_question(body), words)
 
 
-def _question(body: list[Line]) -> str:
+def _find_question(body: list[MarkdownLine]) -> str:
     """Return the first paragraph of the first quote."""
-    words: list[str] = []
+    paragraph: list[str] = []
     for line in body:
         if line.kind == "quote" and line.text.strip():
-            words.append(line.text.strip())
-        elif words:
+            paragraph.append(line.text.strip())
+        elif paragraph:
             break
-    return " ".join(words)
+    return " ".join(paragraph)
 
 
-def _count(text: str) -> int:
-    """Count a line's words: whatever holds a letter or a digit, but for what `train` wrote."""
+def _count_words(text: str) -> int:
+    """Count what contains a letter or a digit in a line, except for what `train` wrote."""
     run = RUN.match(text)
     own = text[run.end() :] if run else BULLET.sub("", text, count=1)
     spaced = IDEOGRAPH.sub(r" \g<0> ", own)
     return sum(any(map(str.isalnum, word)) for word in spaced.split())
 
 
-# -------------------------------------------------------------------------------- measured parts
-
-
 # ----------------------------------------------------------------------------------------- lines
 
 
-def read_lines(text: str, shown: str) -> Iterator[Line]:
-    """Yield every line of a document by its kind, in order."""
+def read_lines(text: str, shown: str) -> Iterator[MarkdownLine]:
+    """Yield every line of a document with its kind, in order.
+
+    Args:
+        text: The document.
+        shown: How messages name it.
+
+    Raises:
+        UserError: With file and line, at the first fault.
+    """
     conflict = CONFLICT.search(text)
     if conflict:
         number = text.count("\n", 0, conflict.start()) + 1
         refuse(shown, number, "a merge conflict; choose a side and save it")
-    plain = (row.removesuffix("\r") for row in text.removeprefix("\ufeff").split("\n"))
-    rows = enumerate(plain, start=1)
-    for number, row in rows:
-        begin, heading = BEGIN.fullmatch(row), HEADING.fullmatch(row)
-        fence, quote = FENCE.match(row), QUOTE.fullmatch(row)
+    plain = (line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n"))
+    lines = enumerate(plain, start=1)
+    for number, line in lines:
+        begin, heading = BEGIN.fullmatch(line), HEADING.fullmatch(line)
+        fence, quote = FENCE.match(line), QUOTE.fullmatch(line)
         if begin:
-            yield Line(number, "begin", begin[1])
-            yield from _to_end_of_measured(rows, number, shown)
-        elif END.fullmatch(row):
+            yield MarkdownLine(number, "begin", begin[1])
+            yield from _to_end_of_measured(lines, number, shown)
+        elif END.fullmatch(line):
             refuse(shown, number, "a measured part ends here that begins nowhere; remove the line")
         elif heading:
-            yield Line(number, "heading" if heading[1] == "##" else "title", _title(heading[2]))
+            kind = "heading" if heading[1] == "##" else "title"
+            yield MarkdownLine(number, kind, _without_closing_marks(heading[2]))
         elif quote:
-            yield Line(number, "quote", quote[1])
+            yield MarkdownLine(number, "quote", quote[1])
         elif fence:
-            yield Line(number, "own", row)
-            yield from _to_end_of_code(rows, number, fence[1], shown)
+            yield MarkdownLine(number, "own", line)
+            yield from _to_end_of_code(lines, number, fence[1], shown)
         else:
-            yield from _without_comments(rows, number, row, shown)
+            yield from _without_comments(lines, number, line, shown)
 
 
-def _title(text: str) -> str:
+def _without_closing_marks(title: str) -> str:
     """Return a heading's text without the `#` that may close it."""
-    text = text.rstrip()
-    bare = text.rstrip("#")
-    return bare.rstrip() if not bare or bare[-1].isspace() else text
+    title = title.rstrip()
+    bare = title.rstrip("#")
+    return bare.rstrip() if not bare or bare[-1].isspace() else title
 
 
-def _to_end_of_measured(rows: Rows, begun: int, shown: str) -> Iterator[Line]:
-    """Yield the lines of a measured part, its last marker included."""
-    for number, row in rows:
-        if END.fullmatch(row):
-            yield Line(number, "end", row)
+def _to_end_of_measured(lines: NumberedLines, begun: int, shown: str) -> Iterator[MarkdownLine]:
+    """Yield the lines of a measured part, including its last marker."""
+    for number, line in lines:
+        if END.fullmatch(line):
+            yield MarkdownLine(number, "end", line)
             return
-        if BEGIN.fullmatch(row) or HEADING.fullmatch(row):
+        if BEGIN.fullmatch(line) or HEADING.fullmatch(line):
             break
-        yield Line(number, "measured", row)
+        yield MarkdownLine(number, "measured", line)
     refuse(shown, begun, "this measured part has no end; put <!-- end of measured --> below it")
 
 
-def _to_end_of_code(rows: Rows, begun: int, fence: str, shown: str) -> Iterator[Line]:
+def _to_end_of_code(
+    lines: NumberedLines, begun: int, fence: str, shown: str
+) -> Iterator[MarkdownLine]:
     """Yield the lines of a block of code, in which nothing else begins."""
-    for number, row in rows:
-        yield Line(number, "own", row)
-        mark = row.strip()
+    for number, line in lines:
+        yield MarkdownLine(number, "own", line)
+        mark = line.strip()
         if mark.startswith(fence) and not mark.strip(fence[0]):
             return
     refuse(shown, begun, f"this block of code has no end; put {fence} below it")
 
 
-def _without_comments(rows: Rows, number: int, row: str, shown: str) -> Iterator[Line]:
-    """Yield a line without its comments, and the lines through which its last one goes on."""
+def _without_comments(
+    lines: NumberedLines, number: int, line: str, shown: str
+) -> Iterator[MarkdownLine]:
+    """Yield a line without its comments, and the further lines of a comment that stays open."""
     open_comment = False
 
-    def keep(found: re.Match[str]) -> str:
+    def keep_code(found: re.Match[str]) -> str:
         nonlocal open_comment
         if found[1]:
             return found[0]
         open_comment = not found[0].endswith("-->")
         return ""
 
-    yield Line(number, "own", CODE_OR_COMMENT.sub(keep, row) if "<!--" in row else row)
+    text = CODE_OR_COMMENT.sub(keep_code, line) if "<!--" in line else line
+    yield MarkdownLine(number, "own", text)
     if open_comment:
-        yield from _to_end_of_comment(rows, number, shown)
+        yield from _to_end_of_comment(lines, number, shown)
 
 
-def _to_end_of_comment(rows: Rows, begun: int, shown: str) -> Iterator[Line]:
+def _to_end_of_comment(lines: NumberedLines, begun: int, shown: str) -> Iterator[MarkdownLine]:
     """Yield the lines of a comment as empty ones, and what follows it on its last line."""
-    for number, row in rows:
-        _, closed, rest = row.partition("-->")
+    for number, line in lines:
+        _, closed, rest = line.partition("-->")
         if closed:
-            yield from _without_comments(rows, number, rest, shown)
+            yield from _without_comments(lines, number, rest, shown)
             return
-        yield Line(number, "own", "")
+        yield MarkdownLine(number, "own", "")
     refuse(shown, begun, "this comment has no end; put --> behind it")
 
 
 def read_text(path: Path) -> str:
-    """Return a document as it is: line ends and a byte-order mark included."""
+    """Return a document as it is, including line ends and a byte-order mark."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -245,5 +256,5 @@ def shown_name(path: Path) -> str:
 
 
 def refuse(shown: str, line: int, fault: str) -> NoReturn:
-    """Raise the sentence, with file and line."""
+    """Raise a UserError that names file and line."""
     raise UserError(f"{shown}, line {line}: {fault}.")

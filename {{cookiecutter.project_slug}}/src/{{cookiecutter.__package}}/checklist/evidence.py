@@ -1,7 +1,7 @@
 """The kinds of evidence: each a small function that looks for one proof.
 
-A kind is a function of (context, item, evidence) that returns a `Finding`; `custom.py` adds the
-team's own by `registry.EVIDENCE["kind"] = ".custom:function"`.
+A kind is a function of (context, item, evidence) that returns a `Verdict`; `custom.py` adds the
+team's own by `EVIDENCE = {"kind": function}`.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from ..core.config import redact
 from ..core.errors import UserError
 from ..core.reports import Report
 from .catalogue import Evidence, Item, split_patterns
+from .conditions import Condition, parse_condition
 from .context import Context, split_names
-from .rules import Rule, parse_rule
 
-# Own words that a section needs before it counts as written.
-WORDS = 8
+# The least number of people's words below a heading for it to count as answered.
+MIN_WORDS = 8
 
-# So much of a file is read, in characters; what is longer was not written by a person.
-MOST_READ = 1_000_000
+# How many characters of a file are searched; longer files are not written by people.
+MAX_CHARACTERS = 1_000_000
 
-# What of these folders may be tracked: descriptions, never data or models.
+# What git may track in these folders: descriptions, never data or models.
 DESCRIPTIONS = {
     "data": ("data/schema.yaml", "data/manifest.json", "data/*README.md", "data/*.dvc"),
     "models": ("models/champion.json", "models/README.md", "models/*.dvc"),
 }
 
-# The same limit as in .pre-commit-config.yaml.
-LARGEST = 500_000
+# The same limit as in .pre-commit-config.yaml, in bytes.
+MAX_FILE_SIZE = 500_000
 
-# Keys and tokens that can be told by their form, as extended regular expressions for git grep.
+# Keys and tokens that have a recognisable form, as extended regular expressions for git grep.
 SECRETS = (
     "-----BEGIN ([A-Z]+ )*PRIVATE KEY-----",
     "(AKIA|ASIA)[0-9A-Z]{16}",  # Amazon Web Services
@@ -46,22 +46,22 @@ SECRETS = (
     "xox[abprs]-[0-9A-Za-z-]{20}",  # Slack
 )
 
-# The stages behind reports that are not a stage's own.
+# The stages that write reports under another name than their own.
 WRITTEN_BY = {"schema": "ingest", "diagnostics": "evaluate"}
 
-# Reports about rows that came after the model was made, and the commands that write them.
-LATER_ROWS = {"drift": "monitor"}
+# Reports about rows newer than the model, and the commands that write them.
+REPORTS_ON_NEW_ROWS = {"drift": "monitor"}
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What looking for one proof gave.
+class Verdict:
+    """Whether one proof holds, and why.
 
     Attributes:
-        holds: The proof is there, and is about the current data and model.
-        message: One clause that says what was seen or is missing, and what to do.
-        stale: There is a proof, but of other data or another model.
-        unknown: What would tell is not there yet.
+        holds: Whether the proof is there and is about the current data and model.
+        message: One clause that says what was found or is missing, and what to do.
+        stale: Whether there is a proof, but about other data or another model.
+        unknown: Whether the information needed to decide is not there yet.
     """
 
     holds: bool
@@ -70,11 +70,15 @@ class Finding:
     unknown: bool = False
 
 
-def file(context: Context, item: Item, evidence: Evidence) -> Finding:
-    """One of the files is there and not empty; with `contains`, one of them holds that text.
+# What `Verdict` was called in earlier versions; the team's own kinds may import it.
+Finding = Verdict
 
-    The rule is a glob pattern, or several with ` | ` between them: one of them is enough. A text is
-    looked for in the first `MOST_READ` characters.
+
+def file(context: Context, item: Item, evidence: Evidence) -> Verdict:
+    """One of the files is there and not empty; with `contains`, one of them contains that text.
+
+    The rule is a glob pattern, or several with ` | ` between them: one of them is enough. Only
+    the first `MAX_CHARACTERS` characters are searched for the text.
     """
     package = __package__.partition(".")[0]
     patterns = split_patterns(evidence.rule.replace("{package}", package))
@@ -86,60 +90,61 @@ def file(context: Context, item: Item, evidence: Evidence) -> Finding:
     ]
     shown = " or ".join(patterns)
     if not found:
-        return Finding(False, f"{shown} is missing or empty")
+        return Verdict(False, f"{shown} is missing or empty")
     if "contains" not in evidence.further:
-        return Finding(True, f"{shown} is there")
+        return Verdict(True, f"{shown} is there")
     text = evidence.further["contains"].replace("{package}", package)
     if any(text in _beginning(path) for path in found):
-        return Finding(True, f"{shown} holds '{text}'")
-    return Finding(False, f"{shown} lacks '{text}'")
+        return Verdict(True, f"{shown} holds '{text}'")
+    return Verdict(False, f"{shown} lacks '{text}'")
 
 
 def _beginning(path: Path) -> str:
     """Return the beginning of a file's text."""
     with path.open(encoding="utf-8", errors="replace") as file:
-        return file.read(MOST_READ)
+        return file.read(MAX_CHARACTERS)
 
 
-def section(context: Context, item: Item, evidence: Evidence) -> Finding:
+def section(context: Context, item: Item, evidence: Evidence) -> Verdict:
     """A person has answered the question below a heading, in their own words."""
     name, _, slug = evidence.rule.partition("#")
-    sections = context.document(context.project.root / name)
-    if not sections:
-        return Finding(False, f"{name} is missing; it comes with the stage {item.stage}")
-    if slug not in sections:
-        return Finding(False, f"{name} has no section '{slug}'; bring the heading back")
-    needed, words = evidence.further.get("words", WORDS), sections[slug].words
-    place = f"{name}, line {sections[slug].line}, '{sections[slug].title}'"
+    headings = context.document(context.project.root / name)
+    if not headings:
+        return Verdict(False, f"{name} is missing; it comes with the stage {item.stage}")
+    if slug not in headings:
+        return Verdict(False, f"{name} has no section '{slug}'; bring the heading back")
+    heading = headings[slug]
+    needed, words = evidence.further.get("words", MIN_WORDS), heading.words
+    place = f"{name}, line {heading.line}, '{heading.title}'"
     if words == 0:
-        return Finding(False, f"{place}: not answered yet")
+        return Verdict(False, f"{place}: not answered yet")
     if words < needed:
-        return Finding(False, f"{place}: {words} words so far, at least {needed} are needed")
-    return Finding(True, f"{place}: answered")
+        return Verdict(False, f"{place}: {words} words so far, at least {needed} are needed")
+    return Verdict(True, f"{place}: answered")
 
 
-def fact(context: Context, item: Item, evidence: Evidence) -> Finding:
-    """A rule holds of a report that is about the current data and the model in service."""
-    rule = parse_rule(evidence.rule)
-    name, report = rule.path[0], context.report(rule.path[0])
+def fact(context: Context, item: Item, evidence: Evidence) -> Verdict:
+    """A condition holds for a report about the current data and the model in service."""
+    condition = parse_condition(evidence.rule)
+    name, report = condition.path[0], context.report(condition.path[0])
     if report is None:
-        command = LATER_ROWS.get(name, "run")
+        command = REPORTS_ON_NEW_ROWS.get(name, "run")
         message = f"reports/{name}.json is not there yet; `{command}` writes it"
-        return Finding(False, message, unknown=True)
+        return Verdict(False, message, unknown=True)
     stale = _staleness(context, name, report)
     if stale:
-        return Finding(False, stale, stale=True)
-    below = replace(rule, path=rule.path[1:])
-    fault = below.fault(report.facts)
+        return Verdict(False, stale, stale=True)
+    inner = replace(condition, path=condition.path[1:])
+    fault = inner.fault(report.facts)
     if fault:
-        return Finding(False, f"reports/{name}.json: {fault}")
-    return Finding(True, f"reports/{name}.json: {below.name} is {below.demand}")
+        return Verdict(False, f"reports/{name}.json: {fault}")
+    return Verdict(True, f"reports/{name}.json: {inner.name} is {inner.requirement}")
 
 
-def config(context: Context, item: Item, evidence: Evidence) -> Finding:
-    """A rule holds of the settings."""
-    rule = parse_rule(evidence.rule)
-    name, key = rule.path[0], ".".join(rule.path[1:])
+def config(context: Context, item: Item, evidence: Evidence) -> Verdict:
+    """A condition holds for the settings."""
+    condition = parse_condition(evidence.rule)
+    name, key = condition.path[0], ".".join(condition.path[1:])
     try:
         value = context.settings.section(name)[key]
     except (AttributeError, KeyError):
@@ -147,39 +152,45 @@ def config(context: Context, item: Item, evidence: Evidence) -> Finding:
             f"The checklist's item '{item.id}' asks for the setting {name}.{key}, "
             "which does not exist; `config show` lists all."
         ) from None
-    below = replace(rule, path=(key,))
-    fault = below.fault({key: value})
-    return Finding(not fault, f"conf.cfg, [{name}] {fault or f'{below.name} is {below.demand}'}")
+    inner = replace(condition, path=(key,))
+    fault = inner.fault({key: value})
+    return Verdict(
+        not fault, f"conf.cfg, [{name}] {fault or f'{inner.name} is {inner.requirement}'}"
+    )
 
 
-def answer(context: Context, item: Item, evidence: Evidence) -> Finding:
-    """A rule holds of the answers that the project was made with."""
-    rule = parse_rule(evidence.rule)
-    if rule.path[0] not in context.answers:
-        message = f"the answer {rule.path[0]} is not recorded in .cruft.json"
-        return Finding(False, message, unknown=True)
-    fault = rule.fault(context.answers)
-    return Finding(not fault, f"the answer {fault or f'{rule.name} is {rule.demand}'}")
+def answer(context: Context, item: Item, evidence: Evidence) -> Verdict:
+    """A condition holds for the answers that the project was made with."""
+    condition = parse_condition(evidence.rule)
+    if condition.path[0] not in context.answers:
+        message = f"the answer {condition.path[0]} is not recorded in .cruft.json"
+        return Verdict(False, message, unknown=True)
+    fault = condition.fault(context.answers)
+    return Verdict(
+        not fault, f"the answer {fault or f'{condition.name} is {condition.requirement}'}"
+    )
 
 
-def champion(context: Context, item: Item, evidence: Evidence) -> Finding:
-    """A rule holds of what models/champion.json says of the model in service."""
-    rule = parse_rule(evidence.rule)
-    fault = rule.fault(context.champion or {})
-    told = fault or f"{rule.name} is {rule.demand}"
-    return Finding(not fault, f"models/champion.json: {told}")
+def champion(context: Context, item: Item, evidence: Evidence) -> Verdict:
+    """A condition holds for the entry of models/champion.json about the model in service."""
+    condition = parse_condition(evidence.rule)
+    fault = condition.fault(context.champion or {})
+    clause = fault or f"{condition.name} is {condition.requirement}"
+    return Verdict(not fault, f"models/champion.json: {clause}")
 
 
-def git(context: Context, item: Item, evidence: Evidence) -> Finding:
-    """The repository holds what it should, and nothing that it should not."""
+def git(context: Context, item: Item, evidence: Evidence) -> Verdict:
+    """The repository contains what it should, and nothing that it should not."""
     if context.tracked is None:
-        return Finding(False, "this is no git repository, or git is missing; `git init` makes one")
+        return Verdict(
+            False, "this is not a git repository, or git is missing; `git init` makes one"
+        )
     if not context.tracked:
-        return Finding(False, "git tracks no file of this project; `git add --all`, then commit")
+        return Verdict(False, "git tracks no file of this project; `git add --all`, then commit")
     return GIT_CHECKS[evidence.rule](context)
 
 
-def fresh(context: Context, item: Item, evidence: Evidence) -> Finding:
+def fresh(context: Context, item: Item, evidence: Evidence) -> Verdict:
     """A report was made from the current data, model, settings and code."""
     from ..core.stages import TABLE
 
@@ -188,23 +199,23 @@ def fresh(context: Context, item: Item, evidence: Evidence) -> Finding:
     last = WRITTEN_BY.get(name) or stages[name]
     report = context.report(name)
     if report is None:
-        return Finding(False, f"reports/{name}.json is not there yet; `run` writes it")
+        return Verdict(False, f"reports/{name}.json is not there yet; `run` writes it")
     stale = _staleness(context, name, report)
     if stale:
-        return Finding(False, stale, stale=True)
+        return Verdict(False, stale, stale=True)
     for stage in list(TABLE)[1 : list(TABLE).index(last) + 1]:
         made = context.report(TABLE[stage].report)
         if made is None or made.config != context.stage_key(stage):
             changed = f"settings or code of `{stage}` have changed since reports/{name}.json"
-            return Finding(False, f"{changed} was made; `run` again", stale=True)
-    return Finding(True, f"reports/{name}.json is about the current data, model and settings")
+            return Verdict(False, f"{changed} was made; `run` again", stale=True)
+    return Verdict(True, f"reports/{name}.json is about the current data, model and settings")
 
 
-def signoff(context: Context, item: Item, evidence: Evidence) -> Finding:
-    """A person has signed, and what they signed for is still so."""
+def signoff(context: Context, item: Item, evidence: Evidence) -> Verdict:
+    """A person has signed, for the current data or model where the rule names one."""
     signed = context.records.signoffs.get(item.id)
     if signed is None:
-        return Finding(False, f"nobody has signed; `checklist sign {item.id} --by NAME --note WHY`")
+        return Verdict(False, f"nobody has signed; `checklist sign {item.id} --by NAME --note WHY`")
     mark = f"signed by {signed.by} on {signed.date}"
     for scope, then, now in (
         ("data", signed.data, context.data),
@@ -212,13 +223,13 @@ def signoff(context: Context, item: Item, evidence: Evidence) -> Finding:
     ):
         if evidence.rule == scope and (then != now or now is None):
             message = f"{mark} for the {scope} {then or 'none'}, which is now {now or 'none'}"
-            return Finding(False, f"{message}; sign again", stale=True)
-    return Finding(True, f"{mark}: {signed.note}")
+            return Verdict(False, f"{message}; sign again", stale=True)
+    return Verdict(True, f"{mark}: {signed.note}")
 
 
 def _staleness(context: Context, name: str, report: Report) -> str | None:
-    """Say why a report is not about the current data or model, or None."""
-    if name not in LATER_ROWS and (report.data != context.data or context.data is None):
+    """Return why a report is not about the current data or model, or None."""
+    if name not in REPORTS_ON_NEW_ROWS and (report.data != context.data or context.data is None):
         return (
             f"reports/{name}.json is about the data {report.data or 'none'}, which is now "
             f"{context.data or 'none'}; `run` again"
@@ -227,56 +238,60 @@ def _staleness(context: Context, name: str, report: Report) -> str | None:
         return (
             f"reports/{name}.json is about the model {report.run_id}, but in service is "
             f"{context.model or 'none'}; `champion promote {report.run_id}`, or "
-            f"`{LATER_ROWS.get(name, 'run')}` again"
+            f"`{REPORTS_ON_NEW_ROWS.get(name, 'run')}` again"
         )
     return None
 
 
-def _originals_untracked(context: Context) -> Finding:
+def _originals_untracked(context: Context) -> Verdict:
     """No data is in git, and the original's checksum is recorded."""
-    stray = _beyond_descriptions(context, "data")
+    stray = _stray_files(context, "data")
     if stray:
-        return Finding(False, f"git tracks {_some(stray)}; `git rm --cached` takes data out")
+        return Verdict(False, f"git tracks {_first_names(stray)}; `git rm --cached` takes data out")
     report = context.report("ingest")
-    checksum = Rule(("original", "sha256"))
+    checksum = Condition(("original", "sha256"))
     if report is None or checksum.fault(report.facts):
-        return Finding(False, "reports/ingest.json has no checksum of the original; `run` takes it")
-    return Finding(True, "no data is tracked by git, and reports/ingest.json has their checksum")
+        return Verdict(False, "reports/ingest.json has no checksum of the original; `run` takes it")
+    return Verdict(True, "no data is tracked by git, and reports/ingest.json has their checksum")
 
 
-def _no_bundle(context: Context) -> Finding:
+def _no_bundle(context: Context) -> Verdict:
     """No model is in git, only which one is in service."""
-    stray = _beyond_descriptions(context, "models")
+    stray = _stray_files(context, "models")
     if stray:
-        return Finding(False, f"git tracks {_some(stray)}; `git rm --cached` takes models out")
-    return Finding(True, "no model is tracked by git")
+        return Verdict(
+            False, f"git tracks {_first_names(stray)}; `git rm --cached` takes models out"
+        )
+    return Verdict(True, "no model is tracked by git")
 
 
-def _no_large_file(context: Context) -> Finding:
+def _no_large_file(context: Context) -> Verdict:
     """No tracked file is larger than git handles well."""
     paths = ((name, context.project.root / name) for name in context.tracked or [])
-    large = [name for name, path in paths if path.is_file() and path.stat().st_size > LARGEST]
+    large = [name for name, path in paths if path.is_file() and path.stat().st_size > MAX_FILE_SIZE]
     if large:
-        return Finding(False, f"git tracks {_some(large)}, above {LARGEST // 1000} kB")
-    return Finding(True, f"no tracked file is above {LARGEST // 1000} kB")
+        return Verdict(False, f"git tracks {_first_names(large)}, above {MAX_FILE_SIZE // 1000} kB")
+    return Verdict(True, f"no tracked file is above {MAX_FILE_SIZE // 1000} kB")
 
 
-def _no_secret(context: Context) -> Finding:
+def _no_secret(context: Context) -> Verdict:
     """No tracked file holds a key, a token, or credentials in conf.cfg."""
     search = ("grep", "-I", "--name-only", "-z", "-E", "-e", "|".join(SECRETS))
-    found = context.git(*search, fine=(0, 1))  # 1: in no file
+    found = context.git(*search, accepted=(0, 1))  # 1: in no file
     if found is None:
-        return Finding(False, "`git grep` fails here, so nothing is known about keys and tokens")
+        return Verdict(False, "`git grep` fails here, so nothing is known about keys and tokens")
     files = split_names(found)
     conf = context.project.conf.read_text(encoding="utf-8", errors="replace")
     if redact(conf) != conf:
         files.append("conf.cfg")
     if files:
-        return Finding(False, f"{_some(files)} holds a key or a token; withdraw it, use env:NAME")
-    return Finding(True, "no tracked file holds a known kind of key or token")
+        return Verdict(
+            False, f"{_first_names(files)} holds a key or a token; withdraw it, use env:NAME"
+        )
+    return Verdict(True, "no tracked file holds a known kind of key or token")
 
 
-def _no_outputs(context: Context) -> Finding:
+def _no_outputs(context: Context) -> Verdict:
     """No tracked notebook holds outputs, which may show rows of data."""
     names = [name for name in context.tracked or [] if name.endswith(".ipynb")]
     full = []
@@ -288,22 +303,22 @@ def _no_outputs(context: Context) -> Finding:
             cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
             full += [name] if any(cell.get("outputs") for cell in cells) else []
         except (ValueError, LookupError, TypeError, AttributeError):
-            return Finding(False, f"{name} is no notebook; delete it or bring it back")
+            return Verdict(False, f"{name} is not a notebook; delete it or bring it back")
     if full:
-        return Finding(False, f"{_some(full)} holds outputs; `nbstripout` takes them out")
-    return Finding(True, f"{len(names)} tracked notebooks without outputs")
+        return Verdict(False, f"{_first_names(full)} holds outputs; `nbstripout` takes them out")
+    return Verdict(True, f"{len(names)} tracked notebooks without outputs")
 
 
-def _has_remote(context: Context) -> Finding:
-    """The work does not live on one disk only."""
+def _has_remote(context: Context) -> Verdict:
+    """The repository has a remote, so that the work is not on one disk only."""
     remotes = (context.git("remote") or "").split()
     if not remotes:
-        return Finding(False, "git knows no remote; `git remote add origin URL`, then push")
-    return Finding(True, f"git knows the remote {remotes[0]}")
+        return Verdict(False, "git knows no remote; `git remote add origin URL`, then push")
+    return Verdict(True, f"git knows the remote {remotes[0]}")
 
 
-def _beyond_descriptions(context: Context, folder: str) -> list[str]:
-    """Return the tracked files of a folder that are more than descriptions."""
+def _stray_files(context: Context, folder: str) -> list[str]:
+    """Return the tracked files of a folder that are not descriptions."""
     return [
         name
         for name in context.tracked or []
@@ -312,7 +327,7 @@ def _beyond_descriptions(context: Context, folder: str) -> list[str]:
     ]
 
 
-def _some(names: list[str]) -> str:
+def _first_names(names: list[str]) -> str:
     """Return the first names, and how many more there are."""
     more = f" and {len(names) - 2} more" if len(names) > 2 else ""
     return ", ".join(names[:2]) + more

@@ -13,8 +13,8 @@ from ..core.files import write_text
 from ..core.project import Project
 from .catalogue import SECTIONS, TESTS_PER_SECTION
 from .records import Records, one_line
-from .summary import KINDS, SIGNS, Counts, Survey, count, filled, later, split_code
-from .verify import OUT, STATES, WAIVED, Assessment, Result
+from .summary import KINDS, SIGNS, Counts, Survey, by_area, count, next_stage, split_code
+from .verify import NOT_APPLICABLE, STATES, WAIVED, Assessment, ItemResult
 
 # Raised when a program that reads the document would have to change; adding a key does not.
 # docs/checklist.schema.json of the template describes it.
@@ -29,8 +29,8 @@ SHARES = ((1.0, "#00694c"), (2 / 3, "#00558f"), (1 / 3, "#7a5200"), (0.0, "#a33a
 
 
 def document(survey: Survey) -> dict[str, Any]:
-    """Return everything for programs: the documented form of `checklist --json`."""
-    shown, score, following = survey.shown, survey.score, later(survey.shown)
+    """Return everything for programs: the documented format of `checklist --json`."""
+    shown, score, following = survey.shown, survey.score, next_stage(survey.shown)
     return {
         "version": VERSION,
         "project": shown.project,
@@ -46,7 +46,7 @@ def document(survey: Survey) -> dict[str, Any]:
                 "about": area.about,
                 "counts": _numbers(count(results)),
             }
-            for area, results in filled(shown)
+            for area, results in by_area(shown)
         ],
         "ml_test_score": {
             "total": score.total,
@@ -59,17 +59,17 @@ def document(survey: Survey) -> dict[str, Any]:
 
 
 def _numbers(counts: Counts) -> dict[str, int]:
-    """Return counts with names that are words in every language for programs."""
+    """Return counts under names that are identifiers in any programming language."""
     named = {state.replace(" ", "_"): number for state, number in counts.by_state.items()}
     return {"total": counts.total, **named}
 
 
-def _item(result: Result, records: Records) -> dict[str, Any]:
+def _item(result: ItemResult, records: Records) -> dict[str, Any]:
     """Return an item with its state."""
     about = result.item
     signed, waived = records.signoffs.get(about.id), records.waivers.get(about.id)
-    # Unless an item applies there are no findings; what would prove it is still said.
-    findings = result.findings or [None] * len(about.evidence)
+    # An item that does not apply has no verdicts; its proofs are listed all the same.
+    verdicts = result.verdicts or [None] * len(about.evidence)
     return {
         "id": about.id,
         "area": about.area,
@@ -82,11 +82,11 @@ def _item(result: Result, records: Records) -> dict[str, Any]:
             {
                 "kind": evidence.kind,
                 "rule": evidence.rule,
-                "holds": finding.holds if finding else None,
-                "stale": finding.stale if finding else None,
-                "message": finding.message if finding else None,
+                "holds": verdict.holds if verdict else None,
+                "stale": verdict.stale if verdict else None,
+                "message": verdict.message if verdict else None,
             }
-            for evidence, finding in zip(about.evidence, findings, strict=True)
+            for evidence, verdict in zip(about.evidence, verdicts, strict=True)
         ],
         "why": about.why,
         "how": about.how,
@@ -100,7 +100,7 @@ def _item(result: Result, records: Records) -> dict[str, Any]:
 
 
 def markdown(survey: Survey) -> str:
-    """Return the checklist as a page for the repository; the same findings give the same bytes."""
+    """Return the checklist as a page for the repository; the same states give the same bytes."""
     shown, score = survey.shown, survey.score
     lines = [
         f"# Checklist of {inline(shown.project)}",
@@ -120,7 +120,7 @@ def markdown(survey: Survey) -> str:
         + "; the lowest counts.",
         "",
     ]
-    for area, results in filled(shown):
+    for area, results in by_area(shown):
         lines += [f"## {inline(area.title)}", "", inline(area.about), ""]
         lines += ["| | Item | State |", "|:-:|---|---|"]
         lines += [_row(result) for result in results]
@@ -132,14 +132,14 @@ def _totals(shown: Assessment) -> Iterator[str]:
     """Yield a table of the areas, and of all of them."""
     yield "| Area | Done | Open | Stale | Waived | Not applicable |"
     yield "|---|--:|--:|--:|--:|--:|"
-    rows = [(inline(area.title), count(results)) for area, results in filled(shown)]
+    rows = [(inline(area.title), count(results)) for area, results in by_area(shown)]
     for title, counts in [*rows, ("**All**", count(shown.results.values()))]:
         rest = [number or "" for number in list(counts.by_state.values())[1:]]
         cells = [title, f"{counts.done}/{counts.total}", *rest]
         yield f"| {' | '.join(map(str, cells))} |"
 
 
-def _row(result: Result) -> str:
+def _row(result: ItemResult) -> str:
     """Return an item as a row of a table."""
     about, reason = result.item, inline(result.reason)
     claim = f"{inline(about.title)}<br>`{about.id}`, {about.stage}, {KINDS[about.kind]}"
@@ -149,8 +149,8 @@ def _row(result: Result) -> str:
 def _legend(shown: Assessment) -> Iterator[str]:
     """Yield what the signs mean, and what the next stage adds."""
     signs = ", ".join(f"{SIGNS[state]} {state}" for state in STATES)
-    yield f"Signs: {signs}. What is {WAIVED} or {OUT} is counted apart."
-    following = later(shown)
+    yield f"Signs: {signs}. What is {WAIVED} or {NOT_APPLICABLE} is counted apart."
+    following = next_stage(shown)
     if following:
         yield ""
         yield f"{following[1]} more items at the stage {following[0]}."
@@ -158,9 +158,9 @@ def _legend(shown: Assessment) -> Iterator[str]:
 
 
 def inline(text: str) -> str:
-    """Return a text for a line of Markdown: `code` stays code, any other sign is only itself."""
+    """Return a text for a line of Markdown: `code` stays code, everything else is escaped."""
     return "".join(
-        _code(piece) if is_code else _shield(piece) for piece, is_code in split_code(one_line(text))
+        _code(piece) if is_code else _escape(piece) for piece, is_code in split_code(one_line(text))
     )
 
 
@@ -169,11 +169,11 @@ def _code(text: str | None) -> str:
     if text is None:
         return "none yet"
     # A bar would end the cell, even in code.
-    return f"<code>{_shield(text)}</code>" if set(text) & set("`|") else f"`{text}`"
+    return f"<code>{_escape(text)}</code>" if set(text) & set("`|") else f"`{text}`"
 
 
-def _shield(text: str) -> str:
-    """Return text in which no sign is taken for Markdown, HTML or a formula."""
+def _escape(text: str) -> str:
+    """Return text in which nothing is taken for Markdown, HTML or a formula."""
     return "".join(f"\\{sign}" if sign in MARKUP else sign for sign in text)
 
 
@@ -184,12 +184,12 @@ def badge(assessment: Assessment) -> str:
     colour = next(colour for least, colour in SHARES if share >= least)
     label, value = "checklist", f"{counts.done}/{counts.total} {assessment.stage}"
     left, right = _text_width(label), _text_width(value)
-    told = escape(f"Checklist: {counts.done} of {counts.total} items done at {assessment.stage}")
+    title = escape(f"Checklist: {counts.done} of {counts.total} items done at {assessment.stage}")
     width = left + right
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{HEIGHT}" role="img" \
 aria-labelledby="title">
-<title id="title">{told}</title>
+<title id="title">{title}</title>
 <clipPath id="round"><rect width="{width}" height="{HEIGHT}" rx="3"/></clipPath>
 <g clip-path="url(#round)">
 <rect width="{left}" height="{HEIGHT}" fill="{LABEL}"/>

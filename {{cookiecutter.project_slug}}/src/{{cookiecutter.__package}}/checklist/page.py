@@ -1,4 +1,4 @@
-"""The checklist as one page of HTML that needs no network, and no script to be read."""
+"""The checklist as one page of HTML that needs neither a network nor a script."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from datetime import date
 from html import escape
 from pathlib import Path
 
-from .catalogue import SECTIONS, STAGES, TESTS_PER_SECTION, Area, Item, Reference
+from ..core.answers import STAGES
+from .catalogue import SECTIONS, TESTS_PER_SECTION, Area, Item, Reference
 from .records import Records, one_line
 from .score import PAPER, Score
 from .summary import (
@@ -19,14 +20,14 @@ from .summary import (
     SIGNS,
     Counts,
     Survey,
+    by_area,
     count,
-    filled,
-    later,
+    next_stage,
     rule_text,
     split_code,
     upcoming,
 )
-from .verify import DONE, STALE, STATES, WAIVED, Assessment, Result, state_of
+from .verify import DONE, STALE, STATES, WAIVED, Assessment, ItemResult, state_of
 
 FOLDER = Path(__file__).parent
 # The page of the pipeline's report has the same colours and sizes.
@@ -73,7 +74,7 @@ today's is stale; what is waived or not applicable is counted apart.</p></footer
 
 
 def _policy(style: str, script: str) -> str:
-    """Return a policy under which only this very style and script act, and nothing is fetched."""
+    """Return a policy that allows only this style and this script, and no request."""
     rules = ["default-src 'none'", "base-uri 'none'", "form-action 'none'"]
     for kind, content in (("style", style), ("script", script)):
         digest = b64encode(hashlib.sha256(content.encode("utf-8")).digest()).decode("ascii")
@@ -82,7 +83,7 @@ def _policy(style: str, script: str) -> str:
 
 
 def text(words: str) -> str:
-    """Return words as HTML: what stands in backticks is code, every sign only itself."""
+    """Return words as HTML: what stands in backticks is code, everything else is escaped."""
     return "".join(
         f"<code>{escape(piece)}</code>" if is_code else escape(piece)
         for piece, is_code in split_code(one_line(words))
@@ -95,27 +96,27 @@ def _mark(value: str | None) -> str:
 
 
 def _summary(shown: Assessment) -> str:
-    """Return whether the stage's gate is open, and how many items are in which state."""
+    """Return whether the stage's gate passes, and how many items are in each state."""
     counts = count(shown.results.values())
     if counts.missing:
-        state, word = " missed", f"Gate of {shown.stage} closed"
-        told = f"{counts.lack}."
+        state, headline = " missed", f'Gate "{shown.stage}" failed'
+        sentence = f"{counts.missing_clause}."
     else:
-        state, word = "", f"Gate of {shown.stage} open"
-        told = f"All {counts.total} items are done or settled."
+        state, headline = "", f'Gate "{shown.stage}" passed'
+        sentence = f"All {counts.total} items are done or settled."
     cards = "".join(
         f"<div><dt>{_state(state)}</dt><dd>{number}</dd></div>"
         for state, number in counts.by_state.items()
     )
     return f"""<section aria-labelledby="summary-title">
 <h2 id="summary-title">Where it stands</h2>
-<div class="verdict{state}"><strong>{word}</strong><p>{told}</p></div>
+<div class="verdict{state}"><strong>{headline}</strong><p>{sentence}</p></div>
 <dl class="cards">{cards}</dl>
 {_next(shown)}</section>"""
 
 
 def _next(shown: Assessment) -> str:
-    """Return what to take up next."""
+    """Return what to do next."""
     entries = "".join(
         f'<li>{_state(result.state)} <a href="#item-{result.item.id}">'
         f"{text(result.item.title)}</a></li>"
@@ -134,7 +135,7 @@ def _state(state: str) -> str:
 
 def _progress(shown: Assessment) -> str:
     """Return a bar per area."""
-    rows = "".join(_area_row(area, count(results)) for area, results in filled(shown))
+    rows = "".join(_area_row(area, count(results)) for area, results in by_area(shown))
     return f"""<section aria-labelledby="areas-title">
 <h2 id="areas-title">By area</h2>
 <ul class="bars">{rows}</ul>
@@ -145,10 +146,10 @@ def _area_row(area: Area, counts: Counts) -> str:
     apart = [
         f"{number} {state}" for state, number in counts.by_state.items() if number and state != DONE
     ]
-    told = ", ".join(apart) or "all done"
+    states = ", ".join(apart) or "all done"
     return (
         f'<li><a href="#area-{escape(area.name)}">{text(area.title)}</a>{_area_bar(counts)}'
-        f'<b>{counts.done}/{counts.total}</b><span class="soft">{told}</span></li>'
+        f'<b>{counts.done}/{counts.total}</b><span class="soft">{states}</span></li>'
     )
 
 
@@ -198,9 +199,9 @@ def _items(survey: Survey) -> str:
         f'<h3 id="title-{escape(area.name)}">{text(area.title)}</h3><p class="soft">'
         f"{text(area.about)}</p><ul>"
         f'{"".join(_item(result, survey.records) for result in results)}</ul></section>'
-        for area, results in filled(survey.shown)
+        for area, results in by_area(survey.shown)
     )
-    following = later(survey.shown)
+    following = next_stage(survey.shown)
     more = (
         f'<p class="soft">{following[1]} more at {following[0]}: '
         f"<code>checklist report --stage {following[0]}</code></p>"
@@ -220,7 +221,7 @@ def _filters(shown: Assessment) -> str:
     """Return the controls; a script shows them, since without one they would do nothing."""
     areas = "".join(
         f'<option value="{escape(area.name)}">{text(area.title)}</option>'
-        for area, _ in filled(shown)
+        for area, _ in by_area(shown)
     )
     results = shown.results.values()
     groups = "".join(
@@ -253,8 +254,8 @@ def _boxes(legend: str, name: str, words: Mapping[str, str], numbers: Counter[st
     return f"<fieldset><legend>{legend}</legend>{boxes}</fieldset>"
 
 
-def _item(result: Result, records: Records) -> str:
-    """Return an item: what it claims and where it stands, and all else to unfold."""
+def _item(result: ItemResult, records: Records) -> str:
+    """Return an item: its claim and its state, and the rest to unfold."""
     about = result.item
     return f"""
 <li id="item-{about.id}" data-area="{escape(about.area)}" data-stage="{about.stage}"
@@ -267,7 +268,7 @@ def _item(result: Result, records: Records) -> str:
 </dl></details></li>"""
 
 
-def _details(result: Result, records: Records) -> Iterator[str]:
+def _details(result: ItemResult, records: Records) -> Iterator[str]:
     """Yield what unfolds, as pairs of a term and what it is."""
     about = result.item
     yield _pair("Why", text(about.why))
@@ -294,14 +295,14 @@ def _list(entries: Iterable[str]) -> str:
     return f"<ul>{''.join(f'<li>{entry}</li>' for entry in found)}</ul>" if found else ""
 
 
-def _proofs(result: Result) -> str:
-    """Return each proof as the YAML has it, and what was found."""
+def _proofs(result: ItemResult) -> str:
+    """Return each proof as the YAML states it, with what was found."""
     entries = []
     for number, evidence in enumerate(result.item.evidence):
         rule = f"<code>{escape(one_line(rule_text(evidence)))}</code>"
-        if number < len(result.findings):
-            finding = result.findings[number]
-            rule = f"{_state(state_of(finding))} {text(finding.message)}<br>{rule}"
+        if number < len(result.verdicts):
+            verdict = result.verdicts[number]
+            rule = f"{_state(state_of(verdict))} {text(verdict.message)}<br>{rule}"
         entries.append(rule)
     return _list(entries)
 
@@ -331,5 +332,5 @@ def _decisions(about: Item, records: Records) -> Iterator[str]:
     if signed:
         yield _pair("Signed", f"{text(signed.by)}, {escape(signed.date)}: {text(signed.note)}")
     if waived:
-        told = f"{text(waived.by)}, {escape(waived.date)}: {text(waived.reason)}"
-        yield _pair(WAIVED.capitalize(), told)
+        decision = f"{text(waived.by)}, {escape(waived.date)}: {text(waived.reason)}"
+        yield _pair(WAIVED.capitalize(), decision)

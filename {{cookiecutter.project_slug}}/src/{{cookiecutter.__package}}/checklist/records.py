@@ -1,4 +1,4 @@
-"""What people decided, in `checklist/signoffs.yaml`: sign-offs and waivers, one line each.
+"""The decisions of people in `checklist/signoffs.yaml`: sign-offs and waivers, one line each.
 
 One line per item and a fixed order let two branches that both signed merge without a conflict.
 """
@@ -16,21 +16,21 @@ from typing import Any
 from ..core.errors import UserError
 from ..core.files import write_text
 from ..core.project import Project
-from .catalogue import Catalogue, Item, Source
+from .catalogue import Catalogue, Item, YamlFile
 
 HEAD = """\
 # What people decided about items of the checklist; one line each. Written by `checklist sign`,
 # `checklist waive` and `checklist withdraw`, and reviewed like code.
 """
-SIGNED = {"by": str, "date": str, "note": str, "data": str, "model": str}
-WAIVED = {"reason": str, "by": str, "date": str}
-# How long to wait for another process, in seconds.
-PATIENCE = 5
+SIGNOFF_KEYS = {"by": str, "date": str, "note": str, "data": str, "model": str}
+WAIVER_KEYS = {"reason": str, "by": str, "date": str}
+# How long to wait for another process that writes the file, in seconds.
+LOCK_TIMEOUT = 5
 
 
 @dataclass(frozen=True)
 class SignOff:
-    """A person's word that an item is so.
+    """A person's confirmation that an item holds.
 
     Attributes:
         date: As YYYY-MM-DD.
@@ -62,31 +62,31 @@ class Records:
     waivers: Mapping[str, Waiver]
 
 
-NOBODY = Records({}, {})
+NO_RECORDS = Records({}, {})
 
 
 def read_records(project: Project, catalogue: Catalogue) -> Records:
     """Read the decisions.
 
     Raises:
-        UserError: With file and line: no YAML, unknown keys or ids, marks of a merge conflict.
+        UserError: With file and line: not YAML, unknown keys or ids, marks of a merge conflict.
     """
     path = project.checklist / "signoffs.yaml"
     if not path.exists():
-        return NOBODY
-    source = Source(path, project.relative(path))
-    content = source.read()
+        return NO_RECORDS
+    file = YamlFile(path, project.relative(path))
+    content = file.read()
     if content is None:
-        return NOBODY
-    source.check_keys((), content, {"signoffs": dict, "waivers": dict}, ())
+        return NO_RECORDS
+    file.check_keys((), content, {"signoffs": dict, "waivers": dict}, ())
     for group, keys, required in (
-        ("signoffs", SIGNED, ("by", "date", "note")),
-        ("waivers", WAIVED, ("reason", "by", "date")),
+        ("signoffs", SIGNOFF_KEYS, ("by", "date", "note")),
+        ("waivers", WAIVER_KEYS, ("reason", "by", "date")),
     ):
         for name, entry in content.get(group, {}).items():
             if name not in catalogue.items:
-                source.refuse((group, name), f"'{name}' is no item of the checklist")
-            source.check_keys((group, name), entry, keys, required)
+                file.refuse((group, name), f"'{name}' is not an item of the checklist")
+            file.check_keys((group, name), entry, keys, required)
     return Records(
         {name: SignOff(**entry) for name, entry in content.get("signoffs", {}).items()},
         {name: Waiver(**entry) for name, entry in content.get("waivers", {}).items()},
@@ -119,8 +119,10 @@ def sign(
     for scope, now in (("data", data), ("model", model)):
         if scope in scopes and now is None:
             raise UserError(f"{item.id} is about the {scope}, and there is none yet; `run` first.")
-    signed = SignOff(_said(by, "--by"), _today(), _said(note, "--note"), data, model)
-    with _alone(project):
+    signed = SignOff(
+        _required_text(by, "--by"), _today(), _required_text(note, "--note"), data, model
+    )
+    with _locked(project):
         records = read_records(project, catalogue)
         _write(project, replace(records, signoffs={**records.signoffs, item.id: signed}))
 
@@ -131,8 +133,8 @@ def waive(project: Project, catalogue: Catalogue, item: Item, *, reason: str, by
     Raises:
         UserError: If reason or name are empty.
     """
-    waiver = Waiver(_said(reason, "--reason"), _said(by, "--by"), _today())
-    with _alone(project):
+    waiver = Waiver(_required_text(reason, "--reason"), _required_text(by, "--by"), _today())
+    with _locked(project):
         records = read_records(project, catalogue)
         _write(project, replace(records, waivers={**records.waivers, item.id: waiver}))
 
@@ -143,28 +145,29 @@ def withdraw(project: Project, catalogue: Catalogue, item: Item) -> None:
     Raises:
         UserError: If it has neither.
     """
-    with _alone(project):
+    with _locked(project):
         records = read_records(project, catalogue)
         if item.id not in {*records.signoffs, *records.waivers}:
-            told = f"{item.id} is neither signed nor waived"
-            raise UserError(f"{told}; there is nothing to withdraw.")
+            raise UserError(
+                f"{item.id} is neither signed nor waived; there is nothing to withdraw."
+            )
         signoffs = {name: signed for name, signed in records.signoffs.items() if name != item.id}
         waivers = {name: waived for name, waived in records.waivers.items() if name != item.id}
         _write(project, Records(signoffs, waivers))
 
 
 @contextmanager
-def _alone(project: Project) -> Iterator[None]:
-    """Let one process at a time change the decisions, so that none is lost; the others wait."""
+def _locked(project: Project) -> Iterator[None]:
+    """Let one process at a time change the decisions, so that none is lost; others wait."""
     lock = project.checklist / ".lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
-    latest = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + LOCK_TIMEOUT
     while True:
         try:
             lock.touch(exist_ok=False)
             break
         except FileExistsError:
-            if time.monotonic() > latest:
+            if time.monotonic() > deadline:
                 raise UserError(
                     f"Another process is changing checklist/signoffs.yaml; if none is, "
                     f"delete {project.relative(lock)}."
@@ -181,27 +184,29 @@ def _write(project: Project, records: Records) -> None:
     lines = [HEAD]
     for group, entries in (("signoffs", records.signoffs), ("waivers", records.waivers)):
         lines.append(f"{group}:\n" if entries else f"{group}: {{}}\n")
-        lines += [f"  {name}: {_flow(vars(entries[name]))}\n" for name in sorted(entries)]
+        lines += [
+            f"  {name}: {_one_line_mapping(vars(entries[name]))}\n" for name in sorted(entries)
+        ]
     write_text(project.checklist / "signoffs.yaml", "".join(lines))
 
 
-def _flow(entry: dict[str, Any]) -> str:
-    """Return an entry on one line; JSON strings are YAML, whatever they hold."""
+def _one_line_mapping(entry: dict[str, Any]) -> str:
+    """Return an entry on one line; every JSON string is valid YAML."""
     pairs = ((key, value) for key, value in entry.items() if value is not None)
     return f"{{{', '.join(f'{key}: {json.dumps(v, ensure_ascii=False)}' for key, v in pairs)}}}"
 
 
-def _said(text: str, option: str) -> str:
-    """Return the text on one line; nothing said is refused."""
-    said = one_line(text)
-    if not said:
+def _required_text(text: str, option: str) -> str:
+    """Return the text of an option on one line; refuse an empty one."""
+    line = one_line(text)
+    if not line:
         raise UserError(f"{option} is empty; say it in a few words.")
-    return said
+    return line
 
 
 def one_line(text: str) -> str:
-    """Return a text on one line, without signs that command a terminal or turn others round."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    """Return a text on one line, without control characters and marks of writing direction."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
 
 
 def _today() -> str:

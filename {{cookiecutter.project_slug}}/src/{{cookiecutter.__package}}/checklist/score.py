@@ -1,4 +1,4 @@
-"""The ML Test Score (Breck et al., 2017): 28 tests in four sections, judged by the items.
+"""The ML Test Score (Breck et al., 2017): 28 tests in four sections, from the items' states.
 
 Eric Breck, Shanqing Cai, Eric Nielsen, Michael Salib, D. Sculley: "The ML Test Score: A Rubric for
 ML Production Readiness and Technical Debt Reduction", IEEE Big Data, 2017.

@@ -1,4 +1,4 @@
-"""The checklist as text on a terminal: signs and words, and colour where it is wanted."""
+"""The checklist as text on a terminal: signs and words, with colour where it is wanted."""
 
 from __future__ import annotations
 
@@ -13,12 +13,22 @@ from dataclasses import dataclass, replace
 from .catalogue import SECTIONS, TESTS_PER_SECTION, Item
 from .records import Records, one_line
 from .score import Score
-from .summary import KINDS, NEXT, SIGNS, Counts, count, filled, later, rule_text, upcoming
-from .verify import DONE, OPEN, OUT, STALE, STATES, WAIVED, Assessment, Result, state_of
+from .summary import KINDS, NEXT, SIGNS, Counts, by_area, count, next_stage, rule_text, upcoming
+from .verify import (
+    DONE,
+    NOT_APPLICABLE,
+    OPEN,
+    STALE,
+    STATES,
+    WAIVED,
+    Assessment,
+    ItemResult,
+    state_of,
+)
 
-PLAIN_SIGNS = {DONE: "*", OPEN: "o", STALE: "~", WAIVED: "w", OUT: "-"}
+PLAIN_SIGNS = {DONE: "*", OPEN: "o", STALE: "~", WAIVED: "w", NOT_APPLICABLE: "-"}
 BLOCKS, PLAIN_BLOCKS = "█░", "#."
-COLOURS = {DONE: "32", OPEN: "36", STALE: "33", WAIVED: "35", OUT: "2"}
+COLOURS = {DONE: "32", OPEN: "36", STALE: "33", WAIVED: "35", NOT_APPLICABLE: "2"}
 BOLD, SOFT = "1", "2"
 WIDEST, NARROWEST = 100, 50
 BAR = 14
@@ -26,13 +36,13 @@ BAR = 14
 
 @dataclass(frozen=True)
 class Look:
-    """How text may look where it goes.
+    """What the output can show.
 
     Attributes:
-        colour: Whether colours are understood and wanted.
+        colour: Whether it shows colours and the user wants them.
         signs: The sign of each state.
         blocks: The full and the empty part of a bar.
-        encoding: What the text is going to be encoded in.
+        encoding: The encoding of the text.
         width: The number of columns.
     """
 
@@ -51,13 +61,13 @@ class Look:
         return self.paint(f"{self.signs[STATES.index(state)]} {text}".rstrip(), COLOURS[state])
 
     def bar(self, share: float, width: int = BAR) -> str:
-        """Return a bar; a beginning is seen, and it is full only when all is done."""
+        """Return a bar; it is empty only at 0 and full only at 1."""
         full = min(max(int(share * width), share > 0), width)
         rest = self.paint(self.blocks[1] * (width - full), SOFT)
         return self.paint(self.blocks[0] * full, COLOURS[DONE]) + rest
 
     def printable(self, text: str) -> str:
-        """Return text without what the encoding lacks, which would end the command."""
+        """Return text with question marks for characters that the encoding lacks."""
         return text.encode(self.encoding, "replace").decode(self.encoding)
 
     def wrap(self, text: str, indent: int, first: str = "") -> list[str]:
@@ -116,13 +126,13 @@ def overview(look: Look, assessment: Assessment) -> str:
 def _heading(look: Look, assessment: Assessment) -> str:
     name = look.paint(one_line(assessment.project), BOLD)
     data, model = assessment.data or "none yet", assessment.model or "none yet"
-    told = f"stage {assessment.stage}, data {data}, model {model}"
-    return f"{name}: {look.paint(told, SOFT)}"
+    facts = f"stage {assessment.stage}, data {data}, model {model}"
+    return f"{name}: {look.paint(facts, SOFT)}"
 
 
 def _area_lines(look: Look, assessment: Assessment) -> list[str]:
     """Return the lines of the areas and of the whole, narrower where they would not fit."""
-    rows = [(one_line(area.title), count(results)) for area, results in filled(assessment)]
+    rows = [(one_line(area.title), count(results)) for area, results in by_area(assessment)]
     rows.append(("All", count(assessment.results.values())))
     column = max(_columns(title) for title, _ in rows)
     digits = max(len(_fraction(counts)) for _, counts in rows)
@@ -142,19 +152,19 @@ def _area_lines(look: Look, assessment: Assessment) -> list[str]:
 
 
 def _remains(look: Look, counts: Counts, short: int) -> str:
-    """Return what remains and what is counted apart; `short` is 0 or 1."""
+    """Return what remains and what is counted apart; `short` (0 or 1) abbreviates it."""
     if not counts.missing:
-        told = [look.state(DONE, "done")]
+        clauses = [look.state(DONE, "done")]
     else:
-        told = [
+        clauses = [
             look.state(state, f"{counts.by_state[state]} {state}")
             for state in (OPEN, STALE)
             if counts.by_state[state]
         ]
-    for state, name in ((WAIVED, WAIVED), (OUT, "n/a" if short else OUT)):
+    for state, name in ((WAIVED, WAIVED), (NOT_APPLICABLE, "n/a" if short else NOT_APPLICABLE)):
         if counts.by_state[state]:
-            told.append(look.state(state, f"{counts.by_state[state]} {name}"))
-    return "  ".join(told)
+            clauses.append(look.state(state, f"{counts.by_state[state]} {name}"))
+    return "  ".join(clauses)
 
 
 def _fraction(counts: Counts) -> str:
@@ -165,8 +175,8 @@ def _share(counts: Counts) -> float:
     return counts.done / counts.total if counts.total else 1.0
 
 
-def _next_lines(look: Look, number: int, result: Result) -> Iterator[str]:
-    """Yield an item with what to do; a stale one says what it is about instead."""
+def _next_lines(look: Look, number: int, result: ItemResult) -> Iterator[str]:
+    """Yield the lines of an item with what to do; of a stale one, with what it is about."""
     head = look.wrap(f"{result.item.id}: {result.item.title}", 5, f"  {number}.")
     name = look.paint(result.item.id, COLOURS[result.state])
     yield head[0].replace(result.item.id, name, 1)
@@ -174,28 +184,28 @@ def _next_lines(look: Look, number: int, result: Result) -> Iterator[str]:
     yield from look.wrap(_to_do(result), 5)
 
 
-def _to_do(result: Result) -> str:
+def _to_do(result: ItemResult) -> str:
     """Return what to do about an item that is missing."""
     return f"Stale: {result.reason}." if result.state == STALE else result.item.how
 
 
 def _later_lines(look: Look, assessment: Assessment) -> Iterator[str]:
-    """Yield how many items the next stage adds; they stay out of sight until then."""
-    following = later(assessment)
+    """Yield how many items the next stage adds; they are hidden until then."""
+    following = next_stage(assessment)
     if following:
         stage, number = following
         yield look.paint(f"{number} more at {stage}: --stage {stage}", SOFT)
 
 
-def listing(look: Look, results: Sequence[Result]) -> str:
-    """Return every item with its title, and its stage, kind and state in words."""
+def listing(look: Look, results: Sequence[ItemResult]) -> str:
+    """Return every item with its title, stage, kind and state."""
     if not results:
         return "No item fits."
     column = max(len(result.item.id) for result in results)
     lines = []
     for result in results:
         about = result.item
-        told = f"{about.stage}, {KINDS[about.kind]}, {result.state}"
+        facts = f"{about.stage}, {KINDS[about.kind]}, {result.state}"
         name = look.state(result.state, about.id)
         beside = look.width - column - 4 >= NARROWEST
         indent = column + 4 if beside else 4
@@ -204,7 +214,7 @@ def listing(look: Look, results: Sequence[Result]) -> str:
             lines.append(f"{name}{' ' * (column - len(about.id))}  {first[indent:]}")
         else:
             lines += [name, first]
-        lines += [*rest, " " * indent + look.paint(told, SOFT)]
+        lines += [*rest, " " * indent + look.paint(facts, SOFT)]
     return "\n".join(lines)
 
 
@@ -219,8 +229,8 @@ def next_item(look: Look, assessment: Assessment, shown: str) -> str:
     return f"{shown}\n\n{look.paint(more, SOFT)}"
 
 
-def item(look: Look, result: Result, records: Records, places: Sequence[str]) -> str:
-    """Return all about an item: state, findings, why, how, where, and what to choose from."""
+def item(look: Look, result: ItemResult, records: Records, places: Sequence[str]) -> str:
+    """Return everything about an item: state, proofs, why, how, where, and options."""
     about = result.item
     lines = look.wrap(about.title, 0)
     lines = [look.paint(line, BOLD) for line in lines]
@@ -236,7 +246,7 @@ def item(look: Look, result: Result, records: Records, places: Sequence[str]) ->
     return "\n".join(lines)
 
 
-def _painted(look: Look, result: Result) -> list[str]:
+def _painted(look: Look, result: ItemResult) -> list[str]:
     """Return an item's state, and the reason for it."""
     sign = look.signs[STATES.index(result.state)]
     lines = look.wrap(f"{result.state}: {result.reason}", 2, sign)
@@ -251,14 +261,14 @@ def _block(look: Look, title: str, texts: Sequence[str]) -> list[str]:
     return lines
 
 
-def _proofs(look: Look, result: Result) -> list[str]:
-    """Return each thing that proves the item, with what was found."""
-    title, proofs = "Proof", list(zip(result.item.evidence, result.findings, strict=False))
+def _proofs(look: Look, result: ItemResult) -> list[str]:
+    """Return each proof of the item, with what was found."""
+    title, proofs = "Proof", list(zip(result.item.evidence, result.verdicts, strict=False))
     lines = ["", look.paint(title, BOLD)]
-    for evidence, finding in proofs:
-        state = state_of(finding)
+    for evidence, verdict in proofs:
+        state = state_of(verdict)
         sign = look.signs[STATES.index(state)]
-        wrapped = look.wrap(finding.message, 4, f"  {sign}")
+        wrapped = look.wrap(verdict.message, 4, f"  {sign}")
         lines += [look.paint(line, COLOURS[state]) for line in wrapped]
         lines += [look.paint(line, SOFT) for line in look.wrap(rule_text(evidence), 4)]
     if not proofs:
@@ -290,24 +300,24 @@ def _decisions(look: Look, about: Item, records: Records) -> Iterator[str]:
     """Yield the item's test of the ML Test Score, and what people decided about it."""
     if about.ml_test_score:
         section = SECTIONS.get(about.ml_test_score.partition("-")[0], "")
-        told = f"{about.ml_test_score} ({section.lower()}; Breck et al., 2017)"
-        yield from ["", *_block(look, "ML Test Score", [told])]
+        test = f"{about.ml_test_score} ({section.lower()}; Breck et al., 2017)"
+        yield from ["", *_block(look, "ML Test Score", [test])]
     signed, waived = records.signoffs.get(about.id), records.waivers.get(about.id)
     if signed:
-        told = f"{signed.by}, {signed.date}: {signed.note}"
-        yield from ["", *_block(look, "Signed", [told])]
+        signature = f"{signed.by}, {signed.date}: {signed.note}"
+        yield from ["", *_block(look, "Signed", [signature])]
     if waived:
-        told = f"{waived.by}, {waived.date}: {waived.reason}"
-        yield from ["", *_block(look, "Waived", [told])]
+        decision = f"{waived.by}, {waived.date}: {waived.reason}"
+        yield from ["", *_block(look, "Waived", [decision])]
 
 
-def state_line(look: Look, result: Result) -> str:
+def state_line(look: Look, result: ItemResult) -> str:
     """Return an item's state on one line, as it is after a decision about it."""
     return f"{look.state(result.state, result.item.id)}: {result.state}: {one_line(result.reason)}"
 
 
-def missing_line(result: Result) -> str:
-    """Return an item that a gate lacks, on one line: id, state, what to do."""
+def missing_line(result: ItemResult) -> str:
+    """Return an item for which a gate fails, on one line: id, state, what to do."""
     name, reason = result.item.id, one_line(result.reason)
     if result.state == STALE:
         return f"{name}: stale: {reason}."
@@ -315,16 +325,16 @@ def missing_line(result: Result) -> str:
 
 
 def gate(assessment: Assessment) -> str:
-    """Return the sentence of an open gate."""
+    """Return the sentence of a gate that passed."""
     counts = count(assessment.results.values())
-    told = f"{_fraction(counts)} items are done{counts.apart}"
-    return f"The gate of {assessment.stage} is open: {told}."
+    done = f"{_fraction(counts)} items are done{counts.apart_clause}"
+    return f'Gate "{assessment.stage}" passed: {done}.'
 
 
 def gate_missing(assessment: Assessment) -> str:
-    """Return the sentence of a closed gate."""
-    lack = count(assessment.results.values()).lack
-    return f"The gate of {assessment.stage} is closed: {lack}; `checklist next` leads through them."
+    """Return the sentence of a gate that failed."""
+    missing = count(assessment.results.values()).missing_clause
+    return f'Gate "{assessment.stage}" failed: {missing}; `checklist next` leads through them.'
 
 
 def score(look: Look, found: Score) -> str:
@@ -348,9 +358,9 @@ def score(look: Look, found: Score) -> str:
 
 def _test_lines(look: Look, test: str, value: float, about: Item | None) -> list[str]:
     """Return a test with its points and its item."""
-    told = f"{about.title} ({about.id})" if about else "no item answers it"
+    text = f"{about.title} ({about.id})" if about else "no item answers it"
     sign = look.signs[STATES.index(DONE if value else OPEN)]
-    return look.wrap(told, 21, f"  {sign} {value:<3g}  {test}")
+    return look.wrap(text, 21, f"  {sign} {value:<3g}  {test}")
 
 
 def _columns(text: str) -> int:

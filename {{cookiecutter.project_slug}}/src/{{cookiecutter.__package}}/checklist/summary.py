@@ -1,4 +1,4 @@
-"""What every form of the checklist says alike: counts, the order of what is next, words."""
+"""What all views of the checklist share: counts, the order of what is next, and wording."""
 
 from __future__ import annotations
 
@@ -6,89 +6,87 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from ..core.answers import STAGES, stage_of
 from ..core.errors import UserError
 from ..core.project import Project
-from .catalogue import AREAS, CONDITIONS, OWN, STAGES, Area, Evidence, Item
+from .catalogue import APPLIES_KINDS, AREAS, OWN, Area, Evidence, Item
+from .conditions import parse_condition
 from .context import Context
 from .records import Records
-from .rules import parse_rule
 from .score import Score, ml_test_score
 from .verify import (
     DONE,
+    NOT_APPLICABLE,
     OPEN,
-    OUT,
     STALE,
     STATES,
     WAIVED,
     Assessment,
-    Result,
+    ItemResult,
     assess_all,
     open_context,
-    own_stage,
-    until,
+    stages_up_to,
 )
 
 # How an item is proved, as people read it.
 KINDS = {"auto": "automatic", "written": "in writing", "signoff": "by signature"}
 
-# So many of what is missing are shown at first sight.
+# How many of the missing items the overview shows.
 NEXT = 3
 
-SIGNS = {DONE: "✓", OPEN: "○", STALE: "↻", WAIVED: "»", OUT: "·"}
+SIGNS = {DONE: "✓", OPEN: "○", STALE: "↻", WAIVED: "»", NOT_APPLICABLE: "·"}
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many items are in which state.
-
-    Attributes:
-        out: Not applicable.
-    """
+    """How many items are in each state."""
 
     done: int = 0
     open: int = 0
     stale: int = 0
     waived: int = 0
-    out: int = 0
+    not_applicable: int = 0
 
     @property
     def total(self) -> int:
-        """What has to be done: waived and not applicable items are counted apart."""
+        """The items that count; waived and not applicable ones are counted apart."""
         return self.done + self.open + self.stale
 
     @property
     def missing(self) -> int:
-        """What keeps a gate closed."""
+        """The items for which a gate fails."""
         return self.open + self.stale
 
     @property
-    def lack(self) -> str:
-        """What keeps a gate closed, as a clause."""
+    def missing_clause(self) -> str:
+        """How many items are missing, as a clause."""
         items = "item is" if self.missing == 1 else "items are"
         return f"{self.missing} of {self.total} {items} missing"
 
     @property
     def by_state(self) -> dict[str, int]:
         """The number of items in each state, by the state's name."""
-        numbers = (self.done, self.open, self.stale, self.waived, self.out)
+        numbers = (self.done, self.open, self.stale, self.waived, self.not_applicable)
         return dict(zip(STATES, numbers, strict=True))
 
     @property
-    def apart(self) -> str:
-        """What is counted apart, as the end of a sentence; empty if there is none."""
+    def apart_clause(self) -> str:
+        """What is counted apart, as the end of a sentence; empty if there is nothing."""
         parts = [
-            f"{self.by_state[state]} {state}" for state in (WAIVED, OUT) if self.by_state[state]
+            f"{self.by_state[state]} {state}"
+            for state in (WAIVED, NOT_APPLICABLE)
+            if self.by_state[state]
         ]
         return f" ({', '.join(parts)})" if parts else ""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """A checklist, looked at once for all that a report shows.
+    """A checklist verified once for everything that a report shows.
 
     Attributes:
-        shown: Up to the stage that is asked for.
-        whole: Every stage: the ML Test Score is about all of them.
+        shown: Up to the stage that was chosen.
+        whole: Up to the last stage, which the ML Test Score needs.
         records: What people signed and waived.
     """
 
@@ -109,15 +107,17 @@ def survey(project: Project, stage: str | None = None) -> Survey:
         UserError: If the items, the decisions or a report are malformed.
     """
     catalogue, context = open_context(project)
-    upto = stage or own_stage(context)
+    shown_stage = stage or stage_of(context.answers)
     whole = assess_all(catalogue, context, STAGES[-1])
     results = {
-        name: result for name, result in whole.results.items() if result.item.stage in until(upto)
+        name: result
+        for name, result in whole.results.items()
+        if result.item.stage in stages_up_to(shown_stage)
     }
-    return Survey(replace(whole, stage=upto, results=results), whole, context.records)
+    return Survey(replace(whole, stage=shown_stage, results=results), whole, context.records)
 
 
-def count(results: Iterable[Result]) -> Counts:
+def count(results: Iterable[ItemResult]) -> Counts:
     """Count results by their states."""
     numbers = dict.fromkeys(STATES, 0)
     for result in results:
@@ -125,7 +125,7 @@ def count(results: Iterable[Result]) -> Counts:
     return Counts(*(numbers[state] for state in STATES))
 
 
-def filled(assessment: Assessment) -> Iterator[tuple[Area, list[Result]]]:
+def by_area(assessment: Assessment) -> Iterator[tuple[Area, list[ItemResult]]]:
     """Yield each area that has items at the stage, with their results."""
     for area in assessment.catalogue.areas:
         results = assessment.of(area)
@@ -133,11 +133,11 @@ def filled(assessment: Assessment) -> Iterator[tuple[Area, list[Result]]]:
             yield area, results
 
 
-def upcoming(assessment: Assessment) -> list[Result]:
+def upcoming(assessment: Assessment) -> list[ItemResult]:
     """Return what is missing, in the order to take it up.
 
-    Stale items come first: they were done before, and often one run brings all of them back. Then
-    earlier stages before later ones, and within a stage the order of a project.
+    Stale items come first: they were done before, and often one run restores all of them. Then come
+    earlier stages, and within a stage the order of a project.
     """
     return sorted(
         assessment.missing,
@@ -145,7 +145,7 @@ def upcoming(assessment: Assessment) -> list[Result]:
     )
 
 
-def later(assessment: Assessment) -> tuple[str, int] | None:
+def next_stage(assessment: Assessment) -> tuple[str, int] | None:
     """Return the next stage and how many items it adds; None at the last one."""
     place = STAGES.index(assessment.stage) + 1
     if place == len(STAGES):
@@ -160,14 +160,14 @@ def places(context: Context, item: Item) -> list[str]:
 
 
 def _place(context: Context, evidence: Evidence) -> str:
-    """Return where one proof is looked for; empty for the team's own kinds."""
+    """Return where one proof is found; empty for the team's own kinds."""
     kind, rule = evidence.kind, evidence.rule
     if kind == "section":
         name, _, slug = rule.partition("#")
-        sections = context.document(context.project.root / name)
-        return f"{name}:{sections[slug].line}" if slug in sections else name
-    if kind in CONDITIONS:
-        path = parse_rule(rule).path
+        headings = context.document(context.project.root / name)
+        return f"{name}:{headings[slug].line}" if slug in headings else name
+    if kind in APPLIES_KINDS:
+        path = parse_condition(rule).path
         return {
             "fact": f"reports/{path[0]}.json",
             "config": f"conf.cfg, [{path[0]}] {'.'.join(path[1:])}",
@@ -183,34 +183,34 @@ def _place(context: Context, evidence: Evidence) -> str:
 
 
 def rule_text(evidence: Evidence) -> str:
-    """Return a proof the way the YAML has it."""
+    """Return a proof as the YAML states it."""
     pairs = {evidence.kind: evidence.rule, **evidence.further}
     return ", ".join(f"{key}: {value}" for key, value in pairs.items())
 
 
 def check_stage(stage: str | None) -> str | None:
-    """Return the stage if there is such a one.
+    """Return the stage, if there is one of that name.
 
     Raises:
-        UserError: If not.
+        UserError: If there is not.
     """
     return _check("stage", stage, STAGES)
 
 
 def check_area(area: str | None) -> str | None:
-    """Return the area if there is such a one; `version-control` is as good as `version_control`.
+    """Return the area, if there is one of that name; `-` may stand for `_`.
 
     Raises:
-        UserError: If not.
+        UserError: If there is not.
     """
     return _check("area", area and area.replace("-", "_").replace(" ", "_"), (*AREAS, OWN))
 
 
 def check_state(state: str | None) -> str | None:
-    """Return the state if there is such a one; `not-applicable` needs no quotes in a shell.
+    """Return the state, if there is one of that name; `-` may stand for a space.
 
     Raises:
-        UserError: If not.
+        UserError: If there is not.
     """
     return _check("state", state and state.replace("-", " ").replace("_", " "), STATES)
 
@@ -218,11 +218,11 @@ def check_state(state: str | None) -> str | None:
 def _check(what: str, name: str | None, known: tuple[str, ...]) -> str | None:
     if name is not None and name not in known:
         names = ", ".join(each.replace(" ", "-").replace("_", "-") for each in known)
-        raise UserError(f"There is no {what} '{name}'; known are {names}.")
+        raise UserError(f"There is no {what} '{name}'; choose one of {names}.")
     return name
 
 
 def split_code(text: str) -> list[tuple[str, bool]]:
-    """Split a text into pieces, and tell of each whether it stood in backticks."""
+    """Split a text into pieces, each with whether it stood in backticks."""
     pieces = re.split(r"`([^`]+)`", text)
     return [(piece, number % 2 == 1) for number, piece in enumerate(pieces) if piece]

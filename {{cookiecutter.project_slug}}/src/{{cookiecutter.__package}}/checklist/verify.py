@@ -1,40 +1,41 @@
-"""Looking for the proof of every item: what is done, open, stale, waived or not applicable."""
+"""Verifying items: each becomes done, open, stale, waived or not applicable."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from ..core import registry
+from ..core.answers import STAGES, stage_of
 from ..core.errors import UserError
 from ..core.project import Project
-from .catalogue import STAGES, Area, Catalogue, Evidence, Item, load_catalogue
+from .catalogue import Area, Catalogue, Evidence, Item, load_catalogue
 from .context import Context
-from .evidence import Finding
+from .evidence import Verdict
 from .records import read_records
 
-DONE, OPEN, STALE, WAIVED, OUT = "done", "open", "stale", "waived", "not applicable"
-STATES = (DONE, OPEN, STALE, WAIVED, OUT)
+DONE, OPEN, STALE, WAIVED, NOT_APPLICABLE = "done", "open", "stale", "waived", "not applicable"
+STATES = (DONE, OPEN, STALE, WAIVED, NOT_APPLICABLE)
 
 
 @dataclass(frozen=True)
-class Result:
-    """One item's state.
+class ItemResult:
+    """The state of one item, and why.
 
     Attributes:
         state: One of `STATES`.
         reason: One clause: what proves it, or what is missing and what to do.
-        findings: What looking for each proof gave; none unless the item is known to apply.
+        verdicts: One for each proof; none unless the item is known to apply.
     """
 
     item: Item
     state: str
     reason: str
-    findings: tuple[Finding, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
 
     @property
     def settled(self) -> bool:
         """Whether nothing remains to be done."""
-        return self.state in (DONE, WAIVED, OUT)
+        return self.state in (DONE, WAIVED, NOT_APPLICABLE)
 
 
 @dataclass(frozen=True)
@@ -55,23 +56,23 @@ class Assessment:
     data: str | None
     model: str | None
     catalogue: Catalogue
-    results: dict[str, Result]
+    results: dict[str, ItemResult]
 
-    def of(self, area: Area) -> list[Result]:
+    def of(self, area: Area) -> list[ItemResult]:
         """Return the results of one area."""
         return [self.results[item.id] for item in area.items if item.id in self.results]
 
     @property
-    def missing(self) -> list[Result]:
-        """What keeps the stage's gate closed."""
+    def missing(self) -> list[ItemResult]:
+        """The items for which the stage's gate fails."""
         return [result for result in self.results.values() if not result.settled]
 
 
 def open_context(project: Project, *, brief: bool = False) -> tuple[Catalogue, Context]:
-    """Return the items as the answers ask for them, and what their evidence looks at.
+    """Return the items with the proofs that the answers require, and the project's context.
 
     Args:
-        project: Holds the answers.
+        project: Where the answers are.
         brief: As in `load_catalogue`.
 
     Raises:
@@ -79,17 +80,17 @@ def open_context(project: Project, *, brief: bool = False) -> tuple[Catalogue, C
     """
     catalogue = load_catalogue(project, brief=brief)
     context = Context(project, read_records(project, catalogue))
-    return catalogue.asked_by(context.answers), context
+    return catalogue.required_by(context.answers), context
 
 
 def assess(project: Project, stage: str | None = None, *, brief: bool = False) -> Assessment:
-    """Verify every item up to a stage (default: the project's own); `brief` for verdicts only.
+    """Verify every item up to a stage (default: the project's own); `brief` as in `load_catalogue`.
 
     Raises:
         UserError: If the items, the decisions or a report are malformed.
     """
     catalogue, context = open_context(project, brief=brief)
-    return assess_all(catalogue, context, stage or own_stage(context))
+    return assess_all(catalogue, context, stage or stage_of(context.answers))
 
 
 def assess_all(catalogue: Catalogue, context: Context, stage: str) -> Assessment:
@@ -98,67 +99,53 @@ def assess_all(catalogue: Catalogue, context: Context, stage: str) -> Assessment
     Raises:
         UserError: If a report is malformed.
     """
-    wanted = until(stage)
+    stages = stages_up_to(stage)
     results = {
-        item.id: verify(context, item) for item in catalogue.items.values() if item.stage in wanted
+        item.id: verify(context, item) for item in catalogue.items.values() if item.stage in stages
     }
     name = str(context.answers.get("project_name", context.project.root.name))
     return Assessment(name, stage, context.data, context.model, catalogue, results)
 
 
-def until(stage: str) -> tuple[str, ...]:
+def stages_up_to(stage: str) -> tuple[str, ...]:
     """Return a stage and those before it."""
     return STAGES[: STAGES.index(stage) + 1]
 
 
-def own_stage(context: Context) -> str:
-    """Return the stage that the project claims; a project without answers is a proof of concept.
-
-    Raises:
-        UserError: If there is no such stage.
-    """
-    stage = context.answers.get("stage", STAGES[0])
-    if stage not in STAGES:
-        known = ", ".join(STAGES)
-        raise UserError(
-            f".cruft.json has the stage '{stage}'; known are {known}; correct it there."
-        )
-    return str(stage)
-
-
-def verify(context: Context, item: Item) -> Result:
-    """Look for the proof of one item, if it applies; unless it is there, a waiver counts."""
+def verify(context: Context, item: Item) -> ItemResult:
+    """Return the state of one item; a waiver counts only where a proof is missing."""
     if not item.evidence:
-        return Result(item, OUT, "the answers ask for none of its proofs")
-    conditions = (_look(context, item, condition) for condition in item.applies)
-    unmet = next((finding for finding in conditions if not finding.holds), None)
-    # Whether an item applies can be as open as what it asks for.
+        return ItemResult(item, NOT_APPLICABLE, "the answers ask for none of its proofs")
+    conditions = (_check(context, item, condition) for condition in item.applies)
+    unmet = next((verdict for verdict in conditions if not verdict.holds), None)
+    # An unknown or stale condition leaves open whether the item applies.
     if unmet and not (unmet.stale or unmet.unknown):
-        return Result(item, OUT, unmet.message)
-    findings = () if unmet else tuple(_look(context, item, proof) for proof in item.evidence)
-    lacking = [unmet] if unmet else [finding for finding in findings if not finding.holds]
-    if not lacking:
-        return Result(item, DONE, findings[0].message, findings)
+        return ItemResult(item, NOT_APPLICABLE, unmet.message)
+    verdicts = () if unmet else tuple(_check(context, item, proof) for proof in item.evidence)
+    missing = [unmet] if unmet else [verdict for verdict in verdicts if not verdict.holds]
+    if not missing:
+        return ItemResult(item, DONE, verdicts[0].message, verdicts)
     waiver = context.records.waivers.get(item.id)
     if waiver is not None:
-        return Result(item, WAIVED, f"{waiver.reason} ({waiver.by}, {waiver.date})", findings)
-    first = next((finding for finding in lacking if not finding.stale), lacking[0])
-    return Result(item, state_of(first), first.message, findings)
+        return ItemResult(item, WAIVED, f"{waiver.reason} ({waiver.by}, {waiver.date})", verdicts)
+    first = next((verdict for verdict in missing if not verdict.stale), missing[0])
+    return ItemResult(item, state_of(first), first.message, verdicts)
 
 
-def state_of(finding: Finding) -> str:
+def state_of(verdict: Verdict) -> str:
     """Return the state of one proof: done, open or stale."""
-    return DONE if finding.holds else STALE if finding.stale else OPEN
+    return DONE if verdict.holds else STALE if verdict.stale else OPEN
 
 
-def _look(context: Context, item: Item, evidence: Evidence) -> Finding:
-    """Look for one proof.
+def _check(context: Context, item: Item, evidence: Evidence) -> Verdict:
+    """Check one proof.
 
     Raises:
-        UserError: If a kind of the team's own does not answer with a finding.
+        UserError: If one of the team's own kinds does not return a `Verdict`.
     """
-    place = registry.EVIDENCE[evidence.kind]
-    finding = registry.load(place)(context, item, evidence)
-    if not isinstance(finding, Finding):
-        raise UserError(f"The evidence '{evidence.kind}' ({place}) has to return a Finding.")
-    return finding
+    entry = registry.EVIDENCE[evidence.kind]
+    verdict = registry.load(entry)(context, item, evidence)
+    if not isinstance(verdict, Verdict):
+        place = entry if isinstance(entry, str) else getattr(entry, "__name__", "custom.py")
+        raise UserError(f"The evidence '{evidence.kind}' ({place}) has to return a Verdict.")
+    return verdict

@@ -1,1 +1,1 @@
-"""What every stage stands on: paths, settings, reports, registries. Edited rarely."""
+"""What every stage stands on: paths, settings, reports, registries. Rarely edited."""

@@ -26,12 +26,21 @@ COMMANDS: dict[str, str] = {}
 REPORT_SECTIONS: dict[str, Any] = {}
 SETTINGS: dict[str, str] = {}
 EVIDENCE: dict[str, Any] = {}
+# By the class of an estimator, `"module:Class"`, the `models.Weights` that keep it in files.
+WEIGHTS: dict[str, Any] = {}
+# By the kind of input, its `models.Input`.
+INPUTS: dict[str, Any] = {}
+# By any name, what is called with each event, see `core.listeners`.
+LISTENERS: dict[str, Any] = {}
 # What `custom` may declare, too.
 FOR_THE_TEAM = {
     "SOURCES": SOURCES,
     "ESTIMATORS": ESTIMATORS,
     "REPORT_SECTIONS": REPORT_SECTIONS,
     "EVIDENCE": EVIDENCE,
+    "WEIGHTS": WEIGHTS,
+    "INPUTS": INPUTS,
+    "LISTENERS": LISTENERS,
 }
 
 

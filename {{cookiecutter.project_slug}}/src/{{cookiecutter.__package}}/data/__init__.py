@@ -1,4 +1,4 @@
-"""From a source to typed, split rows: readers, writers, schema, keys, the split. Edited rarely."""
+"""From a source to typed, split rows: readers, schema, keys, the split. Rarely edited."""
 
 from ..core.registry import SOURCES
 

@@ -1,1 +1,1 @@
-"""How good a model is: metrics, intervals, decisions, diagnostics. Edited rarely."""
+"""How good a model is: metrics, intervals, decisions, diagnostics. Rarely edited."""

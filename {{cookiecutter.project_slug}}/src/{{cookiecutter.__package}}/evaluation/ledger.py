@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.errors import UserError
 from ..core.files import append_json_line, read_json_lines
+from ..core.listeners import announce
 from ..core.project import Project
 from ..data.split import load_manifest
 
@@ -81,6 +82,7 @@ def record_opening(
         **result,
     }
     append_json_line(project.ledger, line)
+    announce("opening", project, **line)
     return line
 
 

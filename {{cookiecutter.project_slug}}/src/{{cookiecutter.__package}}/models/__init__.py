@@ -1,23 +1,15 @@
-"""The estimators that `[model] candidates` can name, as functions that build one of them.
+"""From prepared rows to a fitted model: features, estimators, saved models. Rarely edited.
 
-Light on purpose: the command line imports it at every start.
+The estimators that `[model] candidates` can name are functions that build one of them. Light on
+purpose: the command line imports it at every start.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import UserError
-from ..core.registry import ESTIMATORS, lookup
-
-ESTIMATORS.update(
-    baseline=".models.baseline:baseline",
-    linear=".models.classic:linear",
-    forest=".models.classic:forest",
-    hgb=".models.classic:hgb",
-    xgboost=".models.boosters:xgboost",
-    lightgbm=".models.boosters:lightgbm",
-    catboost=".models.boosters:catboost",
-)
+from ..core.registry import ESTIMATORS, INPUTS, WEIGHTS, load, lookup, team
 
 
 @dataclass(frozen=True)
@@ -36,6 +28,113 @@ class Candidate:
     label: str
     kind: str
     estimator: Any
+
+
+@dataclass(frozen=True)
+class Input:
+    """One kind of input: which columns it is for, and what becomes of them.
+
+    Functions are given as `"module:function"`, so that pandas and scikit-learn stay unimported.
+
+    Attributes:
+        types: The schema's types whose columns become this kind of input.
+        prepare: From a typed column (a Series) to the inputs that it becomes, by name.
+        steps: From the names of the inputs and `features.StepOptions` to the steps of a
+            ColumnTransformer that are fitted on them. Inputs that do not have the column's own
+            name, and all where this is None, count as what they hold: numbers, or categories.
+        plain: Whether a service can prepare it without pandas, by models/inputs.py.
+    """
+
+    types: tuple[str, ...]
+    prepare: Any
+    steps: Any = None
+    plain: bool = False
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How an estimator is kept in files of its own beside `model.skops`, and in ONNX.
+
+    Functions are given as `"module:function"`, so that no library is imported before it is needed.
+
+    Attributes:
+        name: What the rest of the estimator is called in `model.skops`; of one kind of weights.
+        files: The names of all files that there can be.
+        save: From (estimator, folder) to the paths of the files that it wrote there, whole or not
+            at all (`core.files.write_atomic`), and the rest of the estimator as plain values.
+        load: From (folder, rest) to the estimator.
+        onnx: From (estimator, number of features) to an `onnx.ModelProto` of operators 18, from
+            features (rows, features) in float32 to probabilities (rows, classes) or values; None
+            where skl2onnx knows the estimator, or nothing does.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    save: Any
+    load: Any
+    onnx: Any = None
+
+
+# In this order the inputs reach an estimator; those of other folders follow.
+OWN_INPUTS = ("number", "category", "string", "text", "datetime")
+INPUTS.update(
+    number=Input(
+        ("integer", "number", "boolean"),
+        ".models.features:floats",
+        ".models.features:number_steps",
+        plain=True,
+    ),
+    category=Input(
+        ("category",), ".models.features:strings", ".models.features:category_steps", plain=True
+    ),
+    string=Input(
+        ("string",), ".models.features:strings", ".models.features:string_steps", plain=True
+    ),
+    text=Input(("text",), ".models.features:texts", ".models.features:text_steps", plain=True),
+    datetime=Input(("datetime",), ".models.features:date_numbers", plain=True),
+)
+ESTIMATORS.update(
+    baseline=".models.baseline:baseline",
+    linear=".models.classic:linear",
+    forest=".models.classic:forest",
+    hgb=".models.classic:hgb",
+)
+
+# Boosters.
+ESTIMATORS.update(
+    xgboost=".models.boosters:xgboost",
+    lightgbm=".models.boosters:lightgbm",
+    catboost=".models.boosters:catboost",
+)
+WEIGHTS.update(
+    {
+        ".models.boosters:Booster": Weights(
+            "booster",
+            ("xgboost.json", "lightgbm.txt", "catboost.cbm"),
+            save=".models.boosters:save_booster",
+            load=".models.boosters:load_booster",
+        )
+    }
+)
+
+
+def input_kinds() -> dict[str, Input]:
+    """Return every kind of input by its name, in the order in which estimators get them."""
+    team()
+    others = sorted(INPUTS.keys() - set(OWN_INPUTS))
+    return {name: load(INPUTS[name]) for name in (*OWN_INPUTS, *others)}
+
+
+def kinds_by_type() -> dict[str, str]:
+    """Return the kind of input by the schema's type; where two serve one, that of a folder."""
+    kinds = input_kinds()
+    return {each: name for name, kind in kinds.items() for each in kind.types}
+
+
+def are_plain(types: Iterable[str]) -> bool:
+    """Tell whether a service can prepare columns of these types without pandas."""
+    kinds, names = input_kinds(), kinds_by_type()
+    return all(kinds[names[each]].plain for each in types)
 
 
 def make_candidate(name: str, task: str, seed: int, params: dict[str, Any]) -> Candidate:

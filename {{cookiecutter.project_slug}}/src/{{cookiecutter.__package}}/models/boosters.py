@@ -16,6 +16,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 from ..core.errors import UserError
+from ..core.files import write_atomic
 from . import Candidate, configure
 
 
@@ -68,12 +69,13 @@ def _candidate(name: str, task: str, seed: int, params: dict[str, Any]) -> Candi
     return Candidate(name, name.upper(), "tree", kind(name, seed, params))
 
 
-class _Booster(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class Booster(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """What both tasks share: the library's name, the seed, and the parameters of `[params]`."""
 
     task = ""
 
     def __init__(self, library: str = "", seed: int = 0, params: Any = None) -> None:
+        """Keep the parameters as they are, as scikit-learn asks."""
         self.library = library
         self.seed = seed
         self.params = params
@@ -91,7 +93,7 @@ class _Booster(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         return LIBRARIES[self.library].scores(self.booster_, array, self.task)
 
 
-class BoosterClassifier(ClassifierMixin, _Booster):  # type: ignore[misc]
+class BoosterClassifier(ClassifierMixin, Booster):  # type: ignore[misc]
     """A booster that predicts classes of any kind: names, numbers or flags."""
 
     task = "classification"
@@ -112,7 +114,7 @@ class BoosterClassifier(ClassifierMixin, _Booster):  # type: ignore[misc]
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
 
-class BoosterRegressor(RegressorMixin, _Booster):  # type: ignore[misc]
+class BoosterRegressor(RegressorMixin, Booster):  # type: ignore[misc]
     """A booster that predicts numbers."""
 
     task = "regression"
@@ -127,14 +129,16 @@ class BoosterRegressor(RegressorMixin, _Booster):  # type: ignore[misc]
         return np.asarray(self._scores(X), dtype=np.float64)
 
 
-def save_booster(model: _Booster, path: Path) -> dict[str, Any]:
-    """Write the booster's own file and return the rest of the model as plain values."""
-    LIBRARIES[model.library].save(model.booster_, path)
+def save_booster(model: Booster, folder: Path) -> tuple[list[Path], dict[str, Any]]:
+    """Write the booster's own file; return it, and the rest of the model as plain values."""
+    library = LIBRARIES[model.library]
+    with write_atomic(folder / library.file) as temporary:
+        library.save(model.booster_, temporary)
     rest = {**model.get_params(), "task": model.task, "features": model.n_features_in_}
-    return rest | {"classes": getattr(model, "classes_", None)}
+    return [folder / library.file], rest | {"classes": getattr(model, "classes_", None)}
 
 
-def load_booster(folder: Path, rest: dict[str, Any]) -> _Booster:
+def load_booster(folder: Path, rest: dict[str, Any]) -> Booster:
     """Rebuild what `save_booster` took apart."""
     kind = BoosterClassifier if rest["task"] == "classification" else BoosterRegressor
     model = kind(rest["library"], rest["seed"], rest["params"])

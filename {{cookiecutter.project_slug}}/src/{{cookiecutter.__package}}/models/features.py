@@ -6,6 +6,7 @@ word (missing numbers in forests, encoders fed with None, `min_frequency`) is av
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,16 +26,37 @@ from sklearn.preprocessing import (
 
 from ..core import registry
 from ..core.errors import UserError
+from . import input_kinds, kinds_by_type
 from .inputs import DATE_PARTS, words
 
 if TYPE_CHECKING:
     from ..core.config import FeatureSettings
     from ..data.schema import Schema
 
-NUMBERS = ("integer", "number", "boolean")
+# A step of a ColumnTransformer: its name, the transformer, and the columns that it gets.
+Step = tuple[str, Any, Any]
 # Stands for a missing number where an estimator cannot take one: below all that data holds, so
 # that a tree can split it off, and within float32, in which ONNX computes.
 MISSING = -1e30
+
+
+@dataclass(frozen=True)
+class StepOptions:
+    """What the steps for one kind of input may depend on, besides its columns.
+
+    Attributes:
+        kind: "linear", "tree" or "filled", see `Candidate`.
+        target_kind: What the target is to `TargetEncoder`: "auto" or "continuous".
+        seed: Of the folds in which a high-cardinality column is encoded.
+        settings: `[features]`.
+        inputs: Prepared rows of train; only which of them lack numbers matters.
+    """
+
+    kind: str
+    target_kind: str
+    seed: int
+    settings: FeatureSettings
+    inputs: pd.DataFrame
 
 
 def prepare(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
@@ -56,13 +78,15 @@ def prepare(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
             of numbers, flags, dates nor text.
     """
     types = {column.name: column.type for column in schema.features}
+    kinds, names = input_kinds(), kinds_by_type()
     given = frame if list(frame.columns) == list(types) else frame[list(types)]
     rows = _add_own_features(given)
     inputs: dict[str, Any] = {}
     changed = False
     for name in rows.columns:
         values = rows[name]
-        columns = _prepare_column(values, name, types.get(name) or _own_type(values))
+        kind = kinds[names[types.get(name) or _own_type(values)]]
+        columns = registry.load(kind.prepare)(values)
         changed = changed or columns.get(name) is not values
         inputs |= columns
     return pd.DataFrame(inputs, index=rows.index, copy=False) if changed else rows
@@ -87,39 +111,33 @@ def build_features(
         seed: Of the folds in which a high-cardinality column is encoded.
         settings: `[features]`.
     """
-    types = input_types(inputs, schema, settings)
-    numbers = [name for name, kind in types.items() if kind == "number"]
-    categories = [name for name, kind in types.items() if kind == "category"]
-    strings = [name for name, kind in types.items() if kind == "string"]
-    texts = [name for name, kind in types.items() if kind == "text"]
     if kind == "constant":  # the baseline looks at no column
         return ColumnTransformer([("none", "drop", [])])
-
-    steps: list[tuple[str, Any, Any]] = []
-    if numbers:
-        steps += _number_steps(kind, numbers, [name for name in numbers if _lacks(inputs[name])])
-    if categories:
-        steps.append(("categories", _category_step(kind), categories))
-    if strings:
-        steps.append(("strings", _string_step(kind, target_kind, seed), strings))
-    steps += [(f"text {name}", _text_step(kind, settings.text_words), name) for name in texts]
+    types = input_types(inputs, schema, settings)
+    options = StepOptions(kind, target_kind, seed, settings, inputs)
+    steps: list[Step] = []
+    for name, each in input_kinds().items():
+        columns = [column for column, of in types.items() if of == name]
+        if columns:
+            steps += registry.load(each.steps)(columns, options)
     # Trees take dense input only; a linear model is faster on sparse columns of zeros.
     return ColumnTransformer(steps, sparse_threshold=0.3 if kind == "linear" else 0)
 
 
 def input_types(inputs: pd.DataFrame, schema: Schema, settings: FeatureSettings) -> dict[str, str]:
-    """Return what each input is: number, category, string (high-cardinality) or text."""
-    strings = {
-        column.name: column.type
+    """Return the kind of each input: number, category, string (high-cardinality), text, others."""
+    kinds, names = input_kinds(), kinds_by_type()
+    served = {
+        column.name: names[column.type]
         for column in schema.features
-        if column.type in ("category", "string", "text")
+        if kinds[names[column.type]].steps is not None
     }
     types = {}
     for name in inputs.columns:
-        if pd.api.types.is_float_dtype(inputs[name]):
+        if name in served:
+            types[name] = served[name]
+        elif pd.api.types.is_float_dtype(inputs[name]):
             types[name] = "number"
-        elif name in strings:
-            types[name] = strings[name]
         else:  # a column of custom.py
             few = inputs[name].nunique() <= settings.max_categories
             types[name] = "category" if few else "string"
@@ -152,35 +170,29 @@ def _own_type(values: pd.Series[Any]) -> str:
     )
 
 
-def _prepare_column(values: pd.Series[Any], name: str, kind: str) -> dict[str, Any]:
-    """Return the inputs that one column becomes."""
-    if kind in NUMBERS:
-        return {name: _floats(values)}
-    if kind == "datetime":
-        return _date_parts(values, name)
-    if kind == "text":
-        return {name: _strings(values).map(words).astype(object)}
-    return {name: _strings(values)}
+# ------------------------------------------------------------- what a column becomes, row by row
 
 
-def _floats(values: pd.Series[Any]) -> pd.Series[Any]:
+def floats(values: pd.Series[Any]) -> dict[Any, Any]:
     """Return numbers or flags as float64 with NaN for a missing one."""
     if values.dtype == np.float64:
-        return values
-    if values.dtype == object:  # flags with None among them
-        values = values.astype("boolean")
-    floats = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    return pd.Series(floats, index=values.index, name=values.name, copy=False)
+        return {values.name: values}
+    plain = values.astype("boolean") if values.dtype == object else values  # flags with None
+    numbers = plain.to_numpy(dtype=np.float64, na_value=np.nan)
+    return {values.name: pd.Series(numbers, index=values.index, name=values.name, copy=False)}
 
 
-def _strings(values: pd.Series[Any]) -> pd.Series[Any]:
+def strings(values: pd.Series[Any]) -> dict[Any, Any]:
     """Return strings with "" for a missing one, as Python objects, which the encoders expect."""
-    values = values.astype(object)
-    missing = values.isna()
-    return values.where(~missing, "") if missing.any() else values
+    return {values.name: _objects(values)}
 
 
-def _date_parts(values: pd.Series[Any], name: str) -> dict[str, Any]:
+def texts(values: pd.Series[Any]) -> dict[Any, Any]:
+    """Return the words of each text."""
+    return {values.name: _objects(values).map(words).astype(object)}
+
+
+def date_numbers(values: pd.Series[Any]) -> dict[Any, Any]:
     """Return the six numbers that stand for a date."""
     dates = pd.DatetimeIndex(values)
     if dates.tz is not None:
@@ -188,26 +200,32 @@ def _date_parts(values: pd.Series[Any], name: str) -> dict[str, Any]:
     days = (dates - pd.Timestamp(1970, 1, 1)) / pd.Timedelta(days=1)
     parts = [dates.year, dates.month, dates.day, dates.day_of_week, dates.hour, days]
     return {
-        f"{name}__{part}": pd.Series(np.asarray(numbers, dtype=np.float64), index=values.index)
+        f"{values.name}__{part}": pd.Series(np.asarray(numbers, np.float64), index=values.index)
         for part, numbers in zip(DATE_PARTS, parts, strict=True)
     }
 
 
-def _lacks(values: pd.Series[Any]) -> bool:
-    """Tell whether a number is missing."""
-    return bool(values.isna().any())
+def _objects(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Return strings as Python objects, with "" for a missing one."""
+    values = values.astype(object)
+    missing = values.isna()
+    return values.where(~missing, "") if missing.any() else values
 
 
-def _number_steps(
-    kind: str, numbers: list[str], lacking: list[str]
-) -> list[tuple[str, Any, list[str]]]:
-    """Return the steps for numbers."""
-    if kind == "tree":
-        return [("numbers", "passthrough", numbers)]
-    if kind == "filled":
-        return [("numbers", _fill(), numbers)]
+# ------------------------------------------------------------------------ what is fitted on train
+
+
+def number_steps(columns: list[str], options: StepOptions) -> list[Step]:
+    """Return the steps for numbers; for a linear model scaled, with flags for those missing."""
+    if options.kind == "tree":
+        return [("numbers", "passthrough", columns)]
+    if options.kind == "filled":
+        return [("numbers", _fill(), columns)]
     median = SimpleImputer(strategy="median", keep_empty_features=True)
-    steps = [("numbers", Pipeline([("fill", median), ("scale", StandardScaler())]), numbers)]
+    steps: list[Step] = [
+        ("numbers", Pipeline([("fill", median), ("scale", StandardScaler())]), columns)
+    ]
+    lacking = [name for name in columns if options.inputs[name].isna().any()]
     if lacking:  # scikit-learn's own indicator has no equal in ONNX
         flags = Pipeline([("fill", _fill()), ("flag", Binarizer(threshold=MISSING / 10))])
         steps.append(("present", flags, lacking))
@@ -219,38 +237,47 @@ def _fill() -> SimpleImputer:
     return SimpleImputer(strategy="constant", fill_value=MISSING, keep_empty_features=True)
 
 
-def _category_step(kind: str) -> Any:
+def category_steps(columns: list[str], options: StepOptions) -> list[Step]:
     """Return the step for columns of few categories; unknown ones count as none of them."""
-    if kind == "linear":
-        return OneHotEncoder(handle_unknown="ignore")
-    return OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    if options.kind == "linear":
+        return [("categories", OneHotEncoder(handle_unknown="ignore"), columns)]
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    return [("categories", encoder, columns)]
 
 
-def _string_step(kind: str, target_kind: str, seed: int) -> Any:
+def string_steps(columns: list[str], options: StepOptions) -> list[Step]:
     """Return the step for high-cardinality columns: the target's mean (Micci-Barreca, 2001).
 
     On train each row gets the mean of other folds, so that its own target does not leak.
     """
     encoder = TargetEncoder(
-        target_type=target_kind,
-        cv=KFold(5, shuffle=True, random_state=seed),
+        target_type=options.target_kind,
+        cv=KFold(5, shuffle=True, random_state=options.seed),
     )
-    if kind == "linear":
-        return Pipeline([("encode", encoder), ("scale", StandardScaler())])
-    return encoder
+    if options.kind == "linear":
+        scaled = Pipeline([("encode", encoder), ("scale", StandardScaler())])
+        return [("strings", scaled, columns)]
+    return [("strings", encoder, columns)]
 
 
-def _text_step(kind: str, words: int) -> TfidfVectorizer:
-    """Return the step for a column of texts: its most frequent words, weighed by rarity or counted.
+def text_steps(columns: list[str], options: StepOptions) -> list[Step]:
+    """Return a step per column of texts: its most frequent words, weighed by rarity or counted.
 
     A tree gains nothing from weights, and can split between two that differ in their last digit
     only, which is lost in ONNX's float32; counts are exact.
     """
-    weighed = kind == "linear"
-    return TfidfVectorizer(
-        max_features=words,
-        lowercase=False,
-        token_pattern=r"\S+",  # noqa: S106  # no password
-        use_idf=weighed,
-        norm="l2" if weighed else None,
-    )
+    weighed = options.kind == "linear"
+    return [
+        (
+            f"text {name}",
+            TfidfVectorizer(
+                max_features=options.settings.text_words,
+                lowercase=False,
+                token_pattern=r"\S+",  # noqa: S106  # no password
+                use_idf=weighed,
+                norm="l2" if weighed else None,
+            ),
+            name,
+        )
+        for name in columns
+    ]

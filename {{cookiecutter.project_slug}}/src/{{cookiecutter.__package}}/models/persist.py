@@ -1,4 +1,4 @@
-"""Saving and loading a fitted pipeline: skops, never pickle, and a booster's own file beside it.
+"""Saving and loading a fitted pipeline: skops, never pickle; an estimator's own files beside it.
 
 `save_model(pipeline, folder)` writes `model.skops` last, so that its presence means a whole model;
 `load_model(folder)` gives the pipeline back. The same model gives the same bytes.
@@ -11,9 +11,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from ..core import registry
 from ..core.errors import UserError
 from ..core.files import remove_partial, write_atomic
 from ..core.project import Project
+from . import Weights
 
 MODEL_FILE = "model.skops"
 
@@ -35,7 +37,7 @@ def save_model(pipeline: Any, folder: Path) -> list[Path]:
     """
     from skops.io import dumps, get_untrusted_types
 
-    content, files = _take_booster_out(pipeline, folder)
+    content, files = _take_weights_out(pipeline, folder)
     raw = dumps(content)
     refused = sorted(set(get_untrusted_types(data=raw)) - TRUSTED)
     if refused:
@@ -68,12 +70,12 @@ def load_model(folder: Path) -> Any:
         ) from None
     except (zipfile.BadZipFile, KeyError, EOFError) as error:
         raise UserError(f"{path} is damaged ({error}); delete it and run `train`.") from None
-    return _put_booster_in(content, folder)
+    return _put_weights_in(content, folder)
 
 
 def model_files(folder: Path) -> list[Path]:
     """Return the files that make up the model in `folder`, those that are there."""
-    names = (MODEL_FILE, "xgboost.json", "lightgbm.txt", "catboost.cbm")
+    names = (MODEL_FILE, *(name for weights in _all_weights() for name in weights.files))
     return [folder / name for name in names if (folder / name).is_file()]
 
 
@@ -94,27 +96,55 @@ def remove_unused(project: Project, kept: str) -> None:
                 folder.rmdir()
 
 
-def _take_booster_out(pipeline: Any, folder: Path) -> tuple[Any, list[Path]]:
-    """Write a booster's own file; return what is left for skops, and the files written."""
-    from .boosters import LIBRARIES, BoosterClassifier, BoosterRegressor, save_booster
+def weights_of(estimator: Any) -> Weights | None:
+    """Return how an estimator is kept in files of its own; None where `model.skops` holds it all.
 
-    model = pipeline[-1]
-    if not isinstance(model, BoosterClassifier | BoosterRegressor):
+    What is registered for a class holds for those that inherit from it.
+    """
+    registry.team()
+    for kind in type(estimator).__mro__:
+        below = kind.__module__.startswith(f"{registry.PACKAGE}.")
+        module = kind.__module__[len(registry.PACKAGE) :] if below else kind.__module__
+        entry = registry.WEIGHTS.get(f"{module}:{kind.__qualname__}")
+        if entry is not None:
+            found: Weights = registry.load(entry)
+            return found
+    return None
+
+
+def _all_weights() -> list[Weights]:
+    """Return every way to keep an estimator in files of its own, once."""
+    registry.team()
+    return list(dict.fromkeys(registry.load(entry) for entry in registry.WEIGHTS.values()))
+
+
+def _take_weights_out(pipeline: Any, folder: Path) -> tuple[Any, list[Path]]:
+    """Write an estimator's own files; return what is left for skops, and the files written."""
+    weights = weights_of(pipeline[-1])
+    if weights is None:
         return pipeline, []
-    with write_atomic(folder / LIBRARIES[model.library].file) as temporary:
-        rest = save_booster(model, temporary)
-    return {"features": pipeline[:-1], "booster": rest}, [folder / LIBRARIES[model.library].file]
+    files, rest = registry.load(weights.save)(pipeline[-1], folder)
+    return {"features": pipeline[:-1], weights.name: rest}, files
 
 
-def _put_booster_in(content: Any, folder: Path) -> Any:
-    """Undo `_take_booster_out`."""
+def _put_weights_in(content: Any, folder: Path) -> Any:
+    """Undo `_take_weights_out`.
+
+    Raises:
+        UserError: If nothing here knows the estimator's own files.
+    """
     if not isinstance(content, dict):
         return content
-    from .boosters import load_booster
-
-    pipeline = content["features"]
-    pipeline.steps.append(("model", load_booster(folder, content["booster"])))
-    return pipeline
+    pipeline = content.pop("features")
+    for weights in _all_weights():
+        if weights.name in content:
+            estimator = registry.load(weights.load)(folder, content[weights.name])
+            pipeline.steps.append(("model", estimator))
+            return pipeline
+    raise UserError(
+        f"{folder / MODEL_FILE} holds a model of the kind '{', '.join(content)}', which no part of "
+        "this project can load; add the module that wrote it, or train another model."
+    )
 
 
 def _write_canonical(raw: bytes, path: Path) -> None:

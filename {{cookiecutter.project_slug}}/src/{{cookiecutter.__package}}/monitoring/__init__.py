@@ -1,4 +1,4 @@
-"""Monitoring: later data against what the model was made from, and retraining.
+"""Later data against what the model was made from, alerts, and retraining. Rarely edited.
 
 Light on purpose: the command line imports it at every start.
 """

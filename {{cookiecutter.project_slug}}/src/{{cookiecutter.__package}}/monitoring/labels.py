@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ..bundle.bundle import Bundle, label, label_baseline
 from ..evaluation.bootstrap import Interval, bootstrap, in_words
+from ..evaluation.drift import Finding, compare_names, compare_numbers
 from ..evaluation.metrics import METRICS, show, skill
 from ..evaluation.predictions import Labelled, Predictions
-from .drift import Finding, compare_names, compare_numbers
 
 if TYPE_CHECKING:
     from .window import Window

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,8 @@ from ..core.errors import UserError
 from ..core.files import fingerprint, read_json, write_json
 from ..core.project import Project
 from ..core.reports import REPORT_VERSION, Report
+from ..evaluation.drift import LEAST_ROWS, Finding, compare_features, judge
 from .alerts import Alert, Problem, decide, record, send, sentence, webhook_of
-from .drift import LEAST_ROWS, Finding, compare_column, compare_missing, judge
 from .labels import (
     LEAST_LABELLED,
     compare_performance,
@@ -129,11 +129,10 @@ def read_reference(bundle: Bundle) -> dict[str, Any]:
 def inspect(
     bundle: Bundle, reference: Mapping[str, Any], window: Window, options: MonitorSettings
 ) -> tuple[list[Finding], dict[str, Any]]:
-    """Compare all that can be compared; the p-values are adjusted together.
-
-    Dates are described and not tested: later rows have later dates, which is no finding.
-    """
-    findings = list(_feature_findings(bundle, reference, window, options))
+    """Compare all that can be compared; the p-values are adjusted together."""
+    columns = [each for each in bundle.schema.features if each.name not in options.ignore]
+    bars: Any = {"psi": options.psi, "missing": options.missing}
+    findings = compare_features(window.frame, reference, columns, **bars)
     shares = None
     if window.said is not None:
         findings += compare_predictions(bundle, reference, window.said, options.psi)
@@ -198,25 +197,6 @@ def find_problems(
         )
         problems.append(Problem("delay", "delay", late))
     return problems
-
-
-def _feature_findings(
-    bundle: Bundle, reference: Mapping[str, Any], window: Window, options: MonitorSettings
-) -> list[Finding]:
-    """Compare each feature's values, and its share of missing ones."""
-    findings: list[Finding] = []
-    for column in bundle.schema.features:
-        if column.name not in window.frame.columns or column.name in options.ignore:
-            continue
-        values, known = window.frame[column.name], reference["features"][column.name]
-        found = compare_column(column.name, values, known, options.psi)
-        if column.type == "datetime":
-            found = replace(found, p=None, statistic=None, method="not tested: dates go on")
-        findings.append(found)
-        sampled, bar = reference["sampled"], options.missing
-        gone = compare_missing(column.name, values, known, sampled, bar)
-        findings += [gone] if gone is not None else []
-    return findings
 
 
 def _notes(window: Window, findings: list[Finding], measured: Any) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .drift import Finding
+from ..evaluation.drift import Finding
 
 NAME = "drift"
 

@@ -1,1 +1,1 @@
-"""How findings become a page: HTML, plots, the profile of the data. Edited rarely."""
+"""How findings become a page: HTML, plots, the profile of the data. Rarely edited."""

@@ -1,4 +1,4 @@
-"""The models in service behind HTTP, started by `serve`; or in a browser, by `page`."""
+"""The models in service behind HTTP (`serve`), or in a browser (`page`). Rarely edited."""
 
 from ..core.registry import COMMANDS, SETTINGS
 

@@ -1,14 +1,10 @@
-"""Why a row was scored as it was, simply: what the score would be with one column as usual.
-
-For each column the row is scored again with that column at its reference value (the median or the
-most frequent one in training), the others as given; the difference is the column's share. Columns
-that only work together are not told apart.
-"""
+"""The answer of `POST /explain`: the prediction for a row, and what each column did to it."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from ..evaluation.explain import explain_row
 from .scoring import Model
 
 
@@ -19,20 +15,22 @@ def explain(model: Model, row: dict[str, Any]) -> dict[str, Any]:
         Refusal: With what is wrong with the row.
     """
     reader = model.reader
-    given, usual = reader.read_row(row), reader.read_row(model.example)
-    rows = [given]
-    for at in range(len(given)):
-        rows.append((*given[:at], usual[at], *given[at + 1 :]))
-    scores = model.score(model.table(rows))
-    prediction = model.predictions(scores[:1], model.codes(scores[:1]))[0]
-    if model.classes:
-        name = model.document["positive"]
-        name = prediction.prediction if name is None else name
-        scores = scores[:, model.classes.index(name)]
-        about = f"probability of {name}"
-    else:
+
+    def choose(scores: Any) -> int:
+        """Return the place of the class to find; of the predicted one where there is none."""
+        positive = model.document["positive"]
+        return model.codes(scores)[0] if positive is None else model.classes.index(positive)
+
+    found = explain_row(
+        reader.read_row(row),
+        reader.read_row(model.example),
+        lambda rows: model.score(model.table(rows)),
+        choose if model.classes else None,
+    )
+    if found.at is None:
         about = str(model.document["target"])
-    changes = (scores[0] - scores[1:]).tolist()
+    else:
+        about = f"probability of {model.classes[found.at]}"
     columns = [
         {
             "field": column.name,
@@ -40,11 +38,11 @@ def explain(model: Model, row: dict[str, Any]) -> dict[str, Any]:
             "reference": model.example[column.name],
             "change": change,
         }
-        for column, change in zip(reader.columns, changes, strict=True)
+        for column, change in zip(reader.columns, found.changes, strict=True)
     ]
     columns.sort(key=lambda each: -abs(each["change"]))
     return {
-        "prediction": prediction,
-        "score": {"about": about, "value": float(scores[0])},
+        "prediction": model.predictions(found.outputs, model.codes(found.outputs))[0],
+        "score": {"about": about, "value": found.score},
         "columns": columns,
     }

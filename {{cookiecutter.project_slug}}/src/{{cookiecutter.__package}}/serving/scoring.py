@@ -23,6 +23,7 @@ from ..core.errors import UserError
 from ..core.files import read_json
 from ..data.schema import Schema
 from ..evaluation.decision import SMALLEST, label_codes, temper
+from ..models import are_plain
 from ..models.inputs import DATE_PARTS, date_parts, words
 from .example import reference_row
 from .rows import Refusal, Row, RowReader, Rules
@@ -226,9 +227,11 @@ def load_model(project: Project, run_id: str, sha256: str | None, rules: Rules) 
 
 
 def _onnx_engine(project: Project, document: Mapping[str, Any], schema: Schema) -> Engine | None:
-    """Return the ONNX form as an engine; None where there is none, or custom.py adds features."""
+    """Return the ONNX form as an engine; None where there is none that it can feed."""
     facts = document["onnx"]
     if not facts["equal"] or ONNX_FILE not in document["files"] or not _is_plain():
+        return None
+    if not are_plain(column.type for column in schema.features):
         return None
     sources = input_sources(schema)
     # Bundles of earlier versions of the template list their inputs one by one: skops serves them.

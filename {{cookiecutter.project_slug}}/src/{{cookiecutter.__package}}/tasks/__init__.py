@@ -1,4 +1,4 @@
-"""What differs between kinds of task, one file each; all else asks them. Edited rarely."""
+"""What differs between kinds of task, one file each; all else asks them. Rarely edited."""
 
 from ..core.registry import TASKS
 

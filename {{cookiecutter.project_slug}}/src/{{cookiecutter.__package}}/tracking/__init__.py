@@ -1,1 +1,1 @@
-"""What is kept of each training run: its record, its log, how two differ. Edited rarely."""
+"""What is kept of each training run: its record and its log. Rarely edited."""

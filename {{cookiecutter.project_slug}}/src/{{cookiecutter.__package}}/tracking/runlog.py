@@ -13,6 +13,7 @@ from platform import python_version
 from typing import TYPE_CHECKING, Any
 
 from ..core.files import append_json_line, read_json_lines, write_text
+from ..core.listeners import announce
 from ..core.project import Project
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ def read_runs(project: Project) -> list[dict[str, Any]]:
 
 
 def record_run(project: Project, run: dict[str, Any]) -> None:
-    """Add one finished run to `logs/runs.jsonl`."""
+    """Add one finished run to `logs/runs.jsonl`, and announce it."""
     append_json_line(project.logs / "runs.jsonl", run)
+    announce("run", project, **run)
 
 
 def next_number(project: Project) -> int:

@@ -1,4 +1,4 @@
-"""Rules such as `split.overlap_rows == 0`: a path into nested values, and what holds there."""
+"""Conditions such as `split.overlap_rows == 0`: a path into nested values, and a comparison."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-# Operators, and how a sentence says them.
+# Operators, with how a sentence names them.
 OPERATORS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     "==": (operator.eq, ""),
     "!=": (operator.ne, "other than "),
@@ -19,19 +19,19 @@ OPERATORS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     ">": (operator.gt, "above "),
     "in": (lambda value, allowed: value in allowed, "one of "),
 }
-FORM = re.compile(
+SYNTAX = re.compile(
     r"(?P<length>len\()?(?P<path>[\w*-]+(?:\.[\w*-]+)*)(?(length)\))"
     r"(?:\s*(?P<operator>==|!=|<=|>=|<|>|\bin\b)\s*(?P<value>\S.*))?"
 )
 
 
 @dataclass(frozen=True)
-class Rule:
-    """What has to hold of a value; without an operator: that it is there and not empty.
+class Condition:
+    """A comparison with a nested value; without an operator, the value must not be empty.
 
     Attributes:
-        path: Names from the outside in; `*` stands for every element or value at its place.
-        counted: The rule is about how many there are, as in `len(train.candidates) >= 2`.
+        path: Names from the outside in; `*` stands for every element of a list or mapping.
+        counted: Whether it compares the number of elements, as in `len(train.candidates) >= 2`.
     """
 
     path: tuple[str, ...]
@@ -40,14 +40,14 @@ class Rule:
     counted: bool = False
 
     def fault(self, values: Any) -> str | None:
-        """Return how the values break the rule, as `path is 3, but has to be 0`, or None."""
+        """Return how the values break the condition, as `path is 3, but has to be 0`; else None."""
         found = list(_follow(values, self.path))
         if not found:
             return f"{self.name} is not there"
         for value in found:
-            seen = len(value) if self.counted and isinstance(value, list | dict | str) else value
-            if not self._holds(seen):
-                return f"{self.name} is {_shown(seen)}, but has to be {self.demand}"
+            actual = len(value) if self.counted and isinstance(value, list | dict | str) else value
+            if not self._holds(actual):
+                return f"{self.name} is {_as_text(actual)}, but has to be {self.requirement}"
         return None
 
     @property
@@ -57,11 +57,13 @@ class Rule:
         return f"the number of {path}" if self.counted else path
 
     @property
-    def demand(self) -> str:
-        """What is asked of the value, as the end of a sentence."""
+    def requirement(self) -> str:
+        """What the value has to be, as the end of a sentence."""
         if self.operator is None:
             return "set"
-        value = ", ".join(map(_shown, self.value)) if self.operator == "in" else _shown(self.value)
+        value = (
+            ", ".join(map(_as_text, self.value)) if self.operator == "in" else _as_text(self.value)
+        )
         return f"{OPERATORS[self.operator][1]}{value}"
 
     def _holds(self, value: Any) -> bool:
@@ -73,20 +75,20 @@ class Rule:
             return False
 
 
-def parse_rule(text: str) -> Rule:
-    """Read a rule.
+def parse_condition(text: str) -> Condition:
+    """Read a condition.
 
     Raises:
-        ValueError: If it is none; the message says what a rule looks like.
+        ValueError: If it is malformed; the message shows the right form.
     """
-    match = FORM.fullmatch(text.strip())
+    match = SYNTAX.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"'{text}' is no rule such as split.overlap_rows == 0")
+        raise ValueError(f"'{text}' is not a rule such as split.overlap_rows == 0")
     path, name = tuple(match["path"].split(".")), match["operator"]
     value = _literal(match["value"]) if name else None
     if name == "in" and not isinstance(value, list):
         raise ValueError(f'\'{text}\' needs a list after in, such as ["time", "group"]')
-    return Rule(path, name, value, counted=match["length"] is not None)
+    return Condition(path, name, value, counted=match["length"] is not None)
 
 
 def _literal(text: str) -> Any:
@@ -98,7 +100,7 @@ def _literal(text: str) -> Any:
 
 
 def _follow(values: Any, path: tuple[str, ...]) -> Iterator[Any]:
-    """Yield what stands at the path; nothing at all if any branch lacks it."""
+    """Yield the values at the path; nothing if any branch lacks it."""
     found = [values]
     for step in path:
         below: list[Any] = []
@@ -115,8 +117,8 @@ def _follow(values: Any, path: tuple[str, ...]) -> Iterator[Any]:
     yield from found
 
 
-def _shown(value: Any) -> str:
-    """Return a value as a sentence has it."""
+def _as_text(value: Any) -> str:
+    """Return a value as a sentence shows it."""
     if value is None or value == "" or value == [] or value == ():
         return "empty"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,237 @@
+"""Where earlier versions kept things: `from <package>.champion import ...` goes on working.
+
+The table below says where each module, and each renamed thing, went. It holds until the next
+release, so that bundles, notebooks and code of the team's own have a release's time to follow; a
+DeprecationWarning names the new place.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from importlib.machinery import ModuleSpec, PathFinder
+from types import CodeType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+else:
+    # The import of importlib.abc would cost every start more than all of this module.
+    Loader = object
+
+PACKAGE = __package__.rpartition(".")[0]
+
+# Module of the earlier version -> the modules that hold its names now, the likeliest first.
+# "module:name" -> "module:name" for what is called differently, too.
+MOVED = {
+    "bundle": "bundle.bundle evaluation.decision evaluation.predictions",
+    "card": "bundle.card",
+    "champion": "bundle.champion",
+    "checklist.catalogue:Source": "checklist.catalogue:YamlFile",
+    "checklist.catalogue:Where": "checklist.catalogue:KeyPath",
+    "checklist.catalogue:template_source": "checklist.catalogue:template_file",
+    "checklist.documents": "checklist.measured",
+    "checklist.documents:Line": "checklist.documents:MarkdownLine",
+    "checklist.documents:Rows": "checklist.documents:NumberedLines",
+    "checklist.documents:Section": "checklist.documents:Heading",
+    "checklist.measured": "checklist.parts checklist.markdown core.answers",
+    "checklist.measured:Form": "checklist.parts:Part",
+    "checklist.measured:Material": "checklist.context:Context",
+    "checklist.rules": "checklist.conditions",
+    "checklist.rules:Rule": "checklist.conditions:Condition",
+    "checklist.rules:parse_rule": "checklist.conditions:parse_condition",
+    "checklist.summary:filled": "checklist.summary:by_area",
+    "checklist.summary:later": "checklist.summary:next_stage",
+    "checklist.verify:Result": "checklist.verify:ItemResult",
+    "checklist.verify:until": "checklist.verify:stages_up_to",
+    "cli": "core.options",
+    "config": "core.config",
+    "data.clean:Cleaned": "data.clean:CleanedRows",
+    "data.formats": "data.readers data.writers data.names data.arrow data.text_files",
+    "data.formats:SNIFFED_ROWS": "data.text_files:FIRST_ROWS",
+    "data.formats:WRITTEN": "data.writers:FORMATS",
+    "data.ingest": "ingest data.original",
+    "data.ingest:Chosen": "ingest:ChosenSchema",
+    "data.infer": "tasks.classification",
+    "data.schema": "data.cast",
+    "data.schema:INFER_ANEW": "data.schema:INFER_AGAIN",
+    "data.schema:pandera_schema": "data.cast:_pandera_schema",
+    "data.schema:violation_of": "data.cast:_violation_of",
+    "data.split:Rule": "data.split:SplitRule",
+    "diagnostics": "evaluation.diagnostics evaluation.curves",
+    "errors": "core.errors",
+    "evaluate": "evaluation.ledger",
+    "evaluate:Trial": "evaluate:Evaluation",
+    "features": "models.features",
+    "files": "core.files",
+    "inputs": "models.inputs",
+    "ledger": "evaluation.ledger",
+    "logs": "tracking.logs",
+    "metrics": "evaluation.metrics evaluation.bootstrap",
+    "metrics:Form": "evaluation.metrics:Weighted",
+    "metrics:Outcome": "evaluation.predictions:Labelled",
+    "monitoring.drift": "evaluation.drift",
+    "monitoring.labels:labelled_outcome": "monitoring.labels:labelled_rows",
+    "monitoring.monitor": "monitoring.words",
+    "onnx_export": "bundle.onnx_export",
+    "pipeline": "core.pipeline core.stages",
+    "plots": "reporting.plots",
+    "postprocess": "evaluation.decision",
+    "preprocess": "data.overlap",
+    "preprocess:Assigned": "data.overlap:SplitRows",
+    "project": "core.project core.reports core.stages",
+    "reference": "bundle.reference evaluation.drift",
+    "registry": "core.registry",
+    "registry:extend_by_custom": "core.registry:team",
+    "report": "reporting.html reporting.sections reporting.profile",
+    "runs": "tracking.runs",
+    "tracking": "tracking.runlog",
+    "train": "tasks.regression",
+    "train:Material": "models.training_data:TrainingData",
+    "train:Onwards": "models.training_data:WarmStart",
+    "train:choose": "train:find_winner",
+    "train:load_material": "models.training_data:load_training_data",
+}
+_MODULES = {f"{PACKAGE}.{entry.partition(':')[0]}" for entry in MOVED}
+# Where a warning was given: old name, file, line.
+_warned: set[tuple[str, str, int]] = set()
+
+
+def install() -> None:
+    """Let imports of this package find what an earlier version had elsewhere."""
+    others = [finder for finder in sys.meta_path if getattr(finder, "serves", None) != PACKAGE]
+    sys.meta_path[:] = [Finder(), *others]
+
+
+class Finder:
+    """Finds the modules of the table: those that are gone, and those that lost names."""
+
+    serves = PACKAGE
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return how to load a module of the table; None for any other."""
+        if fullname not in _MODULES:
+            return None
+        others = (finder for finder in sys.meta_path if finder is not self)
+        specs = (finder.find_spec(fullname, path, target) for finder in others)
+        spec = next((spec for spec in specs if spec is not None), None)
+        # A folder without code, such as one of which git left `__pycache__`, is not a module.
+        if spec is None or spec.origin is None or spec.loader is None:
+            return ModuleSpec(fullname, Gone(), origin="core/aliases.py")
+        spec.loader = Remaining(spec.loader)
+        return spec
+
+
+class Gone(Loader):
+    """Loads a module that has no file any more: every name comes from where it is now."""
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Leave it to Python."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Let the module find its names."""
+        names = vars(module)
+        names["__getattr__"] = finder_of_names(module)
+        names["__dir__"] = lambda: sorted({*names, *_public(module.__name__)})
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Return what `python -m` runs: nothing."""
+        return compile("", "core/aliases.py", "exec")
+
+
+class Remaining(Loader):
+    """Loads a module from its file and lets it find the names that it has lost."""
+
+    loader: Any = None
+
+    def __init__(self, loader: Any) -> None:
+        """Stand before the loader of the file."""
+        self.loader = loader
+
+    def __getattr__(self, name: str) -> Any:
+        """Do all else as the file's own loader does."""
+        return getattr(self.loader, name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the file; names that are neither there nor in its own `__getattr__` come later."""
+        names = vars(module)
+        # Of an earlier run, after `importlib.reload`.
+        names.pop("__getattr__", None)
+        self.loader.exec_module(module)
+        names["__getattr__"] = finder_of_names(module, names.get("__getattr__"))
+
+
+def finder_of_names(
+    module: ModuleType, own: Callable[[str], Any] | None = None
+) -> Callable[[str], Any]:
+    """Return a `__getattr__` that looks in the module's own, then where its names are now."""
+
+    def find(name: str) -> Any:
+        if own is not None:
+            try:
+                return own(name)
+            except AttributeError:
+                pass
+        if name == "__all__" and isinstance(module.__loader__, Gone):
+            return _public(module.__name__)
+        if not (name.startswith("__") or _is_submodule(module, name)):
+            for place, new in _places(module.__name__, name):
+                found = vars(import_module(place))
+                if new in found:
+                    _warn(f"{module.__name__}.{name}", f"{place}.{new}")
+                    return found[new]
+        raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+
+    return find
+
+
+def _places(module: str, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the modules in which a name of an old module may be, and what it is called there."""
+    old = module.removeprefix(f"{PACKAGE}.")
+    if renamed := MOVED.get(f"{old}:{name}"):
+        place, _, new = renamed.partition(":")
+        yield f"{PACKAGE}.{place}", new
+    for place in MOVED.get(old, "").split():
+        yield f"{PACKAGE}.{place}", name
+
+
+def _is_submodule(module: ModuleType, name: str) -> bool:
+    """Tell whether a folder has a module of that name, which Python is about to import."""
+    folder = vars(module).get("__path__")
+    return (
+        folder is not None and PathFinder.find_spec(f"{module.__name__}.{name}", folder) is not None
+    )
+
+
+def _public(module: str) -> list[str]:
+    """Return what `from module import *` gives, and completion shows."""
+    names = {name for place, _ in _places(module) for name in vars(import_module(place))}
+    return sorted(name for name in names if not name.startswith("_"))
+
+
+def _warn(old: str, new: str) -> None:
+    """Warn the line that uses an old name, once."""
+    frame = sys._getframe()
+    while frame.f_back and (frame.f_globals is globals() or _is_of_import(frame.f_code)):
+        frame = frame.f_back
+    place = (old, frame.f_code.co_filename, frame.f_lineno)
+    if place in _warned:
+        return
+    warnings.warn_explicit(
+        f"{old} is now {new}; the old name works until the next release of the template.",
+        DeprecationWarning,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        module=frame.f_globals.get("__name__", "<string>"),
+        registry=frame.f_globals.setdefault("__warningregistry__", {}),
+    )
+    _warned.add(place)
+
+
+def _is_of_import(code: CodeType) -> bool:
+    """Tell whether code is Python's own machinery of imports."""
+    return code.co_filename.startswith("<frozen importlib")
