@@ -343,7 +343,7 @@ SPLIT_AGAIN: list[dict[str, Any]] = [
     {"overrides": ["split.seed=7"]},
     {"overrides": ["split.train=0.6", "split.valid=0.25"]},
     {"overrides": ["split.rule=random"]},
-    {"anew": True},
+    {"refit": True},
 ]
 
 
@@ -354,7 +354,7 @@ def test_whoever_splits_the_rows_again_gets_keys_by_value(
     project = place(large_ids(), data={"id": "key"})
     data = by_column(project)["fingerprint"]
     settings = config.load_settings(project, change.get("overrides", ()))
-    preprocess(project, settings, anew=change.get("anew", False))
+    preprocess(project, settings, refit=change.get("refit", False))
     assert split.load_manifest(project)["fingerprint"] == data
     manifest = split.load_manifest(project)
     assert manifest["split"]["keys"] == keys.BY_VALUE

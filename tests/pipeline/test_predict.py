@@ -135,8 +135,8 @@ def test_what_cannot_be_read_or_written(
     before = names(project.root)
     for source, output, words in (
         ("nothing.csv", "out.csv", "nothing.csv does not exist"),
-        ("in.foo", "out.csv", "no suffix of a known table format"),
-        ("in.csv", "out.foo", "no suffix of a known table format"),
+        ("in.foo", "out.csv", "does not have the suffix of a table"),
+        ("in.csv", "out.foo", "does not have the suffix of a table"),
         ("in.csv", "out.csv.gz", "leave .gz off"),
         ("in.csv", "in.csv", "is the source itself"),
         ("in.csv", "full", "is a folder, but"),
@@ -145,7 +145,7 @@ def test_what_cannot_be_read_or_written(
         ("parts", "in.csv", "is a file, but"),
         ("parts", "parts", "within the other"),
         ("parts", "parts/out", "within the other"),
-        ("parts", "full", "files that are no predictions"),
+        ("parts", "full", "files that are not predictions"),
         ("empty", "out", "holds no Parquet file"),
     ):
         with pytest.raises(UserError, match=words):

@@ -68,6 +68,8 @@ DUE = {
     "evaluation/": ALL,
     "evaluation/bootstrap.py": BUNDLE,
     "evaluation/curves.py": "evaluate",
+    "evaluation/drift.py": f"postprocess {PAGE}",
+    "evaluation/explain.py": NOTHING,
     "evaluation/diagnostics.py": "evaluate",
     "evaluation/ledger.py": "evaluate report",
     "evaluation/metrics.py": MODEL,

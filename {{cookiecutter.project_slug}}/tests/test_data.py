@@ -134,7 +134,7 @@ BAD = {
     "no row": "x,target\n",
     "has no column 'target'": "x,tarjet\n1,2\n3,4\n5,6\n",
     "2 columns named 'x'": "x,x,target\n1,2,3\n4,5,6\n7,8,9\n",
-    "row 100: 'oops' is no number": "x,target\n" + NUMBERS + "oops,1\n",
+    "row 100: 'oops' is not a number": "x,target\n" + NUMBERS + "oops,1\n",
     "line 3, has 3 fields": "x,target\n1,2\n3,4,5\n",
     "in all 3 rows": "x,target\n1,2\n3,2\n5,2\n",
 }

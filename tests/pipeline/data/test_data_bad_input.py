@@ -39,26 +39,31 @@ BAD_INPUT = [
     bad("duplicate names", "x,x,label\n1,2,a\n3,4,b\n5,6,a\n", "2 columns named 'x'"),
     bad("all missing", GOOD.replace("x,", "x,z,").replace(".5,", ".5,,"), "'z' has no value"),
     bad("text in row 70,000", long_numbers(99_999, 70_000), "row 70,000: 'oops'"),
-    bad("rare placeholder", GOOD.replace("\n7.5", "\n?"), "'?' is no number"),
+    bad("rare placeholder", GOOD.replace("\n7.5", "\n?"), "'?' is not a number"),
     bad("wrong encoding", GOOD.encode() + "é,a\n".encode("latin-1"), "is not utf-8: byte"),
     bad("utf-16", GOOD.encode("utf-16"), "utf-16"),
-    bad("unknown encoding", GOOD, "no known encoding", encoding="klingon"),
+    bad("unknown encoding", GOOD, "not a known encoding", encoding="klingon"),
     bad("long line", GOOD.replace("7.5,b", "7.5,b,c"), "line 9, has 3 fields"),
     bad("long first line", GOOD.replace("0.5,a", "0.5,a,c", 1), "more fields"),
     bad("short line", GOOD.replace("\n7.5,b", "\n7.5"), "line 9, has 1 fields"),
     bad("open quote", GOOD + '"3,a\n', "quote that it never closes"),
     bad("infinite", GOOD.replace("\n7.5", "\ninf"), "row 8: inf is infinite"),
     bad("overflow", GOOD.replace("\n7.5", "\n1e999"), "is infinite"),
-    bad("bad date", DAYS + "2024-02-31,a\n", "row 201: '2024-02-31' is no date"),
-    bad("time is words", GOOD.replace("7.5", "x").replace(".5", "st"), "no dates", time="x"),
+    bad("bad date", DAYS + "2024-02-31,a\n", "row 201: '2024-02-31' is not a date"),
+    bad(
+        "time is words",
+        GOOD.replace("7.5", "x").replace(".5", "st"),
+        "cannot be read as dates",
+        time="x",
+    ),
     bad("many numbers as classes", PRICES, "= regression"),
     bad("ids as classes", NAMES, "too many"),
     bad("missing id", GOOD.replace("\n7.5", "\n"), "id = x is missing in 1 rows", id="x"),
     bad("reserved name", GOOD.replace("x,", "_row,"), "'_row'"),
-    bad("unknown suffix", GOOD, "known are: .csv", file="t.data"),
+    bad("unknown suffix", GOOD, "use one of .csv", file="t.data"),
     bad("no Parquet", b"PAR1 no", "cannot be read as Parquet", file="t.parquet"),
     bad("no Excel", b"PK no", "cannot be read as Excel", file="t.xlsx"),
-    bad("no JSON", '{"x": 1, "label": "a"}\n{"x": \n', "line 2, is no JSON", file="t.jsonl"),
+    bad("not JSON", '{"x": 1, "label": "a"}\n{"x": \n', "line 2, is not JSON", file="t.jsonl"),
     bad("JSON list", '{"x": [1], "label": "a"}\n' * 3, "a list or an object", file="t.jsonl"),
     bad("cut-off gzip", b"\x1f\x8b\x08\x00abc", "t.csv.gz", file="t.csv.gz"),
     bad("no such role", GOOD, "[data] group", group="shop"),
@@ -66,7 +71,7 @@ BAD_INPUT = [
     bad("missing file", GOOD, "close to it: 't.csv'", source="tt.csv"),
     bad("unknown scheme word", GOOD, "known are", source="pigeon:t"),
     bad("missing secret", GOOD, "NO_SUCH_SECRET_HERE", source="env:NO_SUCH_SECRET_HERE"),
-    bad("no such set", GOOD, "known are: breast_cancer", source="sklearn:flowers"),
+    bad("no such set", GOOD, "use one of breast_cancer", source="sklearn:flowers"),
     bad("bad sample", GOOD, "sample:ROWS", source="sample:many"),
     bad("a folder", GOOD, "is a folder", source="."),
 ]
@@ -107,7 +112,7 @@ def test_the_same_violation_everywhere_is_listed_with_count_and_rows(place: Any)
     assert "has 3 violations" in message and "`ingest --infer`" in message
     assert "column 'price', row 4: 1000000000 is above" in message
     assert "(3 rows: 4, 6, 9)" in message
-    assert "column 'colour', row 3: 'mauve' is none of blue, green, red" in message
+    assert "column 'colour', row 3: 'mauve' is not one of blue, green, red" in message
     assert "column 'size', row 10" in message
 
 

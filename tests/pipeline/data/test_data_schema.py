@@ -163,7 +163,7 @@ def test_conform_for_prediction_needs_only_features(place: Any) -> None:
     words = frame.assign(size=frame["size"].astype(str), member=frame["member"].map(str))
     typed = cast.conform(words, known, where="t", target=False)
     pd.testing.assert_frame_equal(typed, frame)
-    with pytest.raises(UserError, match="column 'size', row 103: 'much' is no number"):
+    with pytest.raises(UserError, match="column 'size', row 103: 'much' is not a number"):
         words.iloc[2, words.columns.get_loc("size")] = "much"
         cast.conform(words, known, where="t", target=False, first_row=101)
     with pytest.raises(UserError, match="column 'extra' is not in the schema"):

@@ -21,8 +21,10 @@ from tables import members, mixed_table, run_data
 # ----------------------------------------------------------------------------------------- split
 
 
-def rule_of(name: str, column: str | None, seed: int = 42, apart: str | None = None) -> split.Rule:
-    return split.Rule(name, column, seed, (0.7, 0.15, 0.15), "", apart)
+def rule_of(
+    name: str, column: str | None, seed: int = 42, purge_by: str | None = None
+) -> split.SplitRule:
+    return split.SplitRule(name, column, seed, (0.7, 0.15, 0.15), "", purge_by)
 
 
 RULES = [
@@ -30,12 +32,14 @@ RULES = [
     rule_of("stratified", "label"),
     rule_of("group", "shop"),
     rule_of("time", "when"),
-    rule_of("time", "when", apart="key"),
+    rule_of("time", "when", purge_by="key"),
 ]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name + ("-apart" * bool(rule.apart)))
-def test_every_engine_and_order_gives_the_same_rows(rule: split.Rule) -> None:
+@pytest.mark.parametrize(
+    "rule", RULES, ids=lambda rule: rule.name + ("-purged" * bool(rule.purge_by))
+)
+def test_every_engine_and_order_gives_the_same_rows(rule: split.SplitRule) -> None:
     table = mixed_table(3000)
     table["_row"] = keys.content_keys(table, ["key"]) // 2
     table["_row"] = table["_row"].astype("int64")
@@ -124,7 +128,7 @@ def test_kept_thresholds_that_leave_a_split_empty_say_so(place: Any) -> None:
     assert run_data(project, "split.seed=7")["time_travel"] == 0
 
 
-def test_another_seed_splits_anew(place: Any) -> None:
+def test_another_seed_splits_again(place: Any) -> None:
     project = place(mixed_table())
     run_data(project)
     before = members(project)
@@ -187,11 +191,13 @@ def test_time_with_groups_takes_groups_out_of_the_earlier_split(place: Any) -> N
         run_data(project)
 
 
-def test_exact_copies_are_dropped_and_twins_leave_the_later_split(place: Any) -> None:
+def test_exact_copies_are_dropped_and_duplicates_across_splits_leave_the_later_split(
+    place: Any,
+) -> None:
     table = mixed_table(300)
-    twins = table.iloc[:100].assign(key=[f"T{number}" for number in range(100)])
+    equal = table.iloc[:100].assign(key=[f"T{number}" for number in range(100)])
     copies = table.iloc[200:250]
-    project = place(pd.concat([table, twins, copies]), data={"id": "key"})
+    project = place(pd.concat([table, equal, copies]), data={"id": "key"})
     facts = run_data(project)
     assert facts["duplicates_dropped"] == 50
     assert facts["twins_removed"] > 10 and facts["overlap_rows"] == 0

@@ -61,7 +61,7 @@ def run(
 
 def ingest(
     overrides: Overrides,
-    infer: Annotated[bool, typer.Option(help="Infer data/schema.yaml anew.")] = False,
+    infer: Annotated[bool, typer.Option(help="Infer data/schema.yaml again.")] = False,
 ) -> None:
     """Bring the source in, typed by data/schema.yaml."""
     from .ingest import ingest as stage

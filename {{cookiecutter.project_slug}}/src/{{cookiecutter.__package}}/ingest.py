@@ -19,7 +19,7 @@ from .data.keys import ROW, content_keys, row_keys, table_fingerprint
 from .data.original import FETCHED, Original, find_original, keep_original, sha256_of
 from .data.readers import read_table
 from .data.schema import (
-    INFER_ANEW,
+    INFER_AGAIN,
     Schema,
     SchemaFile,
     columns_fingerprint,
@@ -40,16 +40,31 @@ LEAST_ROWS = 3
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Source:
+    """Where the rows come from.
+
+    Attributes:
+        original: The file that `[data] source` stands for.
+        appended: The files of `[data] append`, whose rows stand below.
+    """
+
+    original: Original
+    appended: list[Path]
+
+
+@dataclass(frozen=True)
+class ChosenSchema:
     """The schema to type the table by.
 
     Attributes:
         file: The schema, and what it was inferred from.
-        anew: Whether it was inferred just now.
+        inferred: Whether it was inferred just now.
+        replaces: Whether it replaces one with other columns, which is kept beside it.
     """
 
     file: SchemaFile
-    anew: bool
+    inferred: bool
+    replaces: bool
 
 
 def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
@@ -58,34 +73,43 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
     Args:
         project: Where to write.
         settings: `[data]`, the task, and the most values of a category.
-        infer: Whether to infer the schema anew even if somebody edited it.
+        infer: Whether to infer the schema again even if somebody edited it.
 
     Raises:
         UserError: If the source cannot be read, or does not fit the schema. Nothing of what an
             earlier ingest wrote is changed then.
     """
     try:
-        original = find_original(project, settings)
-        known = read_schema_file(project)
-        kept = None if known and (infer or _is_outdated(known, settings)) else known
-        more = appended_files(project, settings)
-        frame = _with_appended(_read(original, settings, kept), more, original, settings, kept)
-        chosen = _choose_schema(frame, kept, settings, original)
-        typed = _typed(frame, chosen.file.schema, original)
-        del frame
+        source = Source(find_original(project, settings), appended_files(project, settings))
+        typed, chosen = _read_typed(project, settings, source, infer)
         check_target(typed, chosen.file.schema, settings)
         _refuse_missing_ids(typed, chosen.file.schema)
         earlier = load_manifest(project) if project.manifest_file.exists() else None
-        version = data_keys(earlier, redact(settings.data.source))
+        key_version = data_keys(earlier, redact(settings.data.source))
         # From here on, nothing is refused any more.
-        return _commit(project, settings, original, known, chosen, typed, more, version)
+        return _write(project, settings, source, chosen, typed, key_version)
     finally:
         shutil.rmtree(project.original / FETCHED, ignore_errors=True)
 
 
-def _read(original: Original, settings: Settings, known: SchemaFile | None) -> pd.DataFrame:
-    """Read the original; what a known schema holds as text is read as text."""
-    frame = read_table(original.path, settings.data, known.schema if known else None)
+# ------------------------------------------------------------------------------------------- read
+
+
+def _read_typed(
+    project: Project, settings: Settings, source: Source, infer: bool
+) -> tuple[pd.DataFrame, ChosenSchema]:
+    """Return the source's rows, typed and checked by the schema that is kept or inferred."""
+    earlier = read_schema_file(project)
+    kept = None if earlier and (infer or _is_outdated(earlier, settings)) else earlier
+    frame = _read(source, settings, kept.schema if kept else None)
+    chosen = _choose_schema(frame, earlier, kept, settings, source.original)
+    return _typed(frame, chosen.file.schema, source.original), chosen
+
+
+def _read(source: Source, settings: Settings, schema: Schema | None) -> pd.DataFrame:
+    """Read all rows; what the schema, if one is kept, holds as text is read as text."""
+    original = source.original
+    frame = read_table(original.path, settings.data, schema)
     if original.has_changed():
         raise UserError(f"{original.name} changed while it was read; try again when it is whole.")
     if len(frame) < LEAST_ROWS:
@@ -93,14 +117,53 @@ def _read(original: Original, settings: Settings, known: SchemaFile | None) -> p
             f"{original.name} has {len(frame)} row{'s' if len(frame) > 1 else ''}; train, valid "
             f"and test need at least {LEAST_ROWS}, and a model many more."
         )
-    return frame
+    return _with_appended(frame, source, settings, schema) if source.appended else frame
+
+
+def _with_appended(
+    frame: pd.DataFrame, source: Source, settings: Settings, schema: Schema | None
+) -> pd.DataFrame:
+    """Return the original's rows with those of the appended files below them."""
+    import pandas as pd
+
+    names, frames = list(frame.columns), [frame]
+    for path in source.appended:
+        rows = read_table(path, settings.data, schema)
+        differing = set(names) ^ set(rows.columns)
+        if differing:
+            raise UserError(
+                f"{path.name} has to have the columns of {source.original.name}; only one of them "
+                f"has '{min(differing)}'."
+            )
+        frames.append(rows[names])
+    return pd.concat(frames, ignore_index=True)
+
+
+def _typed(frame: pd.DataFrame, schema: Schema, original: Original) -> pd.DataFrame:
+    """Cast and check a table, and list all its violations of the schema."""
+    typed, violations = cast_table(frame, schema)
+    failed = {violation.column for violation in violations}
+    castable = typed[[name for name in typed.columns if name not in failed]]
+    refuse([*violations, *check_table(castable, schema)], original.name, INFER_AGAIN)
+    return typed
+
+
+def _refuse_missing_ids(frame: pd.DataFrame, schema: Schema) -> None:
+    """Refuse rows without an id."""
+    for column in schema.ids:
+        missing = frame[column.name].isna().to_numpy()
+        if missing.any():
+            raise UserError(
+                f"[data] id = {column.name} is missing in {int(missing.sum()):,} rows, first in "
+                f"row {int(missing.argmax()) + 1:,}; fill them, or name other columns as id."
+            )
 
 
 def appended_files(project: Project, settings: Settings) -> list[Path]:
     """Return the files of `[data] append`.
 
     Raises:
-        UserError: If one is no file, or not there.
+        UserError: If one of them is not a file, or does not exist.
     """
     files = []
     for named in settings.data.append:
@@ -111,83 +174,11 @@ def appended_files(project: Project, settings: Settings) -> list[Path]:
     return files
 
 
-def _with_appended(
-    frame: pd.DataFrame,
-    more: list[Path],
-    original: Original,
-    settings: Settings,
-    known: SchemaFile | None,
-) -> pd.DataFrame:
-    """Return the source's rows with those of the further files below them."""
-    if not more:
-        return frame
-    import pandas as pd
-
-    names, frames = list(frame.columns), [frame]
-    for path in more:
-        rows = read_table(path, settings.data, known.schema if known else None)
-        differing = set(names) ^ set(rows.columns)
-        if differing:
-            raise UserError(
-                f"{path.name} has to have the columns of {original.name}; only one of them has "
-                f"'{min(differing)}'."
-            )
-        frames.append(rows[names])
-    return pd.concat(frames, ignore_index=True)
-
-
-def _commit(
-    project: Project,
-    settings: Settings,
-    original: Original,
-    known: SchemaFile | None,
-    chosen: Chosen,
-    typed: pd.DataFrame,
-    more: list[Path],
-    version: int,
-) -> Report:
-    """Write the original, the schema and the typed table; the report, last, makes them count."""
-    schema = chosen.file.schema
-    keys = row_keys(typed, schema, version)
-    content = table_fingerprint(content_keys(typed, schema.names, version) if schema.ids else keys)
-    data = fingerprint(content, columns_fingerprint(schema), _roles(schema))
-    described = _schema_facts(typed, chosen)
-    typed.insert(0, ROW, keys)
-    path = keep_original(original)
-    if known and chosen.anew and columns_fingerprint(known.schema) != chosen.file.inferred:
-        _keep_old_schema(project)
-    with write_atomic(project.typed) as temporary:
-        write_parquet(typed, temporary)
-    save_schema(project, chosen.file)
-    files = [project.typed, project.schema_file]
-    if path.is_relative_to(project.root) and FETCHED not in path.parts:
-        files.append(path)
-    where = project.relative(path) if path.is_relative_to(project.root) else str(path)
-    facts = {
-        **_facts(typed, chosen, settings),
-        "content": content,
-        "keys": version,
-        "original": {
-            "path": redact(settings.data.source) if FETCHED in path.parts else where,
-            "mode": settings.data.original,
-            "sha256": original.sha256,
-            "bytes": original.size,
-        },
-        "appended": [
-            {"file": each.name, "sha256": sha256_of(each), "bytes": each.stat().st_size}
-            for each in more
-        ],
-        "files": project.sizes(*files),
-    }
-    write_report(project, settings, "ingest", described, name="schema", data=data)
-    return write_report(project, settings, "ingest", facts, data=data)
-
-
 def source_state(project: Project, settings: Settings) -> str:
-    """Return what a new ingest would follow from besides settings and code.
+    """Return a fingerprint of what the result depends on, besides settings and code.
 
-    That is the SHA-256 of a local file, else the source and its query, without credentials; those
-    of appended files; and the schema, which a person may have edited.
+    That is the SHA-256 of a local file, else the source and its query, without credentials; the
+    SHA-256 of appended files; and the schema, which a person may have edited.
     """
     data = settings.data
     scheme, location = locate(data.source, project.root)
@@ -200,30 +191,35 @@ def source_state(project: Project, settings: Settings) -> str:
     return fingerprint(state, schema, *more)
 
 
-# ------------------------------------------------------------------------------------ the schema
+# ---------------------------------------------------------------------------------------- schema
 
 
-def _is_outdated(known: SchemaFile, settings: Settings) -> bool:
+def _is_outdated(file: SchemaFile, settings: Settings) -> bool:
     """Tell whether an unedited schema belongs to another source or to other settings."""
-    other_source = known.schema.source != redact(settings.data.source)
-    return (other_source or known.conditions != conditions(settings)) and not known.edited
+    other_source = file.schema.source != redact(settings.data.source)
+    return (other_source or file.conditions != conditions(settings)) and not file.edited
 
 
 def _choose_schema(
-    frame: pd.DataFrame, known: SchemaFile | None, settings: Settings, original: Original
-) -> Chosen:
-    """Return the schema that is known, with the roles of conf.cfg, or infer it."""
-    if known is not None:
-        schema = _updated_roles(known.schema, settings, list(frame.columns))
-        return Chosen(replace(known, schema=schema), anew=False)
+    frame: pd.DataFrame,
+    earlier: SchemaFile | None,
+    kept: SchemaFile | None,
+    settings: Settings,
+    original: Original,
+) -> ChosenSchema:
+    """Return the schema that is kept, with the roles of conf.cfg, or else infer one."""
+    if kept is not None:
+        schema = _updated_roles(kept.schema, settings, list(frame.columns))
+        return ChosenSchema(replace(kept, schema=schema), inferred=False, replaces=False)
     try:
         inference = infer_schema(frame, settings)
     except UserError as error:
         raise UserError(f"{original.name}: {error}") from None
-    schema = inference.schema
+    columns = columns_fingerprint(inference.schema)
     notes = tuple(" ".join(note.split()) for note in inference.notes)
-    marks = columns_fingerprint(schema), conditions(settings)
-    return Chosen(SchemaFile(schema, *marks, notes), anew=True)
+    file = SchemaFile(inference.schema, columns, conditions(settings), notes)
+    other = earlier is not None and columns_fingerprint(earlier.schema) != columns
+    return ChosenSchema(file, inferred=True, replaces=other)
 
 
 def _updated_roles(schema: Schema, settings: Settings, names: list[str]) -> Schema:
@@ -235,13 +231,44 @@ def _updated_roles(schema: Schema, settings: Settings, names: list[str]) -> Sche
     return replace(roles, source=redact(settings.data.source))
 
 
-def _typed(frame: pd.DataFrame, schema: Schema, original: Original) -> pd.DataFrame:
-    """Cast and check a table, and list everything that stands against the schema."""
-    typed, violations = cast_table(frame, schema)
-    failed = {violation.column for violation in violations}
-    fine = typed[[name for name in typed.columns if name not in failed]]
-    refuse([*violations, *check_table(fine, schema)], original.name, INFER_ANEW)
-    return typed
+# ----------------------------------------------------------------------------------------- write
+
+
+def _write(
+    project: Project,
+    settings: Settings,
+    source: Source,
+    chosen: ChosenSchema,
+    typed: pd.DataFrame,
+    key_version: int,
+) -> Report:
+    """Write the original, the schema and the typed table; the report, last, makes them count."""
+    schema = chosen.file.schema
+    keys = row_keys(typed, schema, key_version)
+    content = table_fingerprint(
+        content_keys(typed, schema.names, key_version) if schema.ids else keys
+    )
+    data = fingerprint(content, columns_fingerprint(schema), _roles(schema))
+    schema_facts = _schema_facts(typed, chosen)
+    typed.insert(0, ROW, keys)
+    path = keep_original(source.original)
+    if chosen.replaces:
+        _keep_old_schema(project)
+    with write_atomic(project.typed) as temporary:
+        write_parquet(typed, temporary)
+    save_schema(project, chosen.file)
+    files = [project.typed, project.schema_file]
+    if path.is_relative_to(project.root) and FETCHED not in path.parts:
+        files.append(path)
+    facts = {
+        **_table_facts(typed, chosen, settings),
+        "content": content,
+        "keys": key_version,
+        **_source_facts(project, settings, source, path),
+        "files": project.sizes(*files),
+    }
+    write_report(project, settings, "ingest", schema_facts, name="schema", data=data)
+    return write_report(project, settings, "ingest", facts, data=data)
 
 
 def _keep_old_schema(project: Project) -> None:
@@ -251,27 +278,33 @@ def _keep_old_schema(project: Project) -> None:
         shutil.copyfile(path, temporary)
 
 
-def _refuse_missing_ids(frame: pd.DataFrame, schema: Schema) -> None:
-    """Refuse rows that their id does not name."""
-    for column in schema.ids:
-        missing = frame[column.name].isna().to_numpy()
-        if missing.any():
-            raise UserError(
-                f"[data] id = {column.name} is missing in {int(missing.sum()):,} rows, first in "
-                f"row {int(missing.argmax()) + 1:,}; fill them, or name other columns as id."
-            )
-
-
 def _roles(schema: Schema) -> list[Any]:
     """Return the roles, apart from those that change nothing in the data."""
     return [[column.name, [role for role in column.roles if role != "sensitive"]]
             for column in schema.columns]  # fmt: skip
 
 
-# ------------------------------------------------------------------------------------- the facts
+def _source_facts(
+    project: Project, settings: Settings, source: Source, path: Path
+) -> dict[str, Any]:
+    """Return what reports/ingest.json says of the files that were read; `path` is the original."""
+    original = source.original
+    where = project.relative(path) if path.is_relative_to(project.root) else str(path)
+    return {
+        "original": {
+            "path": redact(settings.data.source) if FETCHED in path.parts else where,
+            "mode": settings.data.original,
+            "sha256": original.sha256,
+            "bytes": original.size,
+        },
+        "appended": [
+            {"file": each.name, "sha256": sha256_of(each), "bytes": each.stat().st_size}
+            for each in source.appended
+        ],
+    }
 
 
-def _facts(typed: pd.DataFrame, chosen: Chosen, settings: Settings) -> dict[str, Any]:
+def _table_facts(typed: pd.DataFrame, chosen: ChosenSchema, settings: Settings) -> dict[str, Any]:
     """Return what reports/ingest.json says of the table."""
     rows, columns = len(typed), len(chosen.file.schema.columns)
     source = redact(settings.data.source)
@@ -286,14 +319,14 @@ def _facts(typed: pd.DataFrame, chosen: Chosen, settings: Settings) -> dict[str,
     }
 
 
-def _schema_facts(typed: pd.DataFrame, chosen: Chosen) -> dict[str, Any]:
+def _schema_facts(typed: pd.DataFrame, chosen: ChosenSchema) -> dict[str, Any]:
     """Return what reports/schema.json holds: each column's type, roles and missing share."""
 
     def missing(name: str) -> float | None:
         return round(float(typed[name].isna().mean()), 6) if name in typed else None
 
     return {
-        "inferred": chosen.anew,
+        "inferred": chosen.inferred,
         "edited": chosen.file.edited,
         "notes": list(chosen.file.notes),
         "columns": [

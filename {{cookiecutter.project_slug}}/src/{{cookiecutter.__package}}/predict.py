@@ -265,7 +265,7 @@ def _check_folders(source: Path, output: Path) -> None:
         )
     if output.is_dir() and not (output / MANIFEST).exists() and any(output.iterdir()):
         raise UserError(
-            f"{output} holds files that are no predictions (it has no {MANIFEST}); name an "
+            f"{output} holds files that are not predictions (it has no {MANIFEST}); name an "
             "empty or a new folder for the output."
         )
 
@@ -412,8 +412,9 @@ def _in_processes(
         _remove_partial(output, todo)  # what the stopped ones were writing
         if isinstance(error, BrokenProcessPool):
             raise UserError(
-                "A scoring process was killed, most likely for want of memory; lower --processes "
-                "or [predict] chunk_rows and run the same command again: finished files are kept."
+                "A scoring process was killed, most likely because memory ran out; lower "
+                "--processes or [predict] chunk_rows and run the same command again: finished "
+                "files are kept."
             ) from None
         raise
 
@@ -475,7 +476,7 @@ def _about_rows(source: Path) -> int | None:
 
         try:
             return int(pq.read_metadata(source).num_rows)
-        except (pa.ArrowInvalid, OSError):  # told in full by the reader
+        except (pa.ArrowInvalid, OSError):  # the reader says what is wrong
             return None
     if kind == "xlsx" or source.suffix == ".gz":
         return None

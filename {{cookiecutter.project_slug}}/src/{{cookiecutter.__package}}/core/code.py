@@ -43,7 +43,7 @@ UNCOUNTED = frozenset(
         "core.errors",
         # Logs, records, progress and printing.
         *("tracking", "tracking.logs", "tracking.runlog", "tracking.runs"),
-        *("core.progress", "core.printing"),
+        *("core.progress", "core.listeners"),
         # The command line.
         *("__main__", "cli", "core.options"),
         # Where files are, and how settings are read: their values count.
@@ -51,7 +51,7 @@ UNCOUNTED = frozenset(
         # The order of the stages and whether one is due, these two files included.
         *("__init__", "core.order", "core.pipeline", "core.stages", "core.code", "core.syntax"),
         # Look-ups by name: what a stage has chosen there is among its entries.
-        *("core.registry", "data", "tasks"),
+        *("core.registry", "core.aliases", "data", "tasks"),
     }
 )
 INSTALLED = frozenset({"site-packages", "dist-packages"})

@@ -1,8 +1,11 @@
-"""From Arrow's tables to pandas, in the few types that the pipeline knows."""
+"""Parquet files and Arrow tables as pandas tables, in the few types that the pipeline knows."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -11,6 +14,36 @@ from ..core.errors import UserError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a whole Parquet file."""
+    import pyarrow.parquet as pq
+
+    with _arrow_errors(path):
+        table = pq.ParquetFile(path).read()
+        return arrow_to_pandas(table, str(path))
+
+
+def iter_parquet(
+    path: Path, chunk_rows: int, columns: Sequence[str] | None
+) -> Iterator[pd.DataFrame]:
+    """Read a Parquet file in pieces."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with _arrow_errors(path), pq.ParquetFile(path) as file:
+        chosen = None if columns is None else list(columns)
+        for batch in file.iter_batches(batch_size=chunk_rows, columns=chosen):
+            yield arrow_to_pandas(pa.Table.from_batches([batch]), str(path))
+
+
+def parquet_names(path: Path) -> list[str]:
+    """Return the column names, without the row index that pandas may have written."""
+    import pyarrow.parquet as pq
+
+    with _arrow_errors(path):
+        return [name for name in pq.read_schema(path).names if not _is_pandas_index(name)]
 
 
 def arrow_to_pandas(table: pa.Table, where: str) -> pd.DataFrame:
@@ -24,11 +57,11 @@ def arrow_to_pandas(table: pa.Table, where: str) -> pd.DataFrame:
     """
     import pyarrow as pa
 
-    names = [name for name in table.column_names if not is_index(name)]
+    names = [name for name in table.column_names if not _is_pandas_index(name)]
     columns: dict[str, Any] = {}
     rows = table.num_rows
     for at, name in enumerate(names):
-        column = _plain_arrow(table.column(name), where, name)
+        column = _plain_column(table.column(name), where, name)
         nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
         mapper = nullable.get if column.null_count else None
         # Duplicate names are refused by the caller, who has to see both.
@@ -42,13 +75,13 @@ def arrow_to_pandas(table: pa.Table, where: str) -> pd.DataFrame:
     return frame
 
 
-def _plain_arrow(column: pa.ChunkedArray, where: str, name: str) -> pa.ChunkedArray:
-    """Cast an Arrow column to one of the few types that the pipeline knows."""
+def _plain_column(column: pa.ChunkedArray, where: str, name: str) -> pa.ChunkedArray:
+    """Cast an Arrow column to float64, int64, bool, string or timestamp."""
     import pyarrow as pa
 
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return _plain_arrow(column.cast(kind.value_type), where, name)
+        return _plain_column(column.cast(kind.value_type), where, name)
     if kind in (pa.float64(), pa.int64(), pa.bool_(), pa.string()):
         return column
     if pa.types.is_uint64(kind) or pa.types.is_decimal(kind):
@@ -78,6 +111,20 @@ def _plain_arrow(column: pa.ChunkedArray, where: str, name: str) -> pa.ChunkedAr
     )
 
 
-def is_index(name: str) -> bool:
+def _is_pandas_index(name: str) -> bool:
     """Tell whether a column is the row index that pandas writes beside the data."""
     return re.fullmatch(r"__index_level_\d+__", name) is not None
+
+
+@contextmanager
+def _arrow_errors(path: Path) -> Iterator[None]:
+    """Turn pyarrow's errors for a broken file into one sentence."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise UserError(f"{path} cannot be read as Parquet: {reason}.") from None

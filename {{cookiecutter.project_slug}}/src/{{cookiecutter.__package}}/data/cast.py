@@ -1,4 +1,8 @@
-"""Rows held against the schema: cast to its types, and checked against its bounds."""
+"""A table against the schema: cast to its types, checked against its bounds and categories.
+
+`conform` casts a table and `validate` checks it; both refuse a table that does not fit.
+`cast_table` and `check_table` return the violations instead, for callers that add their own.
+"""
 
 from __future__ import annotations
 
@@ -7,57 +11,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.errors import UserError
-from .schema import TRUTHS, Column, Schema
+from .schema import Column, Schema
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN_ROWS = 5
+TRUE = ("true", "yes", "t", "y", "1", "1.0")
+FALSE = ("false", "no", "f", "n", "0", "0.0")
+TRUTHS = {**dict.fromkeys(TRUE, True), **dict.fromkeys(FALSE, False)}
+# Returns the column as far as it can be cast, a boolean per row that cannot be (None: all can), and
+# the problem of those rows.
 Cast = Callable[["pd.Series[Any]", "Column"], tuple["pd.Series[Any]", Any, str]]
-
-
-@dataclass(frozen=True)
-class Violation:
-    """What is wrong with one column.
-
-    Attributes:
-        column: Its name.
-        problem: The end of a sentence that begins with a value, or with the column if no row is
-            concerned.
-        rows: The first rows concerned, from 1.
-        count: How many rows are.
-        example: The value in the first of them.
-    """
-
-    column: str
-    problem: str
-    rows: tuple[int, ...] = ()
-    count: int = 0
-    example: str = ""
-
-    def sentence(self) -> str:
-        """Say it, without a full stop."""
-        if not self.rows:
-            return f"column '{self.column}' {self.problem}"
-        shown = self.example if len(self.example) <= 60 else self.example[:57] + "..."
-        text = f"column '{self.column}', row {self.rows[0]:,}: {shown} {self.problem}"
-        if self.count > 1:
-            more = ", ".join(f"{row:,}" for row in self.rows)
-            text += f" ({self.count:,} rows: {more}{' ...' if self.count > len(self.rows) else ''})"
-        return text
-
-
-def refuse(violations: Sequence[Violation], where: str, advice: str) -> None:
-    """Raise when there are violations.
-
-    Raises:
-        UserError: One sentence for one violation, a list for several.
-    """
-    if len(violations) == 1:
-        raise UserError(f"{where}, {violations[0].sentence()}; {advice}.")
-    if violations:
-        listed = "\n".join(f"  - {violation.sentence()}" for violation in violations)
-        raise UserError(f"{where} has {len(violations)} violations; {advice}:\n{listed}")
 
 
 def conform(
@@ -93,6 +58,29 @@ def conform(
     return typed
 
 
+def validate(
+    frame: pd.DataFrame,
+    schema: Schema,
+    where: str,
+    *,
+    first_row: int = 1,
+    advice: str = "correct the data",
+) -> None:
+    """Check a conformed table's values against the schema.
+
+    Args:
+        frame: What `conform` returned.
+        schema: Bounds, categories, and whether values may be missing.
+        where: What the table is called in an error.
+        first_row: The number of its first row.
+        advice: The end of an error's sentence.
+
+    Raises:
+        UserError: Listing every violation with column, check, count and first rows.
+    """
+    refuse(check_table(frame, schema, first_row), where, advice)
+
+
 def cast_table(
     frame: pd.DataFrame,
     schema: Schema,
@@ -101,7 +89,7 @@ def cast_table(
     target: bool = True,
     extra: Literal["refuse", "drop"] = "refuse",
 ) -> tuple[pd.DataFrame, list[Violation]]:
-    """Cast every column; return what could be cast, and what stands against the rest."""
+    """Cast every column; return what could be cast, and the violations of the rest."""
     import pandas as pd
 
     needed = {column.name for column in schema.features}
@@ -132,6 +120,31 @@ def cast_table(
     return pd.DataFrame(columns, index=frame.index, copy=False), violations
 
 
+def check_table(frame: pd.DataFrame, schema: Schema, first_row: int = 1) -> list[Violation]:
+    """Return the values of a conformed table that violate the schema.
+
+    Arithmetic over whole columns finds the columns at fault, and pandera their rows. It gets these
+    columns alone, so that a table that fits costs next to nothing.
+    """
+    suspects = [
+        column
+        for column in schema.columns
+        if column.name in frame.columns
+        and "ignore" not in column.roles
+        and _breaks_schema(frame[column.name], column)
+    ]
+    if not suspects:
+        return []
+    import pandera.pandas as pa
+
+    chosen = frame[[column.name for column in suspects]].reset_index(drop=True)
+    try:
+        _pandera_schema(suspects).validate(chosen, lazy=True)
+    except pa.errors.SchemaErrors as errors:
+        return _from_pandera(errors.failure_cases, chosen, suspects, first_row)
+    return []
+
+
 def cast_column(
     given: pd.Series[Any], column: Column, first_row: int = 1
 ) -> tuple[pd.Series[Any], Violation | None]:
@@ -145,16 +158,60 @@ def cast_column(
         "boolean": _to_boolean,
         "datetime": _to_datetime,
     }
-    series, bad, problem = casts.get(column.type, _to_words)(given, column)
+    series, bad, problem = casts.get(column.type, _to_text)(given, column)
     if bad is None or "ignore" in column.roles or not bad.any():
         return series, None
-    return series, violation_of(column.name, given, bad, problem, first_row)
+    return series, _violation_of(column.name, given, bad, problem, first_row)
 
 
-def violation_of(
+def refuse(violations: Sequence[Violation], where: str, advice: str) -> None:
+    """Raise when there are violations.
+
+    Raises:
+        UserError: One sentence for one violation, a list for several.
+    """
+    if len(violations) == 1:
+        raise UserError(f"{where}, {violations[0].sentence()}; {advice}.")
+    if violations:
+        listed = "\n".join(f"  - {violation.sentence()}" for violation in violations)
+        raise UserError(f"{where} has {len(violations)} violations; {advice}:\n{listed}")
+
+
+@dataclass(frozen=True)
+class Violation:
+    """What is wrong with one column, and in which rows.
+
+    Attributes:
+        column: Its name.
+        problem: The end of a sentence that begins with a value, or with the column if no row is
+            concerned.
+        rows: The first rows concerned, from 1.
+        count: How many rows are concerned.
+        example: The value in the first of them.
+    """
+
+    column: str
+    problem: str
+    rows: tuple[int, ...] = ()
+    count: int = 0
+    example: str = ""
+
+    def sentence(self) -> str:
+        """Return it as a sentence without a full stop."""
+        if not self.rows:
+            return f"column '{self.column}' {self.problem}"
+        shown = self.example if len(self.example) <= 60 else self.example[:57] + "..."
+        text = f"column '{self.column}', row {self.rows[0]:,}: {shown} {self.problem}"
+        if self.count > 1:
+            more = ", ".join(f"{row:,}" for row in self.rows)
+            text += f" ({self.count:,} rows: {more}{' ...' if self.count > len(self.rows) else ''})"
+        return text
+
+
+def _violation_of(
     name: str, series: pd.Series[Any], bad: Any, problem: str, first_row: int
 ) -> Violation:
-    """Describe the rows that `bad`, one boolean per row, points at."""
+    """Describe the rows for which `bad`, one boolean per row, is true."""
     at = bad.to_numpy().nonzero()[0] if hasattr(bad, "to_numpy") else bad.nonzero()[0]
     rows = tuple(int(position) + first_row for position in at[:SHOWN_ROWS])
     value = series.iloc[int(at[0])]
@@ -162,21 +219,19 @@ def violation_of(
     return Violation(name, problem, rows, len(at), example)
 
 
-def _to_number(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], Any, str]:
-    """Cast to float64; text that is no number, and infinite values, are bad."""
+def spell(value: Any) -> str:
+    """Write a value as text, alike for every file format: 1 and 1.0 are `1`, true is `True`."""
     import numpy as np
-    import pandas as pd
 
-    if given.dtype == "float64":
-        series = given
-    elif pd.api.types.is_numeric_dtype(given.dtype):
-        series = given.astype("float64")
-    else:
-        series = _parse(given).astype("float64")
-        unread = series.isna() & given.notna()
-        if unread.any():
-            return series, unread, "is no number"
-    return series, np.isinf(series.to_numpy()), "is infinite; leave it empty where it is unknown"
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value))
+    if isinstance(value, float | np.floating):
+        number = float(value)
+        return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+# ------------------------------------------------------------------------------------- to each type
 
 
 def _to_integer(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], Any, str]:
@@ -189,7 +244,7 @@ def _to_integer(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], 
     if given.dtype == "Int64":
         return (given if given.isna().any() else given.astype("int64")), None, ""
     if not pd.api.types.is_numeric_dtype(given.dtype):
-        parsed = _parse(given)
+        parsed = _parse_numbers(given)
         if parsed.dtype == "int64":
             return parsed, None, ""
     numbers, bad, problem = _to_number(given, column)
@@ -198,14 +253,31 @@ def _to_integer(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], 
     values = numbers.to_numpy()
     fraction = ~np.isnan(values) & (values != np.floor(values))
     if fraction.any():
-        return numbers, fraction, "is no whole number (for fractions: type: number)"
+        return numbers, fraction, "is not a whole number (for fractions: type: number)"
     if np.isnan(values).any():
         return numbers.astype("Int64"), None, ""
     return numbers.astype("int64"), None, ""
 
 
-def _parse(given: pd.Series[Any]) -> pd.Series[Any]:
-    """Read numbers out of text; what is none becomes missing."""
+def _to_number(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], Any, str]:
+    """Cast to float64; text that is not a number, and infinite values, are bad."""
+    import numpy as np
+    import pandas as pd
+
+    if given.dtype == "float64":
+        series = given
+    elif pd.api.types.is_numeric_dtype(given.dtype):
+        series = given.astype("float64")
+    else:
+        series = _parse_numbers(given).astype("float64")
+        unread = series.isna() & given.notna()
+        if unread.any():
+            return series, unread, "is not a number"
+    return series, np.isinf(series.to_numpy()), "is infinite; leave it empty where it is unknown"
+
+
+def _parse_numbers(given: pd.Series[Any]) -> pd.Series[Any]:
+    """Read numbers from text; what is not a number becomes missing."""
     import pandas as pd
 
     return pd.to_numeric(given.astype("object"), errors="coerce")
@@ -243,7 +315,7 @@ def _to_datetime(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any],
         return given.astype("datetime64[us]"), None, ""
     if given.isna().all():
         return pd.to_datetime(given.astype("object")).astype("datetime64[us]"), None, ""
-    problem = f"is no date as {column.format or 'ISO 8601 (2024-01-31 or 2024-01-31T12:30:00)'}"
+    problem = f"is not a date as {column.format or 'ISO 8601 (2024-01-31 or 2024-01-31T12:30:00)'}"
     if pd.api.types.is_numeric_dtype(given.dtype):
         return given, given.notna(), problem
     words = given if given.dtype == "str" else given.map(spell, na_action="ignore")
@@ -252,13 +324,13 @@ def _to_datetime(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any],
     return series, series.isna() & given.notna(), problem
 
 
-def _to_words(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], Any, str]:
+def _to_text(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], Any, str]:
     """Cast to str; numbers and booleans are spelt as the categories are."""
     if given.dtype != "str":
         # By distinct value: a table has few of them, and spelling is slow.
         codes, distinct = given.factorize()
         spelt = [spell(value) for value in distinct]
-        given = _from_codes(given, codes, spelt)
+        given = _words_of_codes(given, codes, spelt)
     if column.categories is None:
         return given, None, ""
     known = set(column.categories)
@@ -268,7 +340,7 @@ def _to_words(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], An
     return (given.replace(respelt) if respelt else given), None, ""
 
 
-def _from_codes(given: pd.Series[Any], codes: Any, words: list[str]) -> pd.Series[Any]:
+def _words_of_codes(given: pd.Series[Any], codes: Any, words: list[str]) -> pd.Series[Any]:
     """Return a str column of one word per code; code -1 is a missing value."""
     import numpy as np
     import pandas as pd
@@ -277,20 +349,8 @@ def _from_codes(given: pd.Series[Any], codes: Any, words: list[str]) -> pd.Serie
     return pd.Series(table[codes], index=given.index, name=given.name, dtype="str")
 
 
-def spell(value: Any) -> str:
-    """Write a value as text, alike for every file format: 1 and 1.0 are `1`, true is `True`."""
-    import numpy as np
-
-    if isinstance(value, bool | np.bool_):
-        return str(bool(value))
-    if isinstance(value, float | np.floating):
-        number = float(value)
-        return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
-
-
 def _as_category(word: str, categories: Sequence[str]) -> str:
-    """Return the category that `word` is another spelling of (TRUE, 1.0), else the word itself."""
+    """Return the category that `word` spells differently (TRUE, 1.0), else the word itself."""
     same = [known for known in categories if known.casefold() == word.strip().casefold()]
     if len(same) == 1 and word.strip().casefold() in ("true", "false"):
         return same[0]
@@ -301,55 +361,23 @@ def _as_category(word: str, categories: Sequence[str]) -> str:
     return number if number in categories else word
 
 
-def validate(
-    frame: pd.DataFrame,
-    schema: Schema,
-    where: str,
-    *,
-    first_row: int = 1,
-    advice: str = "correct the data",
-) -> None:
-    """Hold a conformed table's values against the schema.
-
-    Args:
-        frame: What `conform` returned.
-        schema: Bounds, categories, and whether values may be missing.
-        where: What the table is called in an error.
-        first_row: The number of its first row.
-        advice: The end of an error's sentence.
-
-    Raises:
-        UserError: Listing every violation with column, check, count and first rows.
-    """
-    refuse(check_table(frame, schema, first_row), where, advice)
+# ---------------------------------------------------------------------------- bounds and categories
 
 
-def check_table(frame: pd.DataFrame, schema: Schema, first_row: int = 1) -> list[Violation]:
-    """Return what of a conformed table's values stands against the schema.
-
-    Arithmetic over whole columns finds those at fault, if any; only these are given to pandera,
-    which finds the rows: a table that fits, as most do, costs next to nothing.
-    """
-    suspects = [
-        column
-        for column in schema.columns
-        if column.name in frame.columns
-        and "ignore" not in column.roles
-        and _is_suspect(frame[column.name], column)
-    ]
-    if not suspects:
-        return []
-    import pandera.pandas as pa
-
-    chosen = frame[[column.name for column in suspects]].reset_index(drop=True)
-    try:
-        pandera_schema(suspects).validate(chosen, lazy=True)
-    except pa.errors.SchemaErrors as errors:
-        return _from_pandera(errors.failure_cases, chosen, suspects, first_row)
-    return []
+def _breaks_schema(series: pd.Series[Any], column: Column) -> bool:
+    """Tell quickly whether any value violates the schema."""
+    if not column.nullable and series.isna().any():
+        return True
+    if column.minimum is not None and (series < column.minimum).any():
+        return True
+    if column.maximum is not None and (series > column.maximum).any():
+        return True
+    if column.categories is not None:
+        return not set(series.dropna().unique()) <= set(column.categories)
+    return False
 
 
-def pandera_schema(columns: Sequence[Column]) -> Any:
+def _pandera_schema(columns: Sequence[Column]) -> Any:
     """Return the `pandera.DataFrameSchema` of some columns."""
     import pandera.pandas as pa
 
@@ -362,7 +390,7 @@ def pandera_schema(columns: Sequence[Column]) -> Any:
         if column.categories is not None:
             few = ", ".join(column.categories[:10])
             more = " ..." if len(column.categories) > 10 else ""
-            found.append(pa.Check.isin(column.categories, error=f"is none of {few}{more}"))
+            found.append(pa.Check.isin(column.categories, error=f"is not one of {few}{more}"))
         return found
 
     return pa.DataFrameSchema(
@@ -371,19 +399,6 @@ def pandera_schema(columns: Sequence[Column]) -> Any:
             for column in columns
         }
     )
-
-
-def _is_suspect(series: pd.Series[Any], column: Column) -> bool:
-    """Tell quickly whether any value stands against the schema."""
-    if not column.nullable and series.isna().any():
-        return True
-    if column.minimum is not None and (series < column.minimum).any():
-        return True
-    if column.maximum is not None and (series > column.maximum).any():
-        return True
-    if column.categories is not None:
-        return not set(series.dropna().unique()) <= set(column.categories)
-    return False
 
 
 def _from_pandera(
@@ -398,7 +413,7 @@ def _from_pandera(
         for check, failed in own.groupby("check", sort=False):
             bad = np.zeros(len(frame), dtype=bool)
             bad[failed["index"].to_numpy(dtype="int64")] = True
-            violation = violation_of(column.name, frame[column.name], bad, str(check), first_row)
+            violation = _violation_of(column.name, frame[column.name], bad, str(check), first_row)
             if check == "not_nullable":
                 problem = "is missing, but the schema says nullable: false"
                 violation = replace(violation, example="the value", problem=problem)

@@ -25,7 +25,7 @@ Frame = nw.DataFrame[Any]
 
 
 @dataclass(frozen=True)
-class Cleaned:
+class CleanedRows:
     """What cleaning left.
 
     Attributes:
@@ -41,7 +41,7 @@ class Cleaned:
     removed: int
 
 
-def clean(frame: Frame, schema: Schema, settings: Settings) -> Cleaned:
+def clean(frame: Frame, schema: Schema, settings: Settings) -> CleanedRows:
     """Drop exact copies of rows, then apply `clean` of custom.py.
 
     Raises:
@@ -52,7 +52,7 @@ def clean(frame: Frame, schema: Schema, settings: Settings) -> Cleaned:
         frame = drop_duplicates(frame)
     duplicates = before - len(frame)
     cleaned = _apply_custom(frame, schema)
-    return Cleaned(cleaned, cleaned is not frame, duplicates, len(frame) - len(cleaned))
+    return CleanedRows(cleaned, cleaned is not frame, duplicates, len(frame) - len(cleaned))
 
 
 def drop_duplicates(frame: Frame) -> Frame:

@@ -1,7 +1,7 @@
-"""Inferring the schema: what every row of every column shows, not a first few of them.
+"""Inferring the schema from all rows (`infer_schema`), and checking the target (`check_target`).
 
-What cannot be settled is refused with the row at fault where it is likely an error (one word in a
-column of numbers), and noted where it is likely meant (dates that may be read in two ways).
+A value that is likely an error (one word in a column of numbers) is refused with its row. What may
+be meant in two ways (dates such as 01.02.2024) is left as text and noted.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ if TYPE_CHECKING:
     from ..core.config import Settings
     from ..tasks.task import Task
 
-# A column of which this share are numbers (or dates) was meant as such.
+# With this share of numbers (or dates), the other values of a column are errors.
 MEANT = 0.99
-# So was one with this share and so few other spellings ("?", "unknown").
+# So they are with this share and so few other spellings ("?", "unknown").
 LIKELY = 0.9
 FEW_SPELLINGS = 3
+# So many different values suffice for a first look at a column.
 SAMPLED = 2000
-# More classes than this in numbers are a quantity, not classes.
+# Values of so many words are sentences.
 TEXT_WORDS = 4
-# Such a share of different values, in no fewer rows, is an id.
+# This share of different values, in at least so many rows, suggests an id.
 UNIQUE = 0.98
 FEWEST_IDS = 50
 
@@ -48,22 +49,6 @@ DATES = (
 TIMES = ("", " %H:%M", " %H:%M:%S")
 
 
-@dataclass(frozen=True)
-class Inference:
-    """A schema, and what could not be settled."""
-
-    schema: Schema
-    notes: tuple[str, ...]
-
-
-def conditions(settings: Settings) -> str:
-    """Return the fingerprint of the settings that the inference follows from."""
-    data = settings.data
-    roles = (data.target, data.id, data.time, data.group, data.ignore)
-    spellings = (data.missing, data.text, data.query)
-    return fingerprint(roles, spellings, settings.model.task, settings.features.max_categories)
-
-
 def infer_schema(frame: pd.DataFrame, settings: Settings) -> Inference:
     """Infer types, bounds and categories from a whole table.
 
@@ -72,7 +57,7 @@ def infer_schema(frame: pd.DataFrame, settings: Settings) -> Inference:
         settings: Roles, the task, and how many values a category may have.
 
     Returns:
-        The schema with the roles of conf.cfg, and notes on what could not be settled.
+        The schema with the roles of conf.cfg, and notes on what could not be decided.
 
     Raises:
         UserError: If a column is all missing, a value in it stands out as an error, or the target
@@ -87,9 +72,9 @@ def infer_schema(frame: pd.DataFrame, settings: Settings) -> Inference:
     for column in roles.columns:
         columns.append(_infer_column(frame[column.name], column.roles, settings, notes))
     notes += [
-        f"{column.name} differs in every row; if it names the rows, add it to [data] id in conf.cfg"
+        f"{column.name} differs in every row; if it is an id, add it to [data] id in conf.cfg"
         for column in columns
-        if not column.roles and _names_rows(frame[column.name], column)
+        if not column.roles and _looks_like_id(frame[column.name], column)
     ]
     unnamed = [name for name in names if re.fullmatch(r"unnamed_\d+", name)]
     if unnamed:
@@ -100,15 +85,65 @@ def infer_schema(frame: pd.DataFrame, settings: Settings) -> Inference:
     return Inference(Schema(tuple(columns), roles.source), tuple(notes))
 
 
-def _names_rows(series: pd.Series[Any], column: Column) -> bool:
-    """Tell whether a column looks like an id: words that do not repeat, or a running number."""
-    if len(series) < FEWEST_IDS or column.type not in ("string", "integer") or column.nullable:
-        return False
-    if column.type == "integer":
-        steps = series.diff().iloc[1:]
-        return bool((steps == 1).all())
-    # A few rows may be there twice.
-    return series.nunique() > UNIQUE * len(series)
+@dataclass(frozen=True)
+class Inference:
+    """A schema, and notes on what could not be decided."""
+
+    schema: Schema
+    notes: tuple[str, ...]
+
+
+def conditions(settings: Settings) -> str:
+    """Return the fingerprint of the settings that the inference uses."""
+    data = settings.data
+    roles = (data.target, data.id, data.time, data.group, data.ignore)
+    spellings = (data.missing, data.text, data.query)
+    return fingerprint(roles, spellings, settings.model.task, settings.features.max_categories)
+
+
+def check_target(frame: pd.DataFrame, schema: Schema, settings: Settings) -> None:
+    """Check that the target can be learnt: its type fits the task, and its values differ.
+
+    Raises:
+        UserError: If the target is not named, of the wrong type, constant, or missing in a row.
+    """
+    target = require_target(schema)
+    task: Task = registry.task(settings.model.task)
+    if target.type not in task.target_types:
+        raise UserError(
+            f"[data] target = {target.name} is of type {target.type} in data/schema.yaml, but "
+            f"{task.name} needs {task.target_word}; change one, or infer again: `ingest --infer`."
+        )
+    series = frame[target.name]
+    missing = series.isna().to_numpy()
+    if missing.any():
+        raise UserError(
+            f"[data] target = {target.name} is missing in {int(missing.sum()):,} of "
+            f"{len(series):,} rows, first in row {int(missing.argmax()) + 1:,}; fill them, or "
+            "leave those rows out of the source."
+        )
+    if series.nunique() < 2:
+        raise UserError(
+            f"[data] target = {target.name} is '{spell(series.iloc[0])}' in all "
+            f"{len(series):,} rows, so there is nothing to learn."
+        )
+
+
+def require_target(schema: Schema) -> Column:
+    """Return the column to predict.
+
+    Raises:
+        UserError: If conf.cfg does not name it.
+    """
+    if schema.target is None:
+        raise UserError(
+            f"[data] target is not set; name the column to predict, one of: "
+            f"{', '.join(schema.names[:20])}{' ...' if len(schema.names) > 20 else ''}."
+        )
+    return schema.target
+
+
+# --------------------------------------------------------------------------------------- one column
 
 
 def _infer_column(
@@ -126,8 +161,8 @@ def _infer_column(
     column = _type_of(series, roles, settings, notes)
     if "time" in roles and column.type not in ("datetime", "integer", "number"):
         raise UserError(
-            f"[data] time = {name} holds no dates that are understood, such as "
-            f"{example_of(series)}; write them as 2024-01-31 or 2024-01-31T12:30:00 (ISO 8601)."
+            f"[data] time = {name} cannot be read as dates, such as {example_of(series)}; "
+            "write them as 2024-01-31 or 2024-01-31T12:30:00 (ISO 8601)."
         )
     typed, violation = cast_column(series, column)
     refuse(
@@ -147,12 +182,6 @@ def _infer_column(
     return Column(name, column.type, nullable, roles=roles, format=column.format)
 
 
-def example_of(series: pd.Series[Any]) -> str:
-    """Return the first value that is there, and its row."""
-    at = int(series.notna().to_numpy().argmax())
-    return f"'{spell(series.iloc[at])}' in row {at + 1:,}"
-
-
 def widen(low: float, high: float, *, whole: bool) -> tuple[float, float]:
     """Widen a range by its own width on each side, but not across zero where no value was.
 
@@ -167,15 +196,21 @@ def widen(low: float, high: float, *, whole: bool) -> tuple[float, float]:
     return float(f"{lower:.6g}"), float(f"{upper:.6g}")
 
 
-def _plain_type(series: pd.Series[Any]) -> str:
-    """Return the type that the data type alone tells."""
-    if pd.api.types.is_bool_dtype(series.dtype):
-        return "boolean"
-    if pd.api.types.is_integer_dtype(series.dtype):
-        return "integer"
-    if pd.api.types.is_float_dtype(series.dtype):
-        return "number"
-    return "datetime" if pd.api.types.is_datetime64_any_dtype(series.dtype) else "string"
+def example_of(series: pd.Series[Any]) -> str:
+    """Return the first value that is not missing, and its row."""
+    at = int(series.notna().to_numpy().argmax())
+    return f"'{spell(series.iloc[at])}' in row {at + 1:,}"
+
+
+def _looks_like_id(series: pd.Series[Any], column: Column) -> bool:
+    """Tell whether a column looks like an id: words that do not repeat, or a running number."""
+    if len(series) < FEWEST_IDS or column.type not in ("string", "integer") or column.nullable:
+        return False
+    if column.type == "integer":
+        steps = series.diff().iloc[1:]
+        return bool((steps == 1).all())
+    # A few rows may be there twice.
+    return series.nunique() > UNIQUE * len(series)
 
 
 def _type_of(
@@ -193,17 +228,31 @@ def _type_of(
         return column
     if kind != "string" or name in settings.data.text:
         return Column(name, kind if name not in settings.data.text else "string", True)
-    return _type_of_words(series, roles, settings, notes)
+    return _type_of_text(series, roles, settings, notes)
 
 
-def _type_of_words(
+def _plain_type(series: pd.Series[Any]) -> str:
+    """Return the type that follows from the data type alone."""
+    if pd.api.types.is_bool_dtype(series.dtype):
+        return "boolean"
+    if pd.api.types.is_integer_dtype(series.dtype):
+        return "integer"
+    if pd.api.types.is_float_dtype(series.dtype):
+        return "number"
+    return "datetime" if pd.api.types.is_datetime64_any_dtype(series.dtype) else "string"
+
+
+# ---------------------------------------------------------------------------------- columns of text
+
+
+def _type_of_text(
     series: pd.Series[Any], roles: tuple[str, ...], settings: Settings, notes: list[str]
 ) -> Column:
-    """Tell numbers, dates, categories and sentences written as text apart."""
+    """Decide whether text holds numbers, dates, categories, sentences or other strings."""
     name = str(series.name)
     counts = series.value_counts(sort=False)
     words = pd.Series([spell(value) for value in counts.index], dtype="str")
-    if _meant_as_numbers(words, counts):
+    if _holds_numbers(words, counts):
         return Column(name, "number", True)
     written = _date_formats(words, counts)
     if len(written) == 1:
@@ -226,10 +275,10 @@ def _type_of_words(
     return Column(name, "text" if sentences else "string", True)
 
 
-def _meant_as_numbers(words: pd.Series[Any], counts: pd.Series[Any]) -> bool:
-    """Tell whether a column of text holds numbers but for some slips.
+def _holds_numbers(words: pd.Series[Any], counts: pd.Series[Any]) -> bool:
+    """Tell whether a column of text holds numbers, apart from a few errors.
 
-    Only where there are slips: all numbers in text come from a source that chose text.
+    Where there are none, the source itself chose text for its numbers, and they stay text.
     """
     sampled = words.iloc[:: max(len(words) // SAMPLED, 1)]
     if len(words) > SAMPLED and pd.to_numeric(sampled, errors="coerce").notna().mean() < 0.5:
@@ -237,17 +286,7 @@ def _meant_as_numbers(words: pd.Series[Any], counts: pd.Series[Any]) -> bool:
     is_number = pd.to_numeric(words, errors="coerce").notna().to_numpy()
     if words[is_number].str.match(r"0\d").any():
         return False
-    return _has_slips(is_number, counts)
-
-
-def _has_slips(fits: Any, counts: pd.Series[Any]) -> bool:
-    """Tell whether nearly all, but not all, rows fit."""
-    share = float(counts[fits].sum() / counts.sum())
-    others = int((~fits).sum())
-    # Of two spellings, one is not "nearly all", whatever its count.
-    enough = int(fits.sum()) > FEW_SPELLINGS
-    likely = share >= LIKELY and others <= FEW_SPELLINGS
-    return enough and others > 0 and (share >= MEANT or likely)
+    return _has_few_errors(is_number, counts)
 
 
 def _date_formats(words: pd.Series[Any], counts: pd.Series[Any]) -> list[str | None]:
@@ -268,7 +307,7 @@ def _date_formats(words: pd.Series[Any], counts: pd.Series[Any]) -> list[str | N
         fits = parsed.notna().to_numpy()
         if fits.all():
             fitting.append((form, parsed))
-        elif _has_slips(fits, counts):
+        elif _has_few_errors(fits, counts):
             nearly.append((float(counts[fits].sum()), form))
     if fitting:
         different = [form for form, parsed in fitting[1:] if not parsed.equals(fitting[0][1])]
@@ -281,43 +320,11 @@ def parse_dates(words: pd.Series[Any], form: str | None) -> pd.Series[Any]:
     return pd.to_datetime(words, format=form or "ISO8601", errors="coerce", utc=True)
 
 
-def require_target(schema: Schema) -> Column:
-    """Return the column to predict.
-
-    Raises:
-        UserError: If conf.cfg names none.
-    """
-    if schema.target is None:
-        raise UserError(
-            f"[data] target is not set; name the column to predict, one of: "
-            f"{', '.join(schema.names[:20])}{' ...' if len(schema.names) > 20 else ''}."
-        )
-    return schema.target
-
-
-def check_target(frame: pd.DataFrame, schema: Schema, settings: Settings) -> None:
-    """Check that there is something to learn.
-
-    Raises:
-        UserError: If the target is not named, of the wrong type, constant, or missing in a row.
-    """
-    target = require_target(schema)
-    task: Task = registry.task(settings.model.task)
-    if target.type not in task.target_types:
-        raise UserError(
-            f"[data] target = {target.name} is of type {target.type} in data/schema.yaml, but "
-            f"{task.name} needs {task.target_word}; change one, or infer anew: `ingest --infer`."
-        )
-    series = frame[target.name]
-    missing = series.isna().to_numpy()
-    if missing.any():
-        raise UserError(
-            f"[data] target = {target.name} is missing in {int(missing.sum()):,} of "
-            f"{len(series):,} rows, first in row {int(missing.argmax()) + 1:,}; fill them, or "
-            "leave those rows out of the source."
-        )
-    if series.nunique() < 2:
-        raise UserError(
-            f"[data] target = {target.name} is '{spell(series.iloc[0])}' in all "
-            f"{len(series):,} rows, so there is nothing to learn."
-        )
+def _has_few_errors(fits: Any, counts: pd.Series[Any]) -> bool:
+    """Tell whether nearly all rows fit, but not all."""
+    share = float(counts[fits].sum() / counts.sum())
+    others = int((~fits).sum())
+    # Of two spellings, one is not "nearly all", whatever its count.
+    enough = int(fits.sum()) > FEW_SPELLINGS
+    likely = share >= LIKELY and others <= FEW_SPELLINGS
+    return enough and others > 0 and (share >= MEANT or likely)

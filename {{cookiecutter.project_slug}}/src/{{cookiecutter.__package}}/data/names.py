@@ -1,9 +1,10 @@
-"""Names of columns: which are missing, and which is close to a wrong one."""
+"""Names of columns: which have to be there, which are refused, which is close to a wrong one."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from pathlib import Path
 
 from ..core.errors import UserError
 
@@ -17,6 +18,26 @@ def require_columns(names: Sequence[str], wanted: Sequence[str], where: str) -> 
     for column in wanted:
         if column not in names:
             raise UserError(f"{where} has no column '{column}'; {close_names(column, names)}.")
+
+
+def refuse_names(path: Path, names: Sequence[str]) -> None:
+    """Refuse duplicate column names, and those that the pipeline itself adds.
+
+    Raises:
+        UserError: Naming the column, and its positions where there are several.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            positions = [str(at + 1) for at, other in enumerate(names) if other == name]
+            raise UserError(
+                f"{path} has {len(positions)} columns named '{name}' (columns "
+                f"{', '.join(positions)}); give each its own name."
+            )
+        seen.add(name)
+    for name in ("_row", "_split"):
+        if name in seen:
+            raise UserError(f"{path} has a column '{name}', a name the pipeline uses; rename it.")
 
 
 def close_names(name: str, names: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """The schema: each column's type, bounds and roles; inferred once, then owned by the team.
 
-`conform` gives a table the schema's types, `validate` holds its values against the schema. Both are
-used at ingest and at prediction alike.
+`load_schema` returns it. data/schema.yaml holds it, read and written as a `SchemaFile`. How it is
+inferred stands in `infer`, how a table is held against it in `cast`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ TYPES = ("integer", "number", "boolean", "category", "string", "text", "datetime
 ROLES = ("target", "time", "group", "sensitive", "id", "ignore")
 WORDS = ("category", "string", "text")
 SCHEMA_VERSION = 1
-TRUTHS = {"true": True, "yes": True, "t": True, "y": True, "1": True, "1.0": True}
-INFER_ANEW = "correct the data, or data/schema.yaml, or infer it anew with `ingest --infer`"
+INFER_AGAIN = "correct the data, or data/schema.yaml, or infer it again with `ingest --infer`"
 
 NOTE = "# Note: "
 HEADER = """\
@@ -36,7 +35,7 @@ HEADER = """\
 #   minimum, maximum  the observed range, widened on each side by its own width, so that new data
 #             slightly beyond is not refused; never across zero where no observed value was
 #   roles     follow conf.cfg: change them there
-# `ingest --infer` infers it anew and keeps this file as schema.old.yaml.
+# `ingest --infer` infers it again and keeps this file as schema.old.yaml.
 """
 
 
@@ -65,7 +64,7 @@ class Column:
     format: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, those that say nothing left out."""
+        """Return plain values, without those that are not set."""
         values: dict[str, Any] = {"name": self.name, "type": self.type, "nullable": self.nullable}
         for key in ("minimum", "maximum", "format"):
             if getattr(self, key) is not None:
@@ -107,12 +106,12 @@ class Schema:
 
     @property
     def ids(self) -> tuple[Column, ...]:
-        """The columns that name a row."""
+        """The columns that identify a row."""
         return self.having("id")
 
     @property
     def features(self) -> tuple[Column, ...]:
-        """What a model sees: neither target, id, group, ignored columns nor the ordering time."""
+        """The columns that a model may use: not target, id, group, time or ignored ones."""
         unseen = {"target", "id", "group", "ignore", "time"}
         return tuple(column for column in self.columns if not unseen & set(column.roles))
 
@@ -124,7 +123,7 @@ class Schema:
         """Return one column.
 
         Raises:
-            UserError: If there is none of that name.
+            UserError: If no column has that name.
         """
         for column in self.columns:
             if column.name == name:
@@ -144,7 +143,7 @@ class Schema:
             UserError: Naming the column and what is wrong with it.
         """
         if not isinstance(values, dict) or not isinstance(values.get("columns"), list):
-            raise UserError(f"{where} has no list of columns; infer it anew: `ingest --infer`.")
+            raise UserError(f"{where} has no list of columns; infer it again: `ingest --infer`.")
         if values.get("version") != SCHEMA_VERSION:
             raise UserError(f"{where} is not of version {SCHEMA_VERSION}.")
         columns = tuple(_read_column(item, where) for item in values["columns"])
@@ -163,7 +162,7 @@ def _read_column(item: Any, where: str) -> Column:
     known = Column.__dataclass_fields__
     unknown = next((key for key in item if key not in known), None)
     if unknown is not None:
-        raise UserError(f"{place}: '{unknown}' is unknown; known are: {', '.join(known)}.")
+        raise UserError(f"{place}: '{unknown}' is unknown; use one of {', '.join(known)}.")
     if item.get("type") not in TYPES:
         raise UserError(f"{place}: type is '{item.get('type')}', but has to be {_one_of(TYPES)}.")
     if not isinstance(item.get("nullable", True), bool):
@@ -198,7 +197,19 @@ def _one_of(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-# -------------------------------------------------------------------------------- data/schema.yaml
+# --------------------------------------------------------------------------------- data/schema.yaml
+
+
+def load_schema(project: Project) -> Schema:
+    """Return the project's schema.
+
+    Raises:
+        UserError: If it was not inferred yet, or is broken.
+    """
+    file = read_schema_file(project)
+    if file is None:
+        raise UserError("There is no data/schema.yaml; run `ingest` first.")
+    return file.schema
 
 
 @dataclass(frozen=True)
@@ -208,8 +219,8 @@ class SchemaFile:
     Attributes:
         schema: The columns as they stand there now.
         inferred: Fingerprint of the columns as they were inferred.
-        conditions: Fingerprint of the settings under which they were.
-        notes: What could not be settled then; comments in the file.
+        conditions: Fingerprint of the settings that the inference used.
+        notes: What the inference could not decide; comments in the file.
     """
 
     schema: Schema
@@ -223,28 +234,11 @@ class SchemaFile:
         return columns_fingerprint(self.schema) != self.inferred
 
 
-def columns_fingerprint(schema: Schema) -> str:
-    """Return the fingerprint of the columns apart from their roles, 16 hexadecimal digits."""
-    return fingerprint([replace(column, roles=()).to_dict() for column in schema.columns])
-
-
-def load_schema(project: Project) -> Schema:
-    """Return the project's schema.
-
-    Raises:
-        UserError: If there is none yet, or it is broken.
-    """
-    file = read_schema_file(project)
-    if file is None:
-        raise UserError("There is no data/schema.yaml; run `ingest` first.")
-    return file.schema
-
-
 def read_schema_file(project: Project) -> SchemaFile | None:
     """Return data/schema.yaml, or None where there is none.
 
     Raises:
-        UserError: If it is no YAML, or no schema.
+        UserError: If it is not YAML, or not a schema.
     """
     import yaml
 
@@ -267,9 +261,9 @@ def read_schema_file(project: Project) -> SchemaFile | None:
 
 
 def save_schema(project: Project, file: SchemaFile) -> None:
-    """Write data/schema.yaml, a line per column; a file that says the same already stays.
+    """Write data/schema.yaml, a line per column, unless the file there says the same.
 
-    So a person's comments outlive every ingest that changes nothing.
+    So a person's comments stay through every ingest that changes nothing.
     """
     import yaml
 
@@ -287,6 +281,14 @@ def save_schema(project: Project, file: SchemaFile) -> None:
     lines += ["columns:", *(f"  - {line(column.to_dict())}" for column in schema.columns)]
     if read_schema_file(project) != file:
         write_text(project.schema_file, "\n".join(lines) + "\n")
+
+
+def columns_fingerprint(schema: Schema) -> str:
+    """Return the fingerprint of the columns apart from their roles, 16 hexadecimal digits."""
+    return fingerprint([replace(column, roles=()).to_dict() for column in schema.columns])
+
+
+# -------------------------------------------------------------------------------------------- roles
 
 
 def with_roles(schema: Schema, data: DataSettings, names: Sequence[str] | None = None) -> Schema:
@@ -322,9 +324,3 @@ def with_roles(schema: Schema, data: DataSettings, names: Sequence[str] | None =
             for column in schema.columns
         ),
     )
-
-
-# ------------------------------------------------------------------------- conform and validate
-
-
-TRUTHS |= {"false": False, "no": False, "f": False, "n": False, "0": False, "0.0": False}

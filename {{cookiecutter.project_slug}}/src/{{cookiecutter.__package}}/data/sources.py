@@ -263,7 +263,7 @@ def _connect(location: str) -> Iterator[Any]:
 
 @contextmanager
 def _sql_errors(location: str) -> Iterator[None]:
-    """Turn what SQLAlchemy and the drivers say into one sentence without credentials."""
+    """Turn errors of SQLAlchemy and the drivers into one sentence without credentials."""
     try:
         import sqlalchemy.exc
     except ImportError:
@@ -272,7 +272,9 @@ def _sql_errors(location: str) -> Iterator[None]:
         yield
     except sqlalchemy.exc.NoSuchModuleError:
         scheme = location.partition(":")[0]
-        raise UserError(f"[data] source: {scheme} is no database that is known here.") from None
+        raise UserError(
+            f"[data] source: {scheme} is not a database that SQLAlchemy knows here."
+        ) from None
     except ModuleNotFoundError as error:
         raise UserError(
             f"[data] source: this database needs the package {error.name}; install it."
@@ -319,8 +321,8 @@ def fetch_sklearn(location: str, folder: Path, data: DataSettings) -> Path:
 
     if location not in SKLEARN:
         raise UserError(
-            f"[data] source = sklearn:{location} is no data set that ships with scikit-learn; "
-            f"known are: {', '.join(SKLEARN)}."
+            f"[data] source = sklearn:{location} is not a data set that ships with "
+            f"scikit-learn; use one of {', '.join(SKLEARN)}."
         )
     loaded = getattr(sklearn.datasets, f"load_{location}")(as_frame=True)
     target = loaded.target

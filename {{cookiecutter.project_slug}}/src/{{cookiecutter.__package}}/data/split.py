@@ -1,9 +1,11 @@
-"""Which split a row belongs to, and reading the splits.
+"""Train, valid and test: the rule that assigns rows to them, and reading what was written.
 
-A row's place follows from its key alone: the key is mixed with the seed into one of 65,536 buckets,
-and thresholds on buckets part train, valid and test. The thresholds are fitted once, so that the
-shares come out right, and then kept in the manifest: when the data grows, no earlier row moves.
-Everything is written over narwhals, so that each data engine gives the same rows.
+`choose_rule`, `fit_thresholds` and `assign` are the three steps of a split; `load_split` reads one.
+
+The random, stratified and group rules hash a row's key (or its group) with the seed into one of
+65,536 buckets, and two thresholds on the buckets separate train, valid and test. The thresholds are
+fitted once to the shares that conf.cfg asks for, and kept in the manifest: when the data grows, no
+earlier row moves. All is written over narwhals, so that each data engine gives the same rows.
 """
 
 from __future__ import annotations
@@ -46,16 +48,16 @@ MANIFEST_VERSION = 1
 
 
 @dataclass(frozen=True)
-class Rule:
-    """How rows are assigned.
+class SplitRule:
+    """How rows are assigned to train, valid and test.
 
     Attributes:
         name: random, stratified, group or time.
-        column: The target, group or time that the rule looks at; None for random.
-        seed: Of the mixing; the time rule has no use for it.
+        column: The target, group or time that decides; None for random.
+        seed: Of the hash; the time rule does not use it.
         fractions: Shares of train, valid and test.
-        reason: Why this rule.
-        apart: The group whose rows the time rule has to keep apart as well.
+        reason: Why this rule was chosen.
+        purge_by: The group of which the time rule keeps only the rows of the latest split.
     """
 
     name: str
@@ -63,10 +65,10 @@ class Rule:
     seed: int
     fractions: tuple[float, float, float]
     reason: str
-    apart: str | None = None
+    purge_by: str | None = None
 
     def conditions(self) -> dict[str, Any]:
-        """Return what thresholds depend on: while it stays, they are kept."""
+        """Return what the thresholds depend on; while it stays equal, they are kept."""
         return {
             "rule": self.name,
             "column": self.column,
@@ -75,11 +77,11 @@ class Rule:
         }
 
 
-def choose_rule(schema: Schema, settings: Settings) -> Rule:
-    """Return the rule that conf.cfg names, or that follows from the roles: time, group, classes.
+def choose_rule(schema: Schema, settings: Settings) -> SplitRule:
+    """Return the rule of conf.cfg; `auto` takes time, else group, else what the task suggests.
 
     Raises:
-        UserError: If the rule lacks its column, or would part rows of one group.
+        UserError: If the rule's column is not set, or the rule would separate rows of one group.
     """
     asked = settings.split.rule
     usual = registry.task(settings.model.task).split_rule()
@@ -105,7 +107,7 @@ def choose_rule(schema: Schema, settings: Settings) -> Rule:
             f"[data] group = {group.name} keeps them together; set rule = group, or empty group."
         )
     split = settings.split
-    return Rule(
+    return SplitRule(
         name,
         column.name if column else None,
         split.seed,
@@ -118,8 +120,8 @@ def choose_rule(schema: Schema, settings: Settings) -> Rule:
 # ------------------------------------------------------------------------------------- thresholds
 
 
-def fit_thresholds(frame: Frame, rule: Rule, kept: Thresholds | None = None) -> Thresholds:
-    """Return the two thresholds of each stratum, those kept from an earlier split among them.
+def fit_thresholds(frame: Frame, rule: SplitRule, kept: Thresholds | None = None) -> Thresholds:
+    """Return the two thresholds of each stratum; those of an earlier split are kept.
 
     Args:
         frame: The rows with their keys (`_row`).
@@ -152,7 +154,7 @@ def fit_thresholds(frame: Frame, rule: Rule, kept: Thresholds | None = None) -> 
     for value, own in counts.groupby(rule.column, sort=True):
         if spell(value) not in fitted:
             pair = _bucket_thresholds(own[BUCKET].to_numpy(), own["_rows"].to_numpy(), rule)
-            # Too rare to be judged, but what there is can be learnt.
+            # Too rare for valid and test: all rows go to train.
             fitted[spell(value)] = pair or [BUCKETS, BUCKETS]
     if sum(pair != [BUCKETS, BUCKETS] for pair in fitted.values()) < 2:
         rarest = min(counts.groupby(rule.column)["_rows"].sum().items(), key=lambda item: item[1])
@@ -169,9 +171,9 @@ def rare_strata(thresholds: Thresholds) -> list[str]:
 
 
 def _bucket_thresholds(
-    buckets: NDArray[np.int64], rows: NDArray[np.int64], rule: Rule
+    buckets: NDArray[np.int64], rows: NDArray[np.int64], rule: SplitRule
 ) -> list[int] | None:
-    """Part the filled buckets so that the shares are closest, and no split is empty.
+    """Choose thresholds so that the shares are as close as possible and no split is empty.
 
     Returns:
         The first buckets of valid and of test; None where fewer than three buckets are filled.
@@ -183,8 +185,8 @@ def _bucket_thresholds(
     train, valid, _ = rule.fractions
     first = _nearest(total, train * total[-1], 1, len(buckets) - 2)
     second = _nearest(total, (train + valid) * total[-1], first + 1, len(buckets) - 1)
-    # Anywhere between two filled buckets parts them alike; rows to come are parted best close to
-    # the nominal share.
+    # Every threshold between two filled buckets gives the same split of these rows; the one closest
+    # to the nominal share suits later rows best.
     pair = []
     for at, share in ((first, train), (second, train + valid)):
         nominal = round(share * BUCKETS)
@@ -193,12 +195,12 @@ def _bucket_thresholds(
 
 
 def _nearest(total: NDArray[np.int64], wanted: float, least: int, most: int) -> int:
-    """Return how many buckets, least to most, hold closest to the wanted number of rows."""
+    """Return how many buckets (`least` to `most`) come closest to the wanted number of rows."""
     counts = np.abs(total[least - 1 : most] - wanted)
     return least + int(counts.argmin())
 
 
-def _time_thresholds(frame: Frame, rule: Rule) -> list[Any]:
+def _time_thresholds(frame: Frame, rule: SplitRule) -> list[Any]:
     """Return the times from which valid and test begin; rows of one time stay together."""
     column = str(rule.column)
     counts = _count_rows(frame, [column]).sort_values(column)
@@ -224,11 +226,11 @@ def _plain_time(value: Any) -> Any:
 # ------------------------------------------------------------------------------------- assignment
 
 
-def assign(frame: Frame, rule: Rule, thresholds: Thresholds) -> Frame:
+def assign(frame: Frame, rule: SplitRule, thresholds: Thresholds) -> Frame:
     """Add the column `_split`: 0 for train, 1 for valid, 2 for test (Int64).
 
-    Under the time rule with a group, rows of a group that reaches into a later split are taken out
-    of the earlier ones.
+    Under the time rule with a group, a group with rows in a later split loses those in earlier
+    ones (purging).
 
     Args:
         frame: The rows with their keys (`_row`); any order, any engine.
@@ -240,7 +242,7 @@ def assign(frame: Frame, rule: Rule, thresholds: Thresholds) -> Frame:
         begins = [_as_literal(value) for value in thresholds[ALL]]
         later = [(column >= nw.lit(value)).cast(nw.Int64) for value in begins]
         assigned = frame.with_columns((later[0] + later[1]).alias(SPLIT))
-        return _purge(assigned, rule.apart) if rule.apart else assigned
+        return _purge(assigned, rule.purge_by) if rule.purge_by else assigned
     mixed = with_bucket(frame, rule)
     if rule.name == "stratified":
         starts = [_thresholds_of(str(rule.column), thresholds, at) for at in (0, 1)]
@@ -261,7 +263,7 @@ def _as_literal(value: Any) -> Any:
     return dt.datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
-def with_bucket(frame: Frame, rule: Rule) -> Frame:
+def with_bucket(frame: Frame, rule: SplitRule) -> Frame:
     """Add the column `_bucket`, 0 .. 65535, of a row's key or, for the group rule, of its group."""
     if BUCKET in frame.columns or rule.name == "time":
         return frame
@@ -315,7 +317,7 @@ def _affine_steps(seed: int) -> list[tuple[int, int]]:
 
 
 def _purge(frame: Frame, group: str) -> Frame:
-    """Keep of each group only the rows of the latest split that it reaches."""
+    """Keep of each group only the rows in the latest of its splits."""
     latest = _to_pandas(frame.group_by(group).agg(nw.col(SPLIT).max().alias("_latest")))
     latest = latest.dropna(subset=[group])
     table = dict(zip(latest[group].tolist(), latest["_latest"].astype(int).tolist(), strict=True))
@@ -345,7 +347,7 @@ def load_manifest(project: Project) -> dict[str, Any]:
     """Return data/manifest.json: source, fingerprints, counts, rule, seed and files.
 
     Raises:
-        UserError: If there is no split yet, or its manifest is broken.
+        UserError: If nothing was split yet, or the manifest is broken.
     """
     if not project.manifest_file.exists():
         raise UserError("There is no data/manifest.json; run `preprocess` first.")
@@ -360,8 +362,8 @@ def load_manifest(project: Project) -> dict[str, Any]:
 def data_keys(manifest: Mapping[str, Any] | None, source: str) -> int:
     """Return the version of the keys that ingest computes, and fingerprints the table by.
 
-    It stays while the source does, also where the rows are split by a newer one: champion and
-    sign-offs name the data by that fingerprint.
+    It stays the same as long as the source does, even if the rows are split by newer keys, because
+    champion and sign-offs refer to the data by that fingerprint.
     """
     if manifest is None or manifest["source"] != source:
         return NEWEST
@@ -384,7 +386,7 @@ def load_split(project: Project, name: str, columns: Sequence[str] | None = None
         columns: The columns to read; default: all.
 
     Raises:
-        UserError: If the split is not there, or a file of it is not the one that was written.
+        UserError: If the split is missing, or one of its files is not as it was written.
     """
     import pandas as pd
     import pyarrow.parquet as pq
@@ -404,7 +406,7 @@ def load_split(project: Project, name: str, columns: Sequence[str] | None = None
 
 
 def kept_thresholds(
-    manifest: Mapping[str, Any] | None, rule: Rule, source: str, ids: Sequence[str]
+    manifest: Mapping[str, Any] | None, rule: SplitRule, source: str, ids: Sequence[str]
 ) -> Thresholds | None:
     """Return the thresholds of the last split where they still apply, else None."""
     if manifest is None or manifest["source"] != source:

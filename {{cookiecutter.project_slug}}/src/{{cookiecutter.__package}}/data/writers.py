@@ -1,4 +1,4 @@
-"""Tables into files: CSV, TSV, Parquet, JSON lines and Excel, written piece by piece."""
+"""Tables to files: `open_writer` piece by piece, in any format; `write_parquet` at once."""
 
 from __future__ import annotations
 
@@ -16,23 +16,16 @@ from ..core.errors import UserError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-WRITTEN = ("csv", "tsv", "parquet", "jsonl", "xlsx")
+FORMATS = ("csv", "tsv", "parquet", "jsonl", "xlsx")
 EXCEL_ROWS = 1_048_575
-
-
-class TableWriter(Protocol):
-    """Takes a table piece by piece; every piece has the same columns."""
-
-    def write(self, frame: pd.DataFrame) -> None:
-        """Add rows."""
 
 
 @contextmanager
 def open_writer(path: Path, format: str) -> Iterator[TableWriter]:
     """Open a table for writing in pieces: csv, tsv, parquet, jsonl or xlsx.
 
-    The caller sees to it that `path` is a temporary name. Floats are written so that reading them
-    gives the same value again (JSON lines: 15 digits).
+    The caller gives `path` a temporary name (`write_atomic`). Floats are written so that reading
+    them gives the same value again (JSON lines: 15 digits).
 
     Raises:
         UserError: If the format is unknown, or a sheet would have too many rows.
@@ -54,7 +47,7 @@ def open_writer(path: Path, format: str) -> Iterator[TableWriter]:
         yield excel
         excel.close()
     else:
-        raise UserError(f"The format is '{format}', but known are: {', '.join(WRITTEN)}.")
+        raise UserError(f"The format is '{format}', but has to be one of {', '.join(FORMATS)}.")
 
 
 def write_parquet(frame: pd.DataFrame, path: Path) -> None:
@@ -72,6 +65,13 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
         use_dictionary=cast("Any", worded),
         row_group_size=131_072,
     )
+
+
+class TableWriter(Protocol):
+    """Takes a table piece by piece; every piece has to have the same columns."""
+
+    def write(self, frame: pd.DataFrame) -> None:
+        """Add rows."""
 
 
 class _CsvWriter:
@@ -128,7 +128,7 @@ class _ParquetWriter:
         self._writer.write_table(table.cast(self._writer.schema))
 
     def close(self) -> None:
-        """Write the footer, without which the file is nothing."""
+        """Write the footer, without which the file cannot be read."""
         if self._writer is not None:
             self._writer.close()
 

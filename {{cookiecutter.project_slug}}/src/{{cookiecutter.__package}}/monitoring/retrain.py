@@ -24,7 +24,7 @@ from ..core.stages import require
 from ..data.cast import cast_table, check_table, refuse
 from ..data.keys import BY_COLUMN, NEWEST, row_keys
 from ..data.readers import read_table
-from ..data.schema import INFER_ANEW, load_schema
+from ..data.schema import INFER_AGAIN, load_schema
 from ..data.split import choose_rule, load_manifest, load_split
 from ..evaluate import evaluate
 from ..evaluation.bootstrap import LEVEL, Interval, in_words
@@ -251,7 +251,7 @@ def _refuse_rows(project: Project, settings: Settings, path: Path) -> None:
     typed, violations = cast_table(read_table(path, settings.data, schema), schema)
     failed = [each.column for each in violations if each.column in typed.columns]
     found = check_table(typed.drop(columns=failed), schema)
-    refuse([*violations, *found], path.name, INFER_ANEW)
+    refuse([*violations, *found], path.name, INFER_AGAIN)
 
 
 def _bring_in(
@@ -278,8 +278,8 @@ def _bring_in(
             _refuse_rows(project, settings, data)
         raise
     # Under the time rule, thresholds that are kept would make all new rows test.
-    anew = choose_rule(load_schema(project), settings).name == "time"
-    say(f"preprocess   {preprocess(project, settings, anew=anew).facts['summary']}")
+    refit = choose_rule(load_schema(project), settings).name == "time"
+    say(f"preprocess   {preprocess(project, settings, refit=refit).facts['summary']}")
     manifest = load_manifest(project)
     if manifest["fingerprint"] == champion.document["data"]:
         raise UserError(
