@@ -160,7 +160,8 @@ src/ml_project/serving/__init__.py src/ml_project/serving/app.py src/ml_project/
 src/ml_project/serving/browser.py src/ml_project/serving/command.py
 src/ml_project/serving/deadline.py src/ml_project/serving/example.py
 src/ml_project/serving/explain.py src/ml_project/serving/fleet.py src/ml_project/serving/front.py
-src/ml_project/serving/inputs.js src/ml_project/serving/lines.py src/ml_project/serving/log.py
+src/ml_project/serving/inputs.js src/ml_project/serving/kinds.py
+src/ml_project/serving/lines.py src/ml_project/serving/log.py
 src/ml_project/serving/metrics.py src/ml_project/serving/model.js src/ml_project/serving/openapi.py
 src/ml_project/serving/page.css src/ml_project/serving/page.js src/ml_project/serving/page.py
 src/ml_project/serving/protect.py src/ml_project/serving/router.py src/ml_project/serving/rows.py
@@ -216,6 +217,7 @@ SERVING = [
     "fleet.py",
     "front.py",
     "inputs.js",
+    "kinds.py",
     "lines.py",
     "log.py",
     "metrics.py",

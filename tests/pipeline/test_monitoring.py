@@ -21,12 +21,13 @@ import pandas as pd
 import pytest
 from mlproj.bundle import champion, reference
 from mlproj.bundle.bundle import load_bundle
-from mlproj.core import config, pipeline
+from mlproj.core import config, pipeline, registry
 from mlproj.core.errors import GateError, UserError
 from mlproj.core.files import read_json
 from mlproj.data.sample import sample_table
 from mlproj.data.split import load_split
-from mlproj.evaluation.metrics import bootstrap, make_outcome
+from mlproj.evaluation.bootstrap import bootstrap
+from mlproj.evaluation.predictions import Predictions
 from mlproj.monitoring import alerts, commands, drift, labels, monitor, page, settings, window
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
@@ -202,11 +203,12 @@ def test_a_small_valid_that_was_easy_makes_no_later_rows_worse(metric: str) -> N
         shown = random.permutation(signal) if wrong else signal
         if metric == "roc_auc":
             truth, share = random.random(rows) < 1 / (1 + np.exp(-signal)), 1 / (1 + np.exp(-shown))
-            said: Any = {"probabilities": np.c_[1 - share, share], "classes": [False, True]}
-            outcome = make_outcome("classification", truth, **said)
+            said = Predictions(probabilities=np.c_[1 - share, share])
+            outcome = registry.task("classification").label(truth, said, [False, True])
         else:
             truth = np.exp(signal + 0.7 * random.normal(size=rows))
-            outcome = make_outcome("regression", truth, values=np.exp(shown + 0.245))
+            said = Predictions(values=np.exp(shown + 0.245))
+            outcome = registry.task("regression").label(truth, said)
         return bootstrap(outcome, outcome, metric, resamples=200)[0][metric]
 
     def worse(wrong: bool = False) -> bool:
@@ -513,7 +515,7 @@ def test_label_shift_is_seen_with_labels_and_estimated_without(
     assert "target:churned" in found(model, shifted.reset_index(drop=True))
     unlabelled = window.window_of(model, shifted.drop(columns="churned"), "rows")
     known = monitor.read_reference(model)
-    shares = labels.estimate_shares(model, known, unlabelled.said)
+    shares = labels.estimate_shares(model, known, unlabelled.predictions)
     assert shares is not None
     assert shares["yes"]["low"] <= 0.8 <= shares["yes"]["high"]
     assert shares["yes"]["high"] - shares["yes"]["low"] < 0.3
@@ -569,8 +571,8 @@ def test_bad_values_are_counted_by_column_and_rule_and_hide_nothing(
         ("visits", "maximum"): 2,
         ("gender", "nullable"): 7,
     }
-    assert seen.said is not None
-    assert np.isfinite(seen.said.probabilities).all()
+    assert seen.predictions is not None
+    assert np.isfinite(seen.predictions.probabilities).all()
     assert "feature:income" in found(model, frame)
 
 
@@ -588,11 +590,11 @@ def test_scored_rows_are_not_scored_again(model: Any, rows: pd.DataFrame) -> Non
     frame = piece(rows, 0).drop(columns="age")
     frame["prediction"], frame["probability_no"], frame["probability_yes"] = "yes", 0.01, 0.99
     seen = window.window_of(model, frame, "rows")
-    assert set(seen.said.labels) == {"yes"}
+    assert set(seen.predictions.labels) == {"yes"}
     assert seen.absent == ("age",)
     assert seen.faults == ()
     assert "prediction:class" in found(model, frame)
-    with pytest.raises(UserError, match="'maybe' is no class"):
+    with pytest.raises(UserError, match="'maybe' is not a class"):
         window.window_of(model, frame.assign(prediction="maybe"), "rows")
     frame.loc[[3, 7], "prediction"] = None
     with pytest.raises(UserError, match="'prediction' is empty in row 4; leave"):
@@ -619,8 +621,10 @@ def test_more_rows_than_asked_for_are_thinned_evenly(model: Any, rows: pd.DataFr
     frame["churned"] = frame["churned"].astype(object).where(np.arange(ROWS) < 60, None)
     seen = window.window_of(model, frame, "rows", 100)
     assert seen.frame.index.tolist() == list(range(0, ROWS, 5))
-    assert len(seen.said.labels) == 100
-    assert len(seen.truth) == len(seen.said_of_truth.labels) == 60  # labels are few: all of them
+    assert len(seen.predictions.labels) == 100
+    assert (
+        len(seen.truth) == len(seen.labelled_predictions.labels) == 60
+    )  # labels are few: all of them
     assert seen.rows == seen.faults[0].rows == ROWS
 
 

@@ -25,13 +25,8 @@ def explain(model: Model, row: dict[str, Any]) -> dict[str, Any]:
         rows.append((*given[:at], usual[at], *given[at + 1 :]))
     scores = model.score(model.table(rows))
     prediction = model.predictions(scores[:1], model.codes(scores[:1]))[0]
-    if model.classes:
-        name = model.document["positive"]
-        name = prediction.prediction if name is None else name
-        scores = scores[:, model.classes.index(name)]
-        about = f"probability of {name}"
-    else:
-        about = str(model.document["target"])
+    at, about = model.explained(scores[:1])
+    scores = scores if at is None else scores[:, at]
     changes = (scores[0] - scores[1:]).tolist()
     columns = [
         {
