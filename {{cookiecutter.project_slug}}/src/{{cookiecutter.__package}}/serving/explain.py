@@ -25,8 +25,8 @@ def explain(model: Model, row: dict[str, Any]) -> dict[str, Any]:
         rows.append((*given[:at], usual[at], *given[at + 1 :]))
     scores = model.score(model.table(rows))
     prediction = model.predictions(scores[:1], model.codes(scores[:1]))[0]
-    at, about = model.explained(scores[:1])
-    scores = scores if at is None else scores[:, at]
+    place, about = model.explained(scores[:1])
+    scores = scores if place is None else scores[:, place]
     changes = (scores[0] - scores[1:]).tolist()
     columns = [
         {

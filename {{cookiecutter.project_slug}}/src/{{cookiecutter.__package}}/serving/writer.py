@@ -181,7 +181,7 @@ def _predicted(batch: Batch) -> dict[str, Any]:
 
 
 def _property_columns(
-    properties: dict[str, Any], values: list[dict[str, Any]], before: str = ""
+    properties: dict[str, Any], values: list[Any], before: str = ""
 ) -> Iterator[tuple[str, Any]]:
     """Yield a column for each property; one that is an object gives `<name>_<property>` each."""
     import pyarrow as pa
