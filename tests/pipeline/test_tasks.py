@@ -24,7 +24,10 @@ import pytest
 from asking import Asked, Server, make_model, promote_copy
 from mlproj.bundle import champion
 from mlproj.bundle.bundle import answer_of, read_bundle
+from mlproj.core.errors import UserError
 from mlproj.serving.kinds import label_check
+from mlproj.serving.rows import Rules
+from mlproj.serving.scoring import load_model
 
 PACKAGE = Path(sys.modules["mlproj.bundle"].__path__[0]).parent
 MODULES = Path(__file__).parent / "modules"
@@ -112,6 +115,23 @@ def test_a_bundle_without_a_form_of_answers_is_served_all_the_same(
             )
     assert answers[0] == answers[1]
     assert file.read_bytes() == before
+
+
+def test_answers_that_are_not_as_the_bundle_says_are_refused(
+    tmp_path: Path, make_project: Any
+) -> None:
+    data = {"source": "sample:400", "id": "customer_id", "target": "spend"}
+    model = {"candidates": "linear", "folds": 0, "task": "regression"}
+    project = make_project(tmp_path, data=data, model=model)
+    run_id = make_model(project)
+    answer = read_bundle(project, run_id)["answer"]
+    cases = [("median", "predictions have prediction, lower, upper, where `answer`"),
+             ("role", "a property 'role', as a column of the prediction log")]  # fmt: skip
+    for at, (name, sentence) in enumerate(cases):
+        form = {**answer, "prediction": {**answer["prediction"], name: {"type": "number"}}}
+        copy = promote_copy(project, run_id, f"0badbee{at}", answer=form)
+        with pytest.raises(UserError, match=re.escape(sentence)):
+            load_model(project, copy, None, Rules(True, True, 100))
 
 
 # ------------------------------------------------------------------------------- labels

@@ -33,6 +33,7 @@ from ..models.inputs import DATE_PARTS, date_parts, words
 from .example import reference_row
 from .kinds import make_kind
 from .rows import Refusal, Row, RowReader, Rules
+from .writer import OWN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,12 +102,18 @@ class Model:
         """Predict the example, and refuse an answer that is not as bundle.json says.
 
         Raises:
-            UserError: If it has other properties.
+            UserError: If it has other properties, or one that the prediction log needs itself.
         """
         body = msgspec.json.encode({"rows": [self.example]})
         scores = self.score(self.table(self.reader.read(body)))
         encoded = msgspec.json.encode(self.predictions(scores, self.codes(scores))[0])
         given, wanted = list(msgspec.json.decode(encoded)), list(self.answer_form["prediction"])
+        taken = sorted(set(wanted) & set(OWN) - {"prediction"})
+        if taken:
+            raise UserError(
+                f"models/{self.run_id}: predictions have a property '{taken[0]}', as a column of "
+                "the prediction log is called; rename it in the task."
+            )
         if sorted(given) != sorted(wanted) or "prediction" not in given:
             raise UserError(
                 f"models/{self.run_id}: predictions have {', '.join(given)}, where `answer` of "
