@@ -212,7 +212,7 @@ def largest_gap(bundle: Any, wanted: Any, predictions: list[Any]) -> float:
 
     found = pd.DataFrame(predictions)
     assert len(found) == len(wanted)
-    if bundle.task == "regression":
+    if bundle.task.name == "regression":
         own = [wanted[name].to_numpy() for name in ("prediction", "lower", "upper")]
         told = [found[name].to_numpy() for name in ("prediction", "lower", "upper")]
         pairs = zip(told, own, strict=True)

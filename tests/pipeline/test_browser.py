@@ -141,7 +141,7 @@ def hard_rows(project: Any) -> pd.DataFrame:
 def differences(bundle: Any, found: Any, expected: pd.DataFrame) -> float:
     """Return how far predictions are off; labels have to be the same."""
     table = pd.DataFrame(found)
-    if bundle.task == "regression":
+    if bundle.task.name == "regression":
         names = ["prediction", "lower", "upper"]
         scale = np.abs(expected["prediction"]).max()
         return float(np.abs(table[names].to_numpy() - expected[names].to_numpy()).max() / scale)

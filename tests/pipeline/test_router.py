@@ -27,7 +27,7 @@ from scipy import stats
 
 GOOD, BAD = "0badcafe", "0badbeef"
 FLOOR = 0.05
-BINARY = {"classes": ["no", "yes"], "positive": "yes"}
+BINARY: Any = {"classes": ["no", "yes"], "positive": "yes"}
 SAMPLE = {"source": "sample:1200", "id": "customer_id", "sensitive": "gender", "target": "churned"}
 
 
@@ -43,7 +43,7 @@ def play(seed: int, pay: Callable[[Any, int], Any], classes: bool, rounds: int) 
     second: Any = SimpleNamespace(run_id=GOOD)
     answered = []
     for _ in range(rounds):
-        shares = router.with_floor(router.chances(rewards, classes=classes), FLOOR)
+        shares = router.with_floor(router.chances(rewards, "class" if classes else "number"), FLOOR)
         fleet = Fleet(first, ((0.5, second),), routed=((shares[GOOD], second),))
         count = Counter(fleet.choose(b"")[0].run_id for _ in range(100))
         for at, run_id in enumerate((BAD, GOOD)):
@@ -72,7 +72,7 @@ def test_the_better_model_soon_answers_nine_in_ten(kind: str) -> None:
 
 def test_shares_are_the_chances_to_be_the_best() -> None:
     rewards = {BAD: [1.0] * 60 + [0.0] * 40, GOOD: [1.0] * 66 + [0.0] * 34}
-    found = router.chances(rewards, classes=True)[GOOD]
+    found = router.chances(rewards, "class")[GOOD]
     points = np.linspace(0, 1, 20_001)
     density = stats.beta(67, 35).pdf(points) * stats.beta(61, 41).cdf(points)
     assert found == pytest.approx(np.trapezoid(density, points), abs=0.02)
@@ -87,9 +87,9 @@ def test_no_share_is_below_the_floor_and_all_are_one(models: int) -> None:
 
 
 def test_without_labels_all_models_are_equal() -> None:
-    assert set(router.chances({"a": [], "b": [], "c": []}, classes=True).values()) == {1 / 3}
+    assert set(router.chances({"a": [], "b": [], "c": []}, "class").values()) == {1 / 3}
     few = {"a": [-1.0] * 9, "b": [-5.0] * 500}
-    assert set(router.chances(few, classes=False).values()) == {0.5}
+    assert set(router.chances(few, "number").values()) == {0.5}
 
 
 @pytest.mark.parametrize(
@@ -97,18 +97,20 @@ def test_without_labels_all_models_are_equal() -> None:
     [("yes", "yes", 1.0), ("no", "no", 1.0), ("no", "yes", 0.0), ("yes", "no", 0.9)],
 )
 def test_mistakes_cost_what_conf_cfg_says(said: str, label: str, expected: float) -> None:
-    assert router.reward(BINARY, said, label, (1.0, 10.0)) == pytest.approx(expected)
+    assert router.reward("class", said, label, positive="yes", costs=(1.0, 10.0)) == pytest.approx(
+        expected
+    )
 
 
 def test_other_targets_are_rewarded_too() -> None:
-    several = {"classes": ["0", "1", "2"], "positive": None}
-    assert router.reward(several, "1", 1.0, (1.0, 1.0)) == 1
-    assert router.reward(several, "1", 2.0, (1.0, 1.0)) == 0
-    number: dict[str, Any] = {"classes": [], "positive": None}
-    assert router.reward(number, 3.0, 5, (1.0, 1.0)) == -2
-    assert router.reward(number, 3.0, "much", (1.0, 1.0)) is None
-    assert router.reward(number, 3.0, math.inf, (1.0, 1.0)) is None
-    assert router.reward(number, 3.0, 1.7e308, (1.0, 1.0)) is None  # ten of which have no sum
+    plain: Any = {"positive": None, "costs": (1.0, 1.0)}
+    assert router.reward("class", "1", 1.0, **plain) == 1
+    assert router.reward("class", "1", 2.0, **plain) == 0
+    assert router.reward("number", 3.0, 5, **plain) == -2
+    assert router.reward("number", 3.0, "much", **plain) is None
+    assert router.reward("number", 3.0, math.inf, **plain) is None
+    assert router.reward("number", 3.0, 1.7e308, **plain) is None  # ten of which have no sum
+    assert router.reward(None, 3.0, 5, **plain) is None
 
 
 # ------------------------------------------------------------------------------- the files
@@ -126,7 +128,7 @@ class Files:
 
     @staticmethod
     def model(run_id: str) -> Any:
-        return SimpleNamespace(run_id=run_id, document=BINARY, classes=BINARY["classes"])
+        return SimpleNamespace(run_id=run_id, document=BINARY, answer_form={"reward": "class"})
 
     def new(self) -> Any:
         settings: Any = SimpleNamespace(

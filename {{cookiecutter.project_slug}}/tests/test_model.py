@@ -51,7 +51,7 @@ def test_a_prediction_per_row(bundle: Bundle, rows: pd.DataFrame) -> None:
     assert found.index.equals(rows.index)
     assert found[ID].equals(rows[ID])
     assert found.notna().all(axis=None)
-    if bundle.task == "regression":
+    if bundle.task.name == "regression":
         assert list(found) == [ID, "prediction", "lower", "upper"]
         assert (found["lower"] <= found["prediction"]).all()
         assert (found["prediction"] <= found["upper"]).all()
@@ -74,7 +74,7 @@ def test_order_and_company_do_not_matter(bundle: Bundle, rows: pd.DataFrame) -> 
 def test_it_finds_most_of_what_it_promises(bundle: Bundle, rows: pd.DataFrame) -> None:
     """The interval covers about what it says; labels are right more often than the commonest."""
     found, truth = bundle.predict(rows), rows[bundle.document["target"]]
-    if bundle.task == "regression":
+    if bundle.task.name == "regression":
         covered = truth.between(found["lower"], found["upper"]).mean()
         assert covered > bundle.document["interval"]["level"] - 0.1
     else:

@@ -69,7 +69,7 @@ def test_it_predicts_as_the_bundle_does(address: str, sample_project: Project) -
     assert answer["model"] == bundle.run_id
     expected = bundle.predict(table)
     assert len(answer["predictions"]) == len(expected)
-    if bundle.task == "regression":
+    if bundle.task.name == "regression":
         found = [each["prediction"] for each in answer["predictions"]]
         np.testing.assert_allclose(found, expected["prediction"], rtol=1e-5)
     else:

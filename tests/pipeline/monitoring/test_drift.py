@@ -236,7 +236,7 @@ def test_label_shift_is_seen_with_labels_and_estimated_without(
     assert "target:churned" in found(model, shifted.reset_index(drop=True))
     unlabelled = window.window_of(model, shifted.drop(columns="churned"), "rows")
     known = monitor.read_reference(model)
-    shares = labels.estimate_shares(model, known, unlabelled.said)
+    shares = labels.estimate_shares(model, known, unlabelled.predictions)
     assert shares is not None
     assert shares["yes"]["low"] <= 0.8 <= shares["yes"]["high"]
     assert shares["yes"]["high"] - shares["yes"]["low"] < 0.3

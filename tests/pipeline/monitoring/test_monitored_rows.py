@@ -38,8 +38,8 @@ def test_bad_values_are_counted_by_column_and_rule_and_hide_nothing(
         ("visits", "maximum"): 2,
         ("gender", "nullable"): 7,
     }
-    assert seen.said is not None
-    assert np.isfinite(seen.said.probabilities).all()
+    assert seen.predictions is not None
+    assert np.isfinite(seen.predictions.probabilities).all()
     assert "feature:income" in found(model, frame)
 
 
@@ -57,11 +57,11 @@ def test_scored_rows_are_not_scored_again(model: Any, rows: pd.DataFrame) -> Non
     frame = piece(rows, 0).drop(columns="age")
     frame["prediction"], frame["probability_no"], frame["probability_yes"] = "yes", 0.01, 0.99
     seen = window.window_of(model, frame, "rows")
-    assert set(seen.said.labels) == {"yes"}
+    assert set(seen.predictions.labels) == {"yes"}
     assert seen.absent == ("age",)
     assert seen.faults == ()
     assert "prediction:class" in found(model, frame)
-    with pytest.raises(UserError, match="'maybe' is no class"):
+    with pytest.raises(UserError, match="'maybe' is not a class"):
         window.window_of(model, frame.assign(prediction="maybe"), "rows")
     frame.loc[[3, 7], "prediction"] = None
     with pytest.raises(UserError, match="'prediction' is empty in row 4; leave"):
@@ -88,8 +88,10 @@ def test_more_rows_than_asked_for_are_thinned_evenly(model: Any, rows: pd.DataFr
     frame["churned"] = frame["churned"].astype(object).where(np.arange(ROWS) < 60, None)
     seen = window.window_of(model, frame, "rows", 100)
     assert seen.frame.index.tolist() == list(range(0, ROWS, 5))
-    assert len(seen.said.labels) == 100
-    assert len(seen.truth) == len(seen.said_of_truth.labels) == 60  # labels are few: all of them
+    assert len(seen.predictions.labels) == 100
+    assert (
+        len(seen.truth) == len(seen.labelled_predictions.labels) == 60
+    )  # labels are few: all of them
     assert seen.rows == seen.faults[0].rows == ROWS
 
 

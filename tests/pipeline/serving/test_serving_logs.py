@@ -107,6 +107,7 @@ def test_much_text_is_written_sooner(tmp_path: Path, monkeypatch: pytest.MonkeyP
         [],
         [1],
         [bytes(16)],
+        "class",
     )
     writer = writers.Writer(tmp_path, 1000, 1000)
     writer.add(batch)

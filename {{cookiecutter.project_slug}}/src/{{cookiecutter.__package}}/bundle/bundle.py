@@ -258,6 +258,14 @@ def task_of(document: Mapping[str, Any]) -> Task:
     return found
 
 
+def answer_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a model's predictions look in JSON; see `Task.answer_form`.
+
+    Bundles of earlier versions do not say it; then it follows from their task.
+    """
+    return dict(document.get("answer") or task_of(document).answer_form(document))
+
+
 def label(document: Mapping[str, Any], truth: Any, predictions: Predictions) -> Labelled:
     """Return a model's predictions beside the truth.
 

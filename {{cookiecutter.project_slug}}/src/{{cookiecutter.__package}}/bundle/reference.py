@@ -86,7 +86,7 @@ def _prediction(
     """Return what the model said of valid."""
     predicted = task_of(document).decide(document, raw)
     if predicted.probabilities is None:
-        return {"rows": len(raw), "values": describe_numbers(raw)}
+        return {"rows": len(raw), "values": describe_numbers(np.asarray(predicted.values))}
     names = [str(name) for name in document["classes"]]
     codes = label_codes(document, predicted.probabilities)
     labels = np.bincount(codes, minlength=len(names)).tolist()

@@ -84,15 +84,21 @@ def _deviations(
     block = max(1, BLOCK // len(counts))
     draws: dict[str, list[Array]] = {name: [] for name in functions}
     for start in range(0, resamples, block):
-        weights = _draw(counts, min(block, resamples - start), random)
+        weights = draw_counts(counts, min(block, resamples - start), random)
         for name, function in functions.items():
             draws[name].append(function(weights))
     here = {name: float(each(counts[np.newaxis])[0]) for name, each in functions.items()}
     return {name: np.concatenate(parts) - here[name] for name, parts in draws.items()}
 
 
-def _draw(counts: Array, resamples: int, random: np.random.Generator) -> Array:
-    """Return how often each row is in each resample, (resamples, rows)."""
+def draw_counts(counts: Array, resamples: int, random: np.random.Generator) -> Array:
+    """Return how often each row is in each resample, (resamples, rows).
+
+    Args:
+        counts: How often each row occurs; (rows,).
+        resamples: How many are drawn.
+        random: Draws them.
+    """
     rows, total = len(counts), int(counts.sum())
     if total > rows:
         return random.multinomial(total, counts / total, size=resamples).astype(float)

@@ -36,7 +36,7 @@ def explain_row(
     given: Sequence[Any],
     usual: Sequence[Any],
     score: Callable[[list[tuple[Any, ...]]], NDArray[np.float64]],
-    choose: Callable[[NDArray[np.float64]], int] | None = None,
+    choose: Callable[[NDArray[np.float64]], int | None] = lambda outputs: None,
 ) -> Explanation:
     """Score a row as it is, and once for each column with that column as usual.
 
@@ -44,14 +44,14 @@ def explain_row(
         given: The row's values, one per column.
         usual: The usual values of the same columns.
         score: From rows to probabilities (rows, classes), or values (rows,).
-        choose: From the row's own probabilities (1, classes) to the place of the class that is
-            explained; None for values.
+        choose: From the row's own output to the place of the class that is explained; to None
+            where that is a value.
     """
     rows = [tuple(given)]
     for at in range(len(given)):
         rows.append((*given[:at], usual[at], *given[at + 1 :]))
     outputs = score(rows)
-    at_class = None if choose is None else choose(outputs[:1])
+    at_class = choose(outputs[:1])
     scores = outputs if at_class is None else outputs[:, at_class]
     changes: list[float] = (scores[0] - scores[1:]).tolist()
     return Explanation(outputs[:1], at_class, float(scores[0]), changes)

@@ -1,4 +1,4 @@
-"""When problems become an alert, whom it tells, and what was told before (`logs/alerts.jsonl`)."""
+"""When problems become an alert, whom it tells, and what was sent before (`logs/alerts.jsonl`)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Alert:
     Attributes:
         in_a_row: By problem, in how many checks in a row it was found.
         firing: The problems that were found often enough.
-        fresh: Whether one of them is new since the last alert, or nobody could be told of it.
+        fresh: Whether one of them is new since the last alert, or nobody has heard of it.
     """
 
     in_a_row: Mapping[str, int]
@@ -110,8 +110,8 @@ def decide(
         in_a_row[problem.key] = len(seen)
     firing = tuple(key for key, count in in_a_row.items() if count >= options.checks)
     last: Mapping[str, Any] = earlier[-1] if earlier else {}
-    told = set(last.get("alert", ())) if last.get("sent") == "yes" else set()
-    return Alert(in_a_row, firing, bool(set(firing) - told))
+    sent = set(last.get("alert", ())) if last.get("sent") == "yes" else set()
+    return Alert(in_a_row, firing, bool(set(firing) - sent))
 
 
 def sentence(options: MonitorSettings, problems: Sequence[Problem], alert: Alert) -> str:
@@ -126,7 +126,7 @@ def sentence(options: MonitorSettings, problems: Sequence[Problem], alert: Alert
 def send(url: str, message: Mapping[str, Any]) -> str | None:
     """Post an alert as JSON; return why it could not be sent, or None.
 
-    The address may hold a secret anywhere, so that only its host is ever told.
+    The address may hold a secret anywhere, so that only its host is ever shown.
     """
     reasons: list[str | None] = []
     # The socket's time limit starts anew with every byte that comes; this one holds for them all.
@@ -173,7 +173,7 @@ def record(
     sent: str,
     log: bool = False,
 ) -> None:
-    """Write one line for the check: what was found, what was told."""
+    """Write one line for the check: what was found, what was sent."""
     line = {
         "time": time.isoformat(timespec="seconds"),
         "run": run_id,

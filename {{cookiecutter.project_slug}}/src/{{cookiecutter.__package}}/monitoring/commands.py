@@ -41,7 +41,7 @@ def labelled(
     overrides: Overrides,
     output: Annotated[Path, typer.Argument(help="A Parquet file, for `retrain --data`.")],
 ) -> None:
-    """Write the logged rows whose label came to /feedback, as rows to learn from."""
+    """Write the logged rows whose label was sent to /feedback, as rows to learn from."""
     from ..core.config import load_settings
     from ..core.project import find_project
     from .labelled import write_labelled
@@ -75,8 +75,8 @@ def retrain(
 
     project = find_project()
     settings = load_settings(project, overrides)
-    result = train(project, settings, data=data, warm=warm, promote=promote, say=typer.echo)
-    Console().print(comparison_table(result))
-    typer.echo(result.verdict)
-    if promote and not result.promoted:
-        raise GateError(f"the champion stays {result.champion}")
+    found = train(project, settings, data=data, warm=warm, promote=promote, say=typer.echo)
+    Console().print(comparison_table(found))
+    typer.echo(found.verdict)
+    if promote and not found.promoted:
+        raise GateError(f"the champion stays {found.champion}")

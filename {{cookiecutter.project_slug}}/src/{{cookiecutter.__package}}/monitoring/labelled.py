@@ -1,4 +1,4 @@
-"""Rows to learn from: what the service was asked, with the labels that came later."""
+"""Rows to learn from: the requests that the service logged, with the labels sent later."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .words import counted
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledRows:
     """What was written.
 
     Attributes:
@@ -61,7 +61,7 @@ def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
-def write_labelled(project: Project, path: Path) -> Labelled:
+def write_labelled(project: Project, path: Path) -> LabelledRows:
     """Write a row with the source's columns for each logged row that has a label.
 
     An answer that was logged twice is one row. A row's id is that of its request; its time, where
@@ -94,7 +94,7 @@ def write_labelled(project: Project, path: Path) -> Labelled:
     with write_atomic(path) as temporary:
         write_parquet(_spelt(schema, table), temporary)
     missing = tuple(column.name for column in absent)
-    return Labelled(path, len(table), missing, left_out, unread)
+    return LabelledRows(path, len(table), missing, left_out, unread)
 
 
 def _labelled_log(project: Project) -> tuple[pd.DataFrame, int]:

@@ -30,7 +30,7 @@ WORST_CONDITION = 100.0
 def compare_target(
     bundle: Bundle, reference: Mapping[str, Any], truth: pd.Series[Any], bar: float
 ) -> Finding:
-    """Compare the labels that came with those of train: label shift, seen directly."""
+    """Compare labels with those of train: label shift, seen directly."""
     name = str(bundle.document["target"])
     if "edges" in reference["target"]:
         values = truth.to_numpy(dtype=np.float64)
@@ -39,27 +39,28 @@ def compare_target(
 
 
 def compare_predictions(
-    bundle: Bundle, reference: Mapping[str, Any], said: Predictions, bar: float
+    bundle: Bundle, reference: Mapping[str, Any], predictions: Predictions, bar: float
 ) -> list[Finding]:
-    """Compare what the model says with what it said of valid."""
-    known = reference["prediction"]
-    if said.values is not None:
-        values = said.values[np.isfinite(said.values)]
-        return [compare_numbers("prediction", "value", values, known["values"], bar)]
-    labels = pd.Series(said.labels).map(str)
-    found = [compare_names("prediction", "class", labels, known["labels"]["counts"], bar)]
-    if said.probabilities is not None:
+    """Compare the predictions with those for valid, in all parts that the reference describes."""
+    known, found = reference["prediction"], []
+    if "values" in known and predictions.values is not None:
+        values = predictions.values[np.isfinite(predictions.values)]
+        found.append(compare_numbers("prediction", "value", values, known["values"], bar))
+    if "labels" in known and predictions.labels is not None:
+        labels = pd.Series(predictions.labels).map(str)
+        found.append(compare_names("prediction", "class", labels, known["labels"]["counts"], bar))
+    if "classes" in known and predictions.probabilities is not None:
         # Of two classes one probability says all.
         names = [str(name) for name in bundle.classes]
         for at in range(1 if len(names) == 2 else 0, len(names)):
-            shares, bins = said.probabilities[:, at], known["classes"][names[at]]
+            shares, bins = predictions.probabilities[:, at], known["classes"][names[at]]
             title = f"probability of {names[at]}"
             found.append(compare_numbers("prediction", title, shares, bins, bar))
     return found
 
 
 def estimate_shares(
-    bundle: Bundle, reference: Mapping[str, Any], said: Predictions
+    bundle: Bundle, reference: Mapping[str, Any], predictions: Predictions
 ) -> dict[str, Any] | None:
     """Estimate the classes' shares before any label is there (black-box shift estimation).
 
@@ -69,10 +70,10 @@ def estimate_shares(
 
     Returns:
         By class its share on valid, the estimate, and a 95% interval of it from resampled counts;
-        None for a regression, and where valid has too few rows or classes are taken for each other.
+        None where no classes are predicted, valid has too few rows, or the model confuses classes.
     """
     known = reference["prediction"]
-    if "confusion" not in known or said.labels is None:
+    if "confusion" not in known or predictions.labels is None:
         return None
     confusion = np.asarray(known["confusion"], dtype=np.float64).T  # predicted, true
     rows = confusion.sum()
@@ -81,7 +82,7 @@ def estimate_shares(
     if np.linalg.cond(confusion / rows) > WORST_CONDITION:
         return None
     names = [str(name) for name in bundle.classes]
-    counts = pd.Series(said.labels).map(str).value_counts()
+    counts = pd.Series(predictions.labels).map(str).value_counts()
     now = np.array([float(counts.get(name, 0)) for name in names])
     shares = _solve(confusion[np.newaxis], now[np.newaxis])[0]
     low, high = _interval(confusion, now)
@@ -96,8 +97,8 @@ def estimate_shares(
 def _solve(confusion: NDArray[np.float64], now: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the classes' shares (draws, classes) from counts: (draws, classes, classes)."""
     joint = confusion / confusion.sum(axis=(1, 2), keepdims=True)
-    said = now / now.sum(axis=1, keepdims=True)
-    weights = np.linalg.solve(joint, said[..., np.newaxis])[..., 0]
+    predicted = now / now.sum(axis=1, keepdims=True)
+    weights = np.linalg.solve(joint, predicted[..., np.newaxis])[..., 0]
     shares: NDArray[np.float64] = np.clip(weights, 0, None) * joint.sum(axis=1)
     shares /= shares.sum(axis=1, keepdims=True)
     return shares
@@ -112,8 +113,8 @@ def _interval(
     # Half a row more in each cell keeps a redrawn matrix from being singular.
     cells = random.multinomial(int(confusion.sum()), confusion.ravel() / confusion.sum(), RESAMPLES)
     matrices = cells.reshape(-1, size, size) + 0.5 * np.eye(size)
-    said = random.multinomial(int(now.sum()), now / now.sum(), RESAMPLES)
-    low, high = np.quantile(_solve(matrices, said.astype(float)), [0.025, 0.975], axis=0)
+    counts = random.multinomial(int(now.sum()), now / now.sum(), RESAMPLES)
+    low, high = np.quantile(_solve(matrices, counts.astype(float)), [0.025, 0.975], axis=0)
     return low, high
 
 
@@ -166,12 +167,12 @@ def compare_performance(
 
 def labelled_rows(bundle: Bundle, window: Window) -> Labelled | None:
     """Return truth and predictions of the rows with a label; None where there are none."""
-    truth, said = window.truth, window.said_of_truth
-    if truth is None or said is None:
+    truth, predictions = window.truth, window.labelled_predictions
+    if truth is None or predictions is None:
         return None
     column = bundle.schema.column(bundle.document["target"])
     kind = {"integer": "int64", "boolean": "bool", "number": "float64"}.get(column.type, object)
-    return label(bundle.document, truth.to_numpy(dtype=kind), said)
+    return label(bundle.document, truth.to_numpy(dtype=kind), predictions)
 
 
 def _worse(before: Interval, now: Interval, n: int, m: int, greater_is_better: bool) -> float:

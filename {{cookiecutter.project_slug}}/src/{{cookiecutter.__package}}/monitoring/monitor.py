@@ -79,7 +79,7 @@ def monitor(
         UserError: If no model is there, or the rows have nothing to do with it.
     """
     options, now = monitor_settings(settings), now or datetime.now(UTC)
-    url = webhook_of(options)  # an alert that could reach nobody is told before there is one
+    url = webhook_of(options)  # an alert that could reach nobody is refused before there is one
     bundle = load_bundle(project, verify_champion(project) if model is None else model)
     reference = read_reference(bundle)
     unknown = set(options.ignore) - set(bundle.schema.names)
@@ -134,9 +134,9 @@ def inspect(
     bars: Any = {"psi": options.psi, "missing": options.missing}
     findings = compare_features(window.frame, reference, columns, **bars)
     shares = None
-    if window.said is not None:
-        findings += compare_predictions(bundle, reference, window.said, options.psi)
-        shares = estimate_shares(bundle, reference, window.said)
+    if window.predictions is not None:
+        findings += compare_predictions(bundle, reference, window.predictions, options.psi)
+        shares = estimate_shares(bundle, reference, window.predictions)
     if window.truth is not None:
         findings.append(compare_target(bundle, reference, window.truth, options.psi))
     performance, measured = compare_performance(bundle, reference, window, options.worse)
@@ -222,7 +222,7 @@ def _notes(window: Window, findings: list[Finding], measured: Any) -> list[str]:
 
 def _why_not(window: Window, labels: int) -> str:
     """Return why labels did not let the metric be compared."""
-    if window.said_of_truth is None:
+    if window.labelled_predictions is None:
         return "the rows were not scored"
     if labels < LEAST_LABELLED:
         return f"fewer than {LEAST_LABELLED} labels"

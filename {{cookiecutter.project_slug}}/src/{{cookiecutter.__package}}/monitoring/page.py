@@ -118,9 +118,9 @@ def _verdict(facts: Mapping[str, Any]) -> str:
         state, word = " missed", "Alert"
     else:
         state, word = (" missed" if problems else ""), ("Watch" if problems else "All quiet")
-    told = f"{counted(len(problems), 'problem')}; {counted(facts['tests'], 'test')} were made"
+    counts = f"{counted(len(problems), 'problem')}; {counted(facts['tests'], 'test')} were made"
     if problems and not facts["alert"]:
-        told += f"; an alert after {policy['checks']} checks in a row"
+        counts += f"; an alert after {policy['checks']} checks in a row"
     sentences = [
         each["sentence"] + (f" (check {each['checks']} in a row)" if each["checks"] > 1 else "")
         for each in problems
@@ -132,7 +132,7 @@ def _verdict(facts: Mapping[str, Any]) -> str:
             f"<p><strong>{name}:</strong> {escape(text)}</p>" for name, text in pairs if text
         )
     verdict = f'<div class="verdict{state}"><strong>{word}</strong>'
-    verdict += f"<p>{escape(_sentence(told))}</p></div>"
+    verdict += f"<p>{escape(_sentence(counts))}</p></div>"
     return verdict + bullets([_sentence(text) for text in sentences]) + advice
 
 
@@ -141,10 +141,10 @@ def _cards(facts: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     columns = [each for each in facts["findings"] if each["about"] == "feature"]
     moved = sum(each["found"] for each in columns)
     yield "Features that drifted", f"{moved} of {len(columns)}", "certain and large"
-    said = [each for each in facts["findings"] if each["about"] == "prediction"]
-    if said:
-        worst = max(said, key=lambda each: float(each["size"]))
-        yield "Prediction", "drifted" if any(e["found"] for e in said) else "steady", (
+    predictions = [each for each in facts["findings"] if each["about"] == "prediction"]
+    if predictions:
+        worst = max(predictions, key=lambda each: float(each["size"]))
+        yield "Prediction", "drifted" if any(e["found"] for e in predictions) else "steady", (
             f"PSI {worst['size']:.2f}, beside valid"
         )
     measured = facts["performance"]
@@ -185,37 +185,39 @@ def _features(facts: Mapping[str, Any]) -> Section | None:
 
 
 def _prediction(facts: Mapping[str, Any]) -> Section | None:
-    """What the model says now, beside what it said of valid."""
-    said = [each for each in facts["findings"] if each["about"] == "prediction"]
-    if not said:
+    """The predictions now, beside those for valid."""
+    predictions = [each for each in facts["findings"] if each["about"] == "prediction"]
+    if not predictions:
         return None
-    rows = [(each["name"], "drifted" if each["found"] else "-", *_numbers(each)) for each in said]
+    rows = [
+        (each["name"], "drifted" if each["found"] else "-", *_numbers(each)) for each in predictions
+    ]
     headings = ("Prediction", "Finding", "PSI", "JS", "Test", "p, adjusted")
-    told = (
+    lead = (
         '<p class="soft">Beside the predictions for valid, on which the model was not fitted.</p>'
     )
-    drawn = [draw_shares(f"the predicted {each['name']}", each) for each in said[:DRAWN]]
-    return Section("Prediction", told + figures(drawn) + table(headings, rows))
+    drawn = [draw_shares(f"the predicted {each['name']}", each) for each in predictions[:DRAWN]]
+    return Section("Prediction", lead + figures(drawn) + table(headings, rows))
 
 
 def _labels(facts: Mapping[str, Any]) -> Section:
     """Label shift, seen or estimated; the metric with labels; how late labels come."""
     delay, shares = facts["delay"], facts["shares"]
-    told = [f"{delay['labelled']:,} rows have a label, {delay['unlabelled']:,} have none"]
+    lines = [f"{delay['labelled']:,} rows have a label, {delay['unlabelled']:,} have none"]
     if delay["median"] is not None:
-        told.append(
+        lines.append(
             f"half of the labels came within {delay['median']:.3g} days, nine of ten within "
             f"{delay['slowest']:.3g}"
         )
     if delay["due"]:
-        told.append(
+        lines.append(
             f"of {delay['due']:,} predictions that are due a label, {delay['due_labelled']:,} have "
             "one"
         )
     about = ("performance", "target")
     found = [each for each in facts["findings"] if each["about"] in about]
-    told += [each["story"] for each in found]
-    html = bullets([_sentence(text) for text in told])
+    lines += [each["story"] for each in found]
+    html = bullets([_sentence(text) for text in lines])
     html += figures([draw_shares(f"the label {e['name']}", e) for e in found if e["cells"]])
     if shares:
         rows = [
@@ -246,7 +248,7 @@ def _quality(facts: Mapping[str, Any]) -> Section:
 
 def _method(facts: Mapping[str, Any]) -> Section:
     """How certain the findings are."""
-    told = [
+    lines = [
         f"{counted(facts['tests'], 'test')} were made on {counted(facts['compared'], 'row')}. "
         f"Their p-values are adjusted together (Holm), so that the chance of any false finding of "
         f"drift in this check is at most {facts['false_alarms']:.1%}.",
@@ -259,7 +261,7 @@ def _method(facts: Mapping[str, Any]) -> Section:
         "The promise holds for rows that are drawn independently; rows of one customer or one day "
         "resemble each other, and then findings come more often.",
     ]
-    return Section("How this is judged", bullets(told))
+    return Section("How this is judged", bullets(lines))
 
 
 def _numbers(each: Mapping[str, Any]) -> tuple[str, ...]:

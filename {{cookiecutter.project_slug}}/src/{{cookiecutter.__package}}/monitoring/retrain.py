@@ -27,7 +27,7 @@ from ..data.readers import read_table
 from ..data.schema import INFER_AGAIN, load_schema
 from ..data.split import choose_rule, load_manifest, load_split
 from ..evaluate import evaluate
-from ..evaluation.bootstrap import LEVEL, Interval, in_words
+from ..evaluation.bootstrap import LEVEL, Interval, draw_counts, in_words
 from ..evaluation.metrics import METRICS, score, show
 from ..evaluation.predictions import Labelled
 from ..ingest import ingest
@@ -65,7 +65,7 @@ class KnownRows:
 
 
 @dataclass(frozen=True)
-class Result:
+class Comparison:
     """Champion and challenger on the same rows.
 
     Attributes:
@@ -103,7 +103,7 @@ def retrain(
     warm: bool = False,
     promote: bool = False,
     say: Callable[[str], None] = print,
-) -> Result:
+) -> Comparison:
     """Train a challenger and compare it with the champion on the newest rows of valid.
 
     Args:
@@ -146,7 +146,7 @@ def retrain(
     return result
 
 
-def comparison_table(result: Result) -> Table:
+def comparison_table(result: Comparison) -> Table:
     """Return champion and challenger side by side, for the terminal."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -158,11 +158,11 @@ def comparison_table(result: Result) -> Table:
     for name, (old, new) in result.scores.items():
         chosen = name == result.metric
         gain = new - old if METRICS[name].greater_is_better else old - new
-        told = f"{gain:+.4f}"
+        shown = f"{gain:+.4f}"
         if chosen:
-            told += f" ({in_words(result.gain.low, result.gain.high)})"
+            shown += f" ({in_words(result.gain.low, result.gain.high)})"
         style = "bold" if chosen else None
-        table.add_row(METRICS[name].title, show(old), show(new), told, style=style)
+        table.add_row(METRICS[name].title, show(old), show(new), shown, style=style)
     return table
 
 
@@ -195,10 +195,10 @@ def paired_gain(
         drawn = np.sort(random.choice(len(challenger), rows, replace=False))
         challenger, champion = challenger.take(drawn), champion.take(drawn)
     new, old = METRICS[metric].prepare(challenger), METRICS[metric].prepare(champion)
-    size = len(challenger)
-    block, draws = max(1, BLOCK // size), []
+    once = np.ones(len(challenger))
+    block, draws = max(1, BLOCK // len(once)), []
     for start in range(0, resamples, block):
-        counts = _resampled(size, min(block, resamples - start), random)
+        counts = draw_counts(once, min(block, resamples - start), random)
         draws.append(sign * (new(counts) - old(counts)))
     gains = np.concatenate(draws)
     gains = gains[np.isfinite(gains)]
@@ -207,14 +207,6 @@ def paired_gain(
     tail = 50 * (1 - LEVEL)
     low, high = np.percentile(gains, [tail, 100 - tail])
     return Interval(value, float(low), float(high))
-
-
-def _resampled(size: int, resamples: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """Return how often each row is in each resample, (resamples, rows)."""
-    places = random.integers(0, size, (resamples, size))
-    places += np.arange(0, resamples * size, size)[:, np.newaxis]
-    counts = np.bincount(places.ravel(), minlength=resamples * size)
-    return counts.reshape(resamples, size).astype(np.float64)
 
 
 # ------------------------------------------------------------------------------------ the new rows
@@ -427,7 +419,7 @@ def _compare(
     champion: Bundle,
     challenger: Bundle,
     known: KnownRows | None,
-) -> Result:
+) -> Comparison:
     """Judge both on the rows of valid that the champion was not made from."""
     frame = load_split(project, "valid")
     new, about = _is_new(frame, champion, known), "all of valid"
@@ -450,7 +442,7 @@ def _compare(
     reach = abs(METRICS[metric].perfect - score(floor)[metric])
     needed = monitor_settings(settings).better * reach
     before, after = score(old), score(fresh)
-    result = Result(
+    result = Comparison(
         champion=champion.run_id,
         challenger=challenger.run_id,
         metric=metric,
@@ -472,7 +464,7 @@ def _label(bundle: Bundle, frame: pd.DataFrame, settings: Settings) -> Labelled:
     return bundle.task.label(truth, bundle.predict_arrays(frame), bundle.classes, positive)
 
 
-def _with_verdict(result: Result, *, promoted: bool) -> Result:
+def _with_verdict(result: Comparison, *, promoted: bool) -> Comparison:
     """Return the result with its verdict."""
     title, spread = METRICS[result.metric].title, in_words(result.gain.low, result.gain.high)
     gain = f"by {show(result.gain.value)} {title} ({spread})"
@@ -484,10 +476,10 @@ def _with_verdict(result: Result, *, promoted: bool) -> Result:
         verdict = f"{result.challenger} is better {gain}; {choice}."
     else:
         verdict = f"{result.champion} stays: {result.challenger} is not better {bar}, {gain}."
-    return Result(**{**vars(result), "promoted": promoted, "verdict": verdict})
+    return Comparison(**{**vars(result), "promoted": promoted, "verdict": verdict})
 
 
-def _write(project: Project, result: Result, manifest: dict[str, Any]) -> None:
+def _write(project: Project, result: Comparison, manifest: dict[str, Any]) -> None:
     """Write `reports/retrain.json`."""
     report = Report("retrain", result.challenger, manifest["fingerprint"], facts=asdict(result))
     document = {"version": REPORT_VERSION, **vars(report)}

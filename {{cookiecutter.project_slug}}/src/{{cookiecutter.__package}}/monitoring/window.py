@@ -1,4 +1,4 @@
-"""The rows to monitor: a file, scored or not, or what the service logged and was told later.
+"""The rows to monitor: a file, scored or not, or the service's logs of predictions and labels.
 
 Whatever they hold is looked at: a value that the schema refuses is counted and then left out, so
 that one bad row hides nothing else.
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from ..core.config import Settings
 
 Places = NDArray[np.intp]
-# By request and row, the label and when it came.
+# By request and row, the label and its time.
 Labels = dict[tuple[str, int], tuple[Any, Any]]
 DAY = 86_400
 LOG = "predictions"
 FEEDBACK = "feedback.jsonl"
-# The log's own columns, beside probability_<class>; a feature of such a name stands there as
-# `feature_<name>`.
+# The log's own columns, beside what else was predicted, such as probability_<class>; a feature of
+# such a name stands there as `feature_<name>`.
 OWN = ("time", "request_id", "row", "run_id", "role", "prediction")
 RULES = {"is below": "minimum", "is above": "maximum", "is none": "categories"}
 
@@ -71,7 +71,7 @@ class Delay:
         labelled: Predictions with a label.
         unlabelled: Those without.
         median: Days from prediction to label, of those labelled; None where that is not known.
-        slowest: Days within which nine of ten came.
+        slowest: Days within which nine of ten arrived.
         due: Predictions that are old enough to need a label.
         due_labelled: How many of those have one.
     """
@@ -93,9 +93,9 @@ class Window:
         rows: How many there are.
         frame: The features that are there, typed; values that the schema refuses are missing. At
             most `[monitor] rows` of them, evenly spread.
-        said: What the model said of these rows; None where they could not be scored.
+        predictions: For these rows; None where they could not be scored.
         truth: The labels, typed, of the rows that have one, at most as many; None without any.
-        said_of_truth: What the model said of those.
+        labelled_predictions: For the rows that have a label.
         faults: What the schema refuses.
         absent: Features that are not there, and need not be.
         delay: How late labels come.
@@ -107,9 +107,9 @@ class Window:
     where: str
     rows: int
     frame: pd.DataFrame
-    said: Predictions | None
+    predictions: Predictions | None
     truth: pd.Series[Any] | None
-    said_of_truth: Predictions | None
+    labelled_predictions: Predictions | None
     faults: tuple[Fault, ...]
     absent: tuple[str, ...]
     delay: Delay
@@ -129,7 +129,7 @@ def open_file(project: Project, bundle: Bundle, settings: Settings, source: Path
 
 
 def window_of(bundle: Bundle, frame: pd.DataFrame, where: str, most: int = 50_000) -> Window:
-    """Return rows as they came, typed, scored where they are not, with their labels if any.
+    """Return rows typed, scored where they are not, and with their labels if any.
 
     Args:
         bundle: The model.
@@ -141,19 +141,19 @@ def window_of(bundle: Bundle, frame: pd.DataFrame, where: str, most: int = 50_00
         UserError: If they have no feature of the model.
     """
     _require_some(bundle, list(frame.columns), where)
-    # A column of the data is no answer of the model, whatever its name.
+    # A column of the data is never a prediction, whatever its name.
     answers = frame[[name for name in frame.columns if name not in bundle.schema.names]]
     scored = "prediction" in answers.columns
     typed, faults, absent = conform(bundle, frame, required=not scored)
     lacking = not scored and any(fault.rule == "there" for fault in faults)
     notes = ["a feature is missing, so the rows were not scored"] if lacking else []
 
-    def said(at: Places) -> Predictions | None:
+    def predict(at: Places) -> Predictions | None:
         if scored:
             return _logged(bundle, answers.iloc[at])
-        return (
-            None if lacking else bundle.task.decide(bundle.document, bundle.score(typed.iloc[at]))
-        )
+        if lacking:
+            return None
+        return bundle.task.decide(bundle.document, bundle.score(typed.iloc[at]))
 
     target = bundle.document["target"]
     truth = None
@@ -161,15 +161,19 @@ def window_of(bundle: Bundle, frame: pd.DataFrame, where: str, most: int = 50_00
         truth, wrong = _labels(bundle, frame[target])
         faults += wrong
     known = 0 if truth is None else int(truth.notna().sum())
-    rows, told = _places(len(frame), truth, most)
-    said_of_rows = said(rows)
+    rows, labelled = _places(len(frame), truth, most)
+    predictions = predict(rows)
+    labelled_predictions = None
+    if known:
+        same = np.array_equal(rows, labelled)
+        labelled_predictions = predictions if same else predict(labelled)
     return Window(
         where=where,
         rows=len(frame),
         frame=typed.iloc[rows],
-        said=said_of_rows,
-        truth=None if truth is None or not known else truth.iloc[told],
-        said_of_truth=said_of_rows if np.array_equal(rows, told) else said(told) if known else None,
+        predictions=predictions,
+        truth=None if truth is None or not known else truth.iloc[labelled],
+        labelled_predictions=labelled_predictions,
         faults=faults,
         absent=absent,
         delay=Delay(known, len(frame) - known),
@@ -188,7 +192,7 @@ def open_log(
     now: datetime,
     most: int = 50_000,
 ) -> Window:
-    """Return what the service logged for this model in the last days, with labels that came.
+    """Return what the service logged for this model in the last days, with the labels sent since.
 
     Raises:
         UserError: If there is no such log, or nothing of this model in it.
@@ -210,14 +214,14 @@ def open_log(
     truth, wrong = _labels(bundle, labels["label"])
     times = frame["time"]
     notes = [f"{counted(unread, 'file')} of the log could not be read"] if unread else []
-    rows, told = _places(len(frame), truth, most)
+    rows, labelled = _places(len(frame), truth, most)
     return Window(
         where=f"the prediction log of the last {days:g} days",
         rows=len(frame),
         frame=typed.iloc[rows],
-        said=_logged(bundle, frame.iloc[rows]),
-        truth=truth.iloc[told] if len(told) else None,
-        said_of_truth=_logged(bundle, frame.iloc[told]) if len(told) else None,
+        predictions=_logged(bundle, frame.iloc[rows]),
+        truth=truth.iloc[labelled] if len(labelled) else None,
+        labelled_predictions=_logged(bundle, frame.iloc[labelled]) if len(labelled) else None,
         faults=faults + wrong,
         absent=absent,
         delay=_delay(times, truth.notna(), labels["time"], now, label_days),
@@ -232,10 +236,10 @@ def _places(rows: int, truth: pd.Series[Any] | None, most: int) -> tuple[Places,
 
     Labels may be few, so that they are chosen by themselves.
     """
-    every, told = np.arange(rows), np.empty(0, dtype=np.intp)
+    every, labelled = np.arange(rows), np.empty(0, dtype=np.intp)
     if truth is not None:
-        told = np.flatnonzero(truth.notna().to_numpy())
-    return every[:: max(1, -(-rows // most))], told[:: max(1, -(-len(told) // most))]
+        labelled = np.flatnonzero(truth.notna().to_numpy())
+    return every[:: max(1, -(-rows // most))], labelled[:: max(1, -(-len(labelled) // most))]
 
 
 # ------------------------------------------------------------------------------------ the features
@@ -248,7 +252,7 @@ def conform(
 
     Args:
         bundle: Has the schema.
-        frame: Rows as they came.
+        frame: Rows before any type.
         required: Whether a feature that is not there is a fault.
 
     Returns:
@@ -312,7 +316,7 @@ def _require_some(bundle: Bundle, names: Sequence[str], where: str) -> None:
     if not set(features) & set(names):
         raise UserError(
             f"{where} has no feature of the model {bundle.run_id}, such as '{features[0]}'; name "
-            "the rows that went into it (a file that `predict` wrote holds only what came out)."
+            "the rows that went into it (a file that `predict` wrote holds the predictions alone)."
         )
 
 
@@ -321,9 +325,19 @@ def _require_some(bundle: Bundle, names: Sequence[str], where: str) -> None:
 
 def features_of(schema: Schema, frame: pd.DataFrame) -> pd.DataFrame:
     """Return logged features by their own names: some clash with a column of the log."""
-    names = [column.name for column in schema.features]
-    clash = {name for name in names if name in OWN or name.startswith("probability_")}
-    logged = {name: f"feature_{name}" if name in clash else name for name in names}
+    names = {column.name for column in schema.features}
+    # What else was predicted, and so may clash, depends on the model that answered.
+    clash = {
+        name
+        for name in names
+        if name in OWN
+        or name.startswith("probability_")
+        or (f"feature_{name}" in frame.columns and f"feature_{name}" not in names)
+    }
+    logged = {
+        column.name: f"feature_{column.name}" if column.name in clash else column.name
+        for column in schema.features
+    }
     there = {name: frame[column] for name, column in logged.items() if column in frame.columns}
     return pd.DataFrame(there, index=frame.index, copy=False)
 
@@ -369,7 +383,7 @@ def _labels(bundle: Bundle, given: pd.Series[Any]) -> tuple[pd.Series[Any], tupl
 
 
 def read_labels(project: Project) -> Labels:
-    """Return the label of each row that has one, and its time; the last one told counts."""
+    """Return the label of each row that has one, and its time; the last one sent counts."""
     return {
         (str(line["request_id"]), int(line.get("row", 0))): (line["label"], line.get("time"))
         for line in _feedback(project)
@@ -386,7 +400,7 @@ def match_labels(known: Labels, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _feedback(project: Project) -> Iterator[dict[str, Any]]:
-    """Yield the labels that came, oldest first; lines that are none are passed over."""
+    """Yield the labels that were sent, oldest first; lines that hold none are passed over."""
     path = project.logs / FEEDBACK
     if not path.exists():
         return
@@ -404,14 +418,14 @@ def _feedback(project: Project) -> Iterator[dict[str, Any]]:
 def _delay(
     times: pd.Series[Any],
     labelled: pd.Series[Any],
-    told: pd.Series[Any],
+    label_times: pd.Series[Any],
     now: datetime,
     label_days: float,
 ) -> Delay:
     """Return how late labels come, by the times of predictions and labels."""
     # Clocks differ, and so do the digits of their times.
-    waited = (told - times).dt.total_seconds().clip(lower=0) / DAY
-    days = waited[labelled & told.notna()].to_numpy(np.float64)
+    waited = (label_times - times).dt.total_seconds().clip(lower=0) / DAY
+    days = waited[labelled & label_times.notna()].to_numpy(np.float64)
     due = (pd.Timestamp(now) - times).dt.total_seconds() / DAY >= label_days
     due &= label_days > 0
     return Delay(

@@ -126,8 +126,8 @@ def metrics_response(metrics: Metrics) -> Response:
 def describe_models(service: Service) -> dict[str, Any]:
     """Return what `/model` says."""
     champion, shares = service.fleet.champion, service.fleet.shares
-    told = ("task", "target", "classes", "positive", "threshold", "interval", "metric", "metrics")
-    facts = {name: champion.document.get(name) for name in told}
+    names = ("task", "target", "classes", "positive", "threshold", "interval", "metric", "metrics")
+    facts = {name: champion.document.get(name) for name in names}
     models = [
         {
             "run_id": model.run_id,

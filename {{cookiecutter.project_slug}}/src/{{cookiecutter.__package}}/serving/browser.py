@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..bundle.bundle import ONNX_FILE, read_bundle
+from ..bundle.bundle import ONNX_FILE, answer_of, read_bundle
 from ..bundle.champion import verify_champion
 from ..core.errors import UserError
 from ..data.schema import Column
@@ -35,6 +35,8 @@ POLICY = (
 )
 # What inputs.js knows of strptime.
 DIRECTIVES = "YymbBdHIpMSfz%"
+# The kinds of predictions that model.js computes.
+KINDS = ("class", "number")
 # What pandas takes for a missing value in a CSV file.
 MISSING = (
     "",
@@ -91,7 +93,13 @@ def _load(project: Project, settings: Settings, run_id: str) -> Model:
     Raises:
         UserError: If it cannot, and why.
     """
-    onnx = read_bundle(project, run_id)["onnx"]
+    document = read_bundle(project, run_id)
+    kind, onnx = answer_of(document)["kind"], document["onnx"]
+    if kind not in KINDS:
+        raise UserError(
+            f"models/{run_id} gives predictions of the kind '{kind}', which only `serve` computes; "
+            "a page without a server knows classes and numbers."
+        )
     here = "so it cannot run in a browser"
     if not onnx["equal"]:
         raise UserError(f"models/{run_id} has no ONNX form, {here}: {onnx['reason']}.")
@@ -129,11 +137,12 @@ def _content(project: Project, settings: Settings, model: Model) -> dict[str, by
 def _facts(model: Model) -> dict[str, Any]:
     """Return what the scripts need to know of a bundle."""
     document, rules = model.document, model.reader.rules
-    told = ("target", "classes", "positive", "threshold")
+    names = ("target", "classes", "positive", "threshold")
     sources = input_sources(model.schema)
     onnx = document["onnx"]
     return {
-        **{name: document[name] for name in told},
+        "kind": model.answer_form["kind"],
+        **{name: document[name] for name in names},
         "temperature": document["calibration"]["temperature"],
         "half": (document["interval"] or {}).get("half_width"),
         "columns": [_column(column, rules) for column in model.reader.columns],

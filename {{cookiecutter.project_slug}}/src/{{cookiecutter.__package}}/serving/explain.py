@@ -15,22 +15,12 @@ def explain(model: Model, row: dict[str, Any]) -> dict[str, Any]:
         Refusal: With what is wrong with the row.
     """
     reader = model.reader
-
-    def choose(scores: Any) -> int:
-        """Return the place of the class to find; of the predicted one where there is none."""
-        positive = model.document["positive"]
-        return model.codes(scores)[0] if positive is None else model.classes.index(positive)
-
     found = explain_row(
         reader.read_row(row),
         reader.read_row(model.example),
         lambda rows: model.score(model.table(rows)),
-        choose if model.classes else None,
+        lambda outputs: model.explained(outputs)[0],
     )
-    if found.at is None:
-        about = str(model.document["target"])
-    else:
-        about = f"probability of {model.classes[found.at]}"
     columns = [
         {
             "field": column.name,
@@ -43,6 +33,6 @@ def explain(model: Model, row: dict[str, Any]) -> dict[str, Any]:
     columns.sort(key=lambda each: -abs(each["change"]))
     return {
         "prediction": model.predictions(found.outputs, model.codes(found.outputs))[0],
-        "score": {"about": about, "value": found.score},
+        "score": {"about": model.explained(found.outputs)[1], "value": found.score},
         "columns": columns,
     }

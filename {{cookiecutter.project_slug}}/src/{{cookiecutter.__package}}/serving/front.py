@@ -20,7 +20,7 @@ import msgspec
 from .deadline import Deadlines
 from .protect import HEADERS
 from .rows import Refusal
-from .service import RETRY, Service, Told, full
+from .service import RETRY, Served, Service, full
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -35,7 +35,7 @@ NAMED = (*GUARDED, "/", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.js
 QUIET = ("/healthz", "/readyz", "/metrics")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 JSON_TYPE = re.compile(rb"application/json\s*(;.*)?", re.IGNORECASE)
-NOTHING = Told("", "", 0)
+NOTHING = Served("", "", 0)
 # Clients that are still sending take no processor: so many of them may be there for each request at
 # work, and bodies that are not whole yet may hold so many times the largest one.
 READERS, HELD_BODIES = 8, 10
@@ -96,23 +96,23 @@ class Front:
         began = time.perf_counter()
         head = Head(scope["headers"])
         path: str = scope["path"]
-        status, told, reason = 0, NOTHING, ""
+        status, served, reason = 0, NOTHING, ""
         try:
             if path in TAKEN:
-                status, told, reason = await self._take(path, head, scope, receive, send)
+                status, served, reason = await self._take(path, head, scope, receive, send)
             else:
                 status = await self._pass_on(path, head, scope, receive, send)
         except Disconnected:
             status = 499
         finally:
-            self._note(scope, path, status, head, told, reason, time.perf_counter() - began)
+            self._note(scope, path, status, head, served, reason, time.perf_counter() - began)
 
     async def _take(
         self, path: str, head: Head, scope: Scope, receive: Receive, send: Send
-    ) -> tuple[int, Told, str]:
+    ) -> tuple[int, Served, str]:
         """Answer a request that brings a body; return its status, and what the log says."""
         service = self._service
-        told, reason, status = NOTHING, "", 200
+        served, reason, status = NOTHING, "", 200
         headers: Any = ()
         whole = False
         try:
@@ -121,7 +121,7 @@ class Front:
                 body = await self._body(receive)
                 whole = True
                 if path == "/predict":
-                    answer, told = await service.predict(body, head.sticky, head.request_id)
+                    answer, served = await service.predict(body, head.sticky, head.request_id)
                 elif path == "/explain":
                     answer = await service.explain(body, head.request_id)
                 else:
@@ -145,7 +145,7 @@ class Front:
         if reason == "body" and not head.expects:
             await self._drain(receive)
         await _respond(send, status, answer, head.request_id, headers)
-        return status, told, reason
+        return status, served, reason
 
     def _admit(self, head: Head, method: str) -> None:
         """Refuse what can be refused by its headers alone.
@@ -265,7 +265,7 @@ class Front:
         path: str,
         status: int,
         head: Head,
-        told: Told,
+        served: Served,
         reason: str,
         seconds: float,
     ) -> None:
@@ -284,8 +284,8 @@ class Front:
             "status": status,
             "ms": round(seconds * 1000, 3),
         }
-        if told.rows:
-            line |= {"run_id": told.run_id, "role": told.role, "rows": told.rows}
+        if served.rows:
+            line |= {"run_id": served.run_id, "role": served.role, "rows": served.rows}
         if reason:
             line["reason"] = reason
         self._service.lines.write(line)

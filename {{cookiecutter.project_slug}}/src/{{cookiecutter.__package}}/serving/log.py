@@ -4,8 +4,9 @@ Threads of their own take care of both: a request waits for neither, and what ca
 as on a full disk, is counted and let go.
 
 The prediction log, `logs/predictions/*.parquet`, has a row per prediction: time, request_id, row,
-run_id, role, the features that are not sensitive, prediction, probability_<class>. A feature whose
-name is one of the others' is written as `feature_<name>`.
+run_id, role, the features that are not sensitive, and what was predicted: prediction, of classes
+probability_<class>, of a kind of the task's own all its properties. A feature whose name is one of
+the others' is written as `feature_<name>`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from .writer import Batch
+from .writer import KNOWN, Batch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -155,7 +156,7 @@ class PredictionLog:
             self._wake.clear()
             busy = bool(self._entries)
             self._hand_over()
-        self._hand_over()  # what came while the last was on its way
+        self._hand_over()  # what was added while the last was on its way
 
     def _hand_over(self) -> None:
         """Send what waits, at most so many rows at a time; a failure costs those, and no others."""
@@ -229,7 +230,17 @@ def make_batch(model: Model, entries: list[Entry]) -> Batch:
         blocks,
         [code for entry in entries for code in entry.codes],
         scores,
+        model.answer_form["kind"],
+        *_own_answers(model, entries),
     )
+
+
+def _own_answers(model: Model, entries: list[Entry]) -> tuple[dict[str, Any], list[Any]]:
+    """Return properties and predictions, of a kind that the writer does not know."""
+    if model.answer_form["kind"] in KNOWN:
+        return {}, []
+    found = [model.predictions(entry.scores, entry.codes) for entry in entries]
+    return model.answer_form["prediction"], [each for part in found for each in part]
 
 
 def _without(hidden: list[int], table: NDArray[np.float64]) -> memoryview:

@@ -54,24 +54,26 @@ async function score(rows) {
   if (!data.every(Number.isFinite)) {
     throw new Refused("A row lies so far from training that the model has no number for it.");
   }
-  const width = BUNDLE.classes.length || 1;
+  const width = data.length / rows.length;
   const scores = rows.map((_, at) => Array.from(data.subarray(at * width, (at + 1) * width)));
-  return BUNDLE.classes.length ? scores.map(temper) : scores;
+  return BUNDLE.kind === "class" ? scores.map(temper) : scores;
 }
 
-function predictionOf(scores) {
-  const { classes, threshold, half } = BUNDLE;
-  if (!classes.length) {
-    const [prediction] = scores;
-    const width = half ?? NaN;
-    return { prediction, lower: prediction - width, upper: prediction + width };
-  }
+function numberOf([prediction]) {
+  const width = BUNDLE.half ?? NaN;
+  return { prediction, lower: prediction - width, upper: prediction + width };
+}
+
+function classOf(scores) {
+  const { classes, threshold } = BUNDLE;
   const positive = classes.indexOf(BUNDLE.positive);
   let code = scores.indexOf(Math.max(...scores));
   if (threshold !== null) code = scores[positive] >= threshold ? positive : 1 - positive;
   const probability = Object.fromEntries(classes.map((name, at) => [name, scores[at]]));
   return { prediction: classes[code], probability };
 }
+
+const predictionOf = { class: classOf, number: numberOf }[BUNDLE.kind];
 
 // The page's way to the model: as the service's /explain, here.
 async function ask(row) {
@@ -82,7 +84,8 @@ async function ask(row) {
   const scores = await score([row, ...changed]);
   const prediction = predictionOf(scores[0]);
   const name = positive ?? prediction.prediction;
-  const at = classes.length ? classes.indexOf(name) : 0;
+  const isClass = BUNDLE.kind === "class";
+  const at = isClass ? classes.indexOf(name) : 0;
   const [value, ...others] = scores.map((each) => each[at]);
   const found = columns.map((column, place) => ({
     field: column.name,
@@ -91,7 +94,7 @@ async function ask(row) {
     change: value - others[place],
   }));
   found.sort((a, b) => Math.abs(b.change) - Math.abs(a.change));
-  const about = classes.length ? `probability of ${name}` : BUNDLE.target;
+  const about = isClass ? `probability of ${name}` : BUNDLE.target;
   const decision = threshold === null ? {} : { positive, threshold };
   return { ...decision, prediction, score: { about, value }, columns: found };
 }

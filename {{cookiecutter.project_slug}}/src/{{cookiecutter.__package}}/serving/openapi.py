@@ -10,7 +10,6 @@ from .scoring import Model
 from .service import LONGEST_ID, MOST_LABELS, MOST_ROW, Service
 
 JSON = "application/json"
-NUMBER_OR_NONE = {"type": ["number", "null"]}
 REFUSALS = {
     "400": "The body is no JSON.",
     "401": "No valid API key.",
@@ -61,7 +60,7 @@ def _posted(model: Model, service: Service) -> dict[str, Any]:
     head: dict[str, Any] = {"model": {"type": "string"}, "request_id": {"type": "string"}}
     if model.document["threshold"] is not None:
         head |= {"positive": {}, "threshold": {"type": "number"}}
-    prediction = _prediction(model)
+    prediction = _object(model.answer_form["prediction"])
     predictions = {"type": "array", "items": prediction}
     score = _object({"about": {"type": "string"}, "value": {"type": "number"}})
     change = {
@@ -78,7 +77,7 @@ def _posted(model: Model, service: Service) -> dict[str, Any]:
     label = {
         "request_id": {"type": "string", "minLength": 1, "maxLength": LONGEST_ID},
         "row": {"type": "integer", "minimum": 0, "maximum": MOST_ROW},
-        "label": _label(model),
+        "label": model.answer_form["label"],
     }
     labels = {
         "type": "array",
@@ -112,23 +111,6 @@ def _posted(model: Model, service: Service) -> dict[str, Any]:
             _object({"taken": {"type": "integer"}}),
         ),
     }
-
-
-def _prediction(model: Model) -> dict[str, Any]:
-    """Return the JSON schema of one prediction."""
-    classes = model.document["classes"]
-    if not classes:
-        number = {"type": "number"}
-        return _object({"prediction": number, "lower": NUMBER_OR_NONE, "upper": NUMBER_OR_NONE})
-    share = {"type": "number", "minimum": 0, "maximum": 1}
-    shares = _object({str(name): share for name in classes})
-    return _object({"prediction": {"enum": classes}, "probability": shares})
-
-
-def _label(model: Model) -> dict[str, Any]:
-    """Return the JSON schema of a label."""
-    classes = model.document["classes"]
-    return {"enum": classes} if classes else {"type": "number"}
 
 
 def _object(properties: dict[str, Any], *required: str) -> dict[str, Any]:

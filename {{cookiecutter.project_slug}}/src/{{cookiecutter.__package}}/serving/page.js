@@ -6,6 +6,8 @@ const answer = document.getElementById("answer");
 const shares = document.getElementById("shares");
 const why = document.getElementById("why");
 const key = document.getElementById("key");
+// What kind of prediction comes back, and what its properties are called.
+const ANSWER = JSON.parse(form.dataset.answer);
 const fields = [...document.querySelectorAll("[data-column]")];
 const errorOf = (field) =>
   document.getElementById(field.getAttribute("aria-describedby").split(" ").pop());
@@ -70,6 +72,7 @@ function showRefusal({ detail, field }) {
 
 function show(value) {
   if (value === null || value === undefined) return "unknown";
+  if (typeof value === "object") return JSON.stringify(value);
   return typeof value === "number" ? String(Number(value.toPrecision(6))) : String(value);
 }
 
@@ -85,24 +88,43 @@ function fill(table, lines) {
   table.hidden = false;
 }
 
-function showAnswer({ prediction, score, columns, positive, threshold }) {
+function showClass({ prediction, score, positive, threshold }) {
+  const decision =
+    threshold === undefined ? "" : `; ${show(positive)} is predicted from ${show(threshold)} on`;
+  const about = score.about.replace("p", "P");
+  answer.append(element("p", `${about}: ${show(score.value)}${decision}.`));
+  const lines = Object.entries(prediction.probability).sort((a, b) => b[1] - a[1]);
+  if (lines.length < 3) return;
+  fill(
+    shares,
+    lines.map(([name, share]) => [name, show(share)]),
+  );
+}
+
+function showNumber({ prediction: { lower, upper } }) {
+  if (typeof lower === "number")
+    answer.append(element("p", `Between ${show(lower)} and ${show(upper)}.`));
+}
+
+// Of a kind that only its task knows: every property by its title, those within one by their names.
+function showProperties({ prediction }) {
+  const { titles } = ANSWER;
+  const lines = Object.keys(titles).flatMap((name) => {
+    const value = prediction[name];
+    const isObject = value !== null && typeof value === "object" && !Array.isArray(value);
+    if (!isObject) return [[titles[name], show(value)]];
+    return Object.entries(value).map(([key, each]) => [`${titles[name]}: ${key}`, show(each)]);
+  });
+  if (lines.length > 1) fill(shares, lines);
+}
+
+const SHOWN = { class: showClass, number: showNumber };
+
+function showAnswer(found) {
+  const { prediction, columns } = found;
   say(`Prediction: ${show(prediction.prediction)}`);
   answer.firstChild.className = "prediction";
-  if (prediction.probability) {
-    const decision =
-      threshold === undefined ? "" : `; ${show(positive)} is predicted from ${show(threshold)} on`;
-    const about = score.about.replace("p", "P");
-    answer.append(element("p", `${about}: ${show(score.value)}${decision}.`));
-  }
-  if (typeof prediction.lower === "number") {
-    answer.append(element("p", `Between ${show(prediction.lower)} and ${show(prediction.upper)}.`));
-  }
-  const classes = Object.entries(prediction.probability ?? {}).sort((a, b) => b[1] - a[1]);
-  if (classes.length > 2)
-    fill(
-      shares,
-      classes.map(([name, share]) => [name, show(share)]),
-    );
+  (SHOWN[ANSWER.kind] ?? showProperties)(found);
   const change = (number) => (number > 0 ? "+" : "") + show(number);
   fill(
     why,

@@ -31,11 +31,11 @@ KEY = """<p class="field"><label for="key">API key</label>
 <input id="key" type="password" autocomplete="off" required aria-describedby="key-error">
 <strong class="error" id="key-error"></strong></p>
 """
-# What is to be said is in the element with the role; tables beside it are there to be read.
-OUTCOME = """<section aria-labelledby="said"><h2 id="said">Prediction</h2>
+# The element with the role is read out; the tables beside it are not.
+PREDICTION = """<section aria-labelledby="prediction"><h2 id="prediction">Prediction</h2>
 <div id="answer" role="status" aria-live="polite"><p>Not asked yet.</p></div>
-<div class="wide"><table id="shares" hidden><caption>Probability of each class</caption>
-<thead><tr><th scope="col">Class</th><th scope="col" class="number">Probability</th></tr></thead>
+<div class="wide"><table id="shares" hidden><caption>{caption}</caption>
+<thead><tr><th scope="col">{name}</th><th scope="col" class="number">{value}</th></tr></thead>
 <tbody></tbody></table></div>
 <div class="wide"><table id="why" hidden><caption>By how much each value given, in place of the
 usual one, changes the score</caption>
@@ -68,7 +68,7 @@ def start_page(service: Service) -> str:
         "<a href=docs>The API</a>",
         (
             _form(model, KEY if keyed else ""),
-            OUTCOME,
+            _prediction(model),
             _card(hidden if keyed else card_html(model.card)),
         ),
         ("page/ask.js", "page/page.js"),
@@ -87,7 +87,7 @@ def local_page(model: Model, policy: str, scripts: Sequence[str]) -> str:
     return _try_page(
         model,
         "It predicts in this browser, and sends nothing.",
-        (_form(model), OUTCOME, FILE, _card(card_html(model.card))),
+        (_form(model), _prediction(model), FILE, _card(card_html(model.card))),
         scripts,
         meta=f'\n<meta http-equiv="Content-Security-Policy" content="{policy}">',
     )
@@ -141,13 +141,26 @@ def _try_page(
 def _form(model: Model, before: str = "") -> str:
     """Return the form, filled with the example; `before` is HTML in front of the columns."""
     fields = "\n".join(_field(at, column, model) for at, column in enumerate(model.reader.columns))
+    answer = model.answer_form
+    titles = {name: rule.get("title", name) for name, rule in answer["prediction"].items()}
+    known = escape(json.dumps({"kind": answer["kind"], "titles": titles}))
     return (
         '<section aria-labelledby="try"><h2 id="try">Try a row</h2>\n'
         "<p>The form holds a usual row of the training data. An empty field is unknown.</p>\n"
-        f'<form id="form" novalidate>\n{before}<div class="fields">\n{fields}\n</div>\n'
+        f'<form id="form" novalidate data-answer="{known}">\n'
+        f'{before}<div class="fields">\n{fields}\n</div>\n'
         '<p><button type="submit">Predict</button> '
         '<button type="reset">Back to the usual row</button></p>\n</form></section>\n'
     )
+
+
+def _prediction(model: Model) -> str:
+    """Return the section that shows a prediction."""
+    if model.answer_form["kind"] == "class":
+        return PREDICTION.format(
+            caption="Probability of each class", name="Class", value="Probability"
+        )
+    return PREDICTION.format(caption="All of the prediction", name="Property", value="Value")
 
 
 def _field(at: int, column: Column, model: Model) -> str:
@@ -174,9 +187,9 @@ def _field(at: int, column: Column, model: Model) -> str:
         mode = ' inputmode="decimal"' if column.type in NUMBERS else ""
         shown = "" if value is None else escape(str(value))
         entry = f'<input type="text" {attributes}{mode} value="{shown}">'
-    told = f'<small id="h{at}">{hint}</small>' if hint else ""
+    note = f'<small id="h{at}">{hint}</small>' if hint else ""
     error = f'<strong class="error" id="e{at}"></strong>'
-    return f'<p class="field"><label for="f{at}">{name}</label>{entry}{told}{error}</p>'
+    return f'<p class="field"><label for="f{at}">{name}</label>{entry}{note}{error}</p>'
 
 
 def _hint(column: Column, rules: Rules) -> str:

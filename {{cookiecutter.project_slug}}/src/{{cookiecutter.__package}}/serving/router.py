@@ -1,7 +1,7 @@
 """Shares the requests without a sticky key among the models, by what labels say of them.
 
 A model's share is the probability that it is the best one (Thompson, 1933; as shares: Scott, 2010),
-given the labels that came to `/feedback` for what it answered. Nothing is remembered but the files:
+given the labels sent to `/feedback` for its answers. Nothing is remembered but the files:
 any process that reads them comes to the same shares, and so does one that is started anew.
 """
 
@@ -141,7 +141,7 @@ class Router:
         try:
             if self._look():
                 self.rewards = self._judge()
-                found = chances(self.rewards, classes=bool(models[0].classes))
+                found = chances(self.rewards, models[0].answer_form["reward"])
                 self._shares = with_floor(found, self._explore)
         except Exception:
             self._seen, self._answers = None, {}  # so that the next look reads all of it again
@@ -181,10 +181,16 @@ class Router:
         """Return the reward of each labelled answer, by model."""
         rewards: dict[str, list[float]] = {run_id: [] for run_id in self._models}
         for answers in self._answers.values():
-            for key, (run_id, said) in answers.items():
+            for key, (run_id, predicted) in answers.items():
                 model = self._models.get(run_id)
                 if model is not None:
-                    found = reward(model.document, said, self._labels.known[key], self._costs)
+                    found = reward(
+                        model.answer_form["reward"],
+                        predicted,
+                        self._labels.known[key],
+                        positive=model.document["positive"],
+                        costs=self._costs,
+                    )
                     rewards[run_id] += [] if found is None else [found]
         return rewards
 
@@ -205,42 +211,45 @@ def find_answers(path: Path, keys: Collection[Key]) -> dict[Key, tuple[str, Any]
     except (OSError, pa.ArrowException, KeyError):  # damaged, or deleted just now
         return {}
     return {
-        (request_id, row): (run_id, said)
-        for request_id, row, run_id, role, said in rows
+        (request_id, row): (run_id, predicted)
+        for request_id, row, run_id, role, predicted in rows
         if role != "shadow" and (request_id, row) in keys
     }
 
 
 def reward(
-    document: Mapping[str, Any], said: Any, label: Any, costs: tuple[float, float]
+    kind: str | None, predicted: Any, label: Any, *, positive: Any, costs: tuple[float, float]
 ) -> float | None:
     """Return what an answer was worth: more is better.
 
     Args:
-        document: The content of the model's bundle.json.
-        said: The prediction.
+        kind: `reward` of the bundle's `answer`.
+        predicted: The prediction.
         label: The truth.
+        positive: Of two classes the one to find; else None.
         costs: Of a false alarm and of a miss, as `[decision]` has them.
 
     Returns:
         Of classes 1 for a right answer, and 0 for the dearest mistake; of numbers the absolute
-        error below 0; None for a label that is none of this target.
+        error below 0; None where the label does not suit the target, or the task has no reward.
     """
-    if not document["classes"]:
+    if kind == "number":
         try:
-            error = abs(float(said) - float(label))
+            error = abs(float(predicted) - float(label))
         except (TypeError, ValueError):
             return None
         return -error if error <= LARGEST else None
-    if spell(said) == spell(label):
+    if kind != "class":
+        return None
+    if spell(predicted) == spell(label):
         return 1.0
-    if document["positive"] is None:
+    if positive is None:
         return 0.0
-    missed = spell(label) == spell(document["positive"])
+    missed = spell(label) == spell(positive)
     return 1 - costs[missed] / max(costs)
 
 
-def chances(rewards: Mapping[str, Sequence[float]], *, classes: bool) -> dict[str, float]:
+def chances(rewards: Mapping[str, Sequence[float]], kind: str | None) -> dict[str, float]:
     """Return the probability of each model to have the greatest mean reward.
 
     Rewards from 0 to 1 meet a flat Beta prior, to which one of r adds r and 1 - r (Agrawal and
@@ -250,16 +259,16 @@ def chances(rewards: Mapping[str, Sequence[float]], *, classes: bool) -> dict[st
 
     Args:
         rewards: By model.
-        classes: Whether rewards lie between 0 and 1.
+        kind: `reward` of the bundle's `answer`; those of "class" lie between 0 and 1.
     """
     fewest = min(map(len, rewards.values()))
-    if not any(rewards.values()) or (not classes and fewest < LEAST_ERRORS):
+    if not any(rewards.values()) or (kind != "class" and fewest < LEAST_ERRORS):
         return dict.fromkeys(rewards, 1 / len(rewards))
     random = np.random.default_rng(SEED)
     draws = []
     for each in rewards.values():
         count, total = len(each), math.fsum(each)
-        if classes:
+        if kind == "class":
             draws.append(random.beta(1 + total, 1 + count - total, DRAWS))
         else:
             spread = float(np.std(each)) / math.sqrt(count - 3)

@@ -16,17 +16,25 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 import numpy as np
 
-from ..bundle.bundle import ONNX_FILE, REFERENCE_FILE, bundle_sha, read_bundle
+from ..bundle.bundle import (
+    ONNX_FILE,
+    REFERENCE_FILE,
+    answer_of,
+    bundle_sha,
+    read_bundle,
+    task_of,
+)
 from ..bundle.champion import read_promoted
 from ..core import registry
 from ..core.errors import UserError
 from ..core.files import read_json
 from ..data.schema import Schema
-from ..evaluation.decision import SMALLEST, label_codes, temper
 from ..models import are_plain
 from ..models.inputs import DATE_PARTS, date_parts, words
 from .example import reference_row
+from .kinds import make_kind
 from .rows import Refusal, Row, RowReader, Rules
+from .writer import OWN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,8 +44,6 @@ if TYPE_CHECKING:
 
 FLOATS = ("integer", "number", "boolean")
 WARM_UP_ROWS = 50
-# Few rows are calibrated and decided faster one number at a time than by numpy.
-FEW_ROWS = 4
 
 # Rows as the model takes them: an array (rows, features) where all features are numbers.
 Table = Any
@@ -50,7 +56,7 @@ class Engine(Protocol):
         """Return rows as this engine takes them."""
 
     def scores(self, table: Table) -> NDArray[np.float64]:
-        """Return probabilities (rows, classes) or values (rows,), before calibration."""
+        """Return the output, (rows, outputs) or (rows,), before calibration."""
 
 
 class Model:
@@ -60,11 +66,13 @@ class Model:
         run_id: Its name.
         sha256: Of its bundle.json.
         document: The content of its bundle.json.
+        answer_form: How its predictions look in JSON, see `Task.answer_form`.
         schema: Its columns.
         reader: Reads requests by that schema.
         example: A row as training knew it, as JSON values.
         card: The model card, as Markdown.
         onnx: Whether onnxruntime scores.
+        classes: What the codes of its predictions stand for; empty where it predicts no classes.
         pace: Seconds that one byte of a request takes, measured.
     """
 
@@ -75,6 +83,7 @@ class Model:
         self.run_id = str(document["run_id"])
         self.sha256 = sha256
         self.document = document
+        self.answer_form = answer_of(document)
         self.schema = Schema.from_dict(document["schema"], f"{self.run_id}/bundle.json")
         self.reader = RowReader(self.schema, rules)
         folder = project.bundle_folder(self.run_id)
@@ -85,12 +94,32 @@ class Model:
         self.onnx = engine is not None
         self._engine: Engine = engine or _BundleEngine(project, self.run_id, self.schema)
         self.classes: list[Any] = document["classes"]
-        self._temperature = document.get("calibration", {}).get("temperature", 1)
-        half = (document.get("interval") or {}).get("half_width")
-        self._half = None if half is None else float(half)
-        self._answer = _answer_type(self.classes)
+        self._kind = make_kind(document)
         self._heading = _heading(document)
+        self._check_answer()
         self.pace = self._warm_up()
+
+    def _check_answer(self) -> None:
+        """Predict the example, and refuse an answer that is not as bundle.json says.
+
+        Raises:
+            UserError: If it has other properties, or one that the prediction log needs itself.
+        """
+        body = msgspec.json.encode({"rows": [self.example]})
+        scores = self.score(self.table(self.reader.read(body)))
+        encoded = msgspec.json.encode(self.predictions(scores, self.codes(scores))[0])
+        given, wanted = list(msgspec.json.decode(encoded)), list(self.answer_form["prediction"])
+        taken = sorted(set(wanted) & set(OWN) - {"prediction"})
+        if taken:
+            raise UserError(
+                f"models/{self.run_id}: predictions have a property '{taken[0]}', as a column of "
+                "the prediction log is called; rename it in the task."
+            )
+        if sorted(given) != sorted(wanted) or "prediction" not in given:
+            raise UserError(
+                f"models/{self.run_id}: predictions have {', '.join(given)}, where `answer` of "
+                f"bundle.json has {', '.join(wanted)}, and one has to be called prediction."
+            )
 
     def _warm_up(self) -> float:
         """Score the example, since the first rows take longest; return the pace after that."""
@@ -110,7 +139,7 @@ class Model:
         return self._engine.table(rows)
 
     def score(self, table: Table) -> NDArray[np.float64]:
-        """Return calibrated probabilities (rows, classes), or values (rows,).
+        """Return what predictions follow from: calibrated probabilities, values, or other output.
 
         Raises:
             Refusal: If the model has no finite number for a row.
@@ -121,20 +150,11 @@ class Model:
             rule = "lies so far from training that the model has no number for it"
             fault = {"row": int(np.argmin(finite)), "field": None, "value": None, "rule": rule}
             raise Refusal(422, "schema", [fault])
-        if not self.classes or self._temperature == 1:
-            return raw
-        if len(raw) <= FEW_ROWS:
-            return np.array([temper_one(row, self._temperature) for row in raw.tolist()])
-        return temper(raw, self._temperature)
+        return self._kind.calibrate(raw)
 
     def codes(self, scores: NDArray[np.float64]) -> list[int]:
-        """Return the place of each row's class in `classes`; nothing for a regression."""
-        if not self.classes:
-            return []
-        if len(scores) <= FEW_ROWS:
-            return [label_one(self.document, row) for row in scores.tolist()]
-        codes: list[int] = label_codes(self.document, scores).tolist()
-        return codes
+        """Return the place of each row's class in `classes`; nothing where there are none."""
+        return self._kind.codes(scores)
 
     def answer(self, request_id: str, scores: NDArray[np.float64], codes: list[int]) -> Any:
         """Return what is answered, ready to be encoded: `predictions` has one item per row."""
@@ -146,40 +166,15 @@ class Model:
 
     def predictions(self, scores: NDArray[np.float64], codes: list[int]) -> list[Any]:
         """Return one prediction per row, as the answer has it."""
-        if self.classes:
-            names = [self.classes[code] for code in codes]
-            shares = [self._answer(*row) for row in scores.tolist()]
-            return [_Class(name, share) for name, share in zip(names, shares, strict=True)]
-        half = self._half
-        if half is None:
-            return [_Number(value, None, None) for value in scores.tolist()]
-        return [_Number(value, value - half, value + half) for value in scores.tolist()]
+        return self._kind.predictions(scores, codes)
+
+    def explained(self, scores: NDArray[np.float64]) -> tuple[int | None, str]:
+        """Return which of one row's scores an explanation follows, and its name."""
+        return task_of(self.document).explained(self.document, scores)
 
     def heading(self, request_id: str) -> dict[str, Any]:
         """Return what every answer begins with."""
         return {**self._heading, "request_id": request_id}
-
-
-class _Class(msgspec.Struct, gc=False):
-    """The prediction of a class."""
-
-    prediction: Any
-    probability: Any
-
-
-class _Number(msgspec.Struct, gc=False):
-    """The prediction of a number."""
-
-    prediction: float
-    lower: float | None
-    upper: float | None
-
-
-def _answer_type(classes: Sequence[Any]) -> Any:
-    """Return the type that holds the probability of each class."""
-    fields = [(f"p{at}", float) for at in range(len(classes))]
-    names = {f"p{at}": str(name) for at, name in enumerate(classes)}
-    return msgspec.defstruct("Probability", fields, rename=names, gc=False)
 
 
 def _heading(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,23 +183,6 @@ def _heading(document: Mapping[str, Any]) -> dict[str, Any]:
         return {"model": document["run_id"]}
     decision = {"positive": document["positive"], "threshold": document["threshold"]}
     return {"model": document["run_id"], **decision}
-
-
-def temper_one(probabilities: list[float], temperature: float) -> list[float]:
-    """Do for one row what `bundle.temper` does for many."""
-    logits = [math.log(min(max(share, SMALLEST), 1)) / temperature for share in probabilities]
-    most = max(logits)
-    shares = [math.exp(logit - most) for logit in logits]
-    total = sum(shares)
-    return [share / total for share in shares]
-
-
-def label_one(document: Mapping[str, Any], probabilities: list[float]) -> int:
-    """Do for one row what `bundle.label_codes` does for many."""
-    if document["threshold"] is None:
-        return probabilities.index(max(probabilities))
-    positive: int = document["classes"].index(document["positive"])
-    return positive if probabilities[positive] >= document["threshold"] else 1 - positive
 
 
 def load_model(project: Project, run_id: str, sha256: str | None, rules: Rules) -> Model:
@@ -278,7 +256,6 @@ class _OnnxEngine:
             content, options, providers=["CPUExecutionProvider"]
         )
         self._outputs = [document["onnx"]["output"]]
-        self._classes = len(document["classes"])
         self._types = [column.type for column in schema.features]
         sources, inputs = input_sources(schema), document["onnx"]["inputs"]
         kinds = {"double": np.float64, "float": np.float32, "string": object}
@@ -310,9 +287,9 @@ class _OnnxEngine:
         else:
             feeds = self._feeds(table)
         found = self._session.run(self._outputs, feeds)[0].astype(np.float64)
-        shape = (len(table), self._classes) if self._classes else len(table)
-        scores: NDArray[np.float64] = found.reshape(shape)
-        return scores
+        # One number a row may come as a column.
+        scores: NDArray[np.float64] = found.reshape(len(table), -1)
+        return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def _feeds(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Return the blocks of rows that are not numbers alone."""

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from ..core.files import append_json_lines
-from ..data.cast import spell
 from .explain import explain
 from .fleet import Fleet, Keeper
+from .kinds import label_check
 from .log import Entry, LineLog, PredictionLog
 from .metrics import Metrics
 from .protect import Keys
-from .rows import DECODE_ERRORS, LARGEST, Refusal, Rules
+from .rows import DECODE_ERRORS, Refusal, Rules
 
 if TYPE_CHECKING:
     from ..core.config import Settings
@@ -132,7 +132,7 @@ class Service:
             raise Refusal(503, "model", "No model is loaded yet; try again soon.", [RETRY])
         return self.keeper.fleet
 
-    async def predict(self, body: bytes, sticky: bytes, request_id: str) -> tuple[bytes, Told]:
+    async def predict(self, body: bytes, sticky: bytes, request_id: str) -> tuple[bytes, Served]:
         """Return the answer to `/predict`, and what the log says about it.
 
         Raises:
@@ -142,40 +142,40 @@ class Service:
         model, role = fleet.choose(sticky)
         share = self.settings.log_share
         logged = share == 1 or random.random() < share  # noqa: S311  # no secret
-        asked = Asked(body, request_id, logged)
+        request = PredictRequest(body, request_id, logged)
         if len(body) * model.pace < QUICK_SECONDS:
-            answer, told = self._score(model, role, asked)
+            answer, served = self._score(model, role, request)
         else:
-            answer, told = await self._in_thread(self._score, model, role, asked)
+            answer, served = await self._in_thread(self._score, model, role, request)
         if fleet.shadows:
-            self._shadow.add(fleet.shadows, asked)
-        return answer, told
+            self._shadow.add(fleet.shadows, request)
+        return answer, served
 
-    def _score(self, model: Model, role: str, asked: Asked) -> tuple[bytes, Told]:
+    def _score(self, model: Model, role: str, request: PredictRequest) -> tuple[bytes, Served]:
         """Read, score, log and answer."""
-        body, request_id = asked.body, asked.request_id
+        body, request_id = request.body, request.request_id
         rows = model.reader.read(body)
         table = model.table(rows)
         scores = model.score(table)
         codes = model.codes(scores)
         answer = self._encoder.encode(model.answer(request_id, scores, codes))
         self.metrics.scored(model, role, len(rows), codes)
-        if asked.logged:
+        if request.logged:
             self.predictions.add(Entry(time.time(), request_id, role, model, table, codes, scores))
-        return answer, Told(model.run_id, role, len(rows))
+        return answer, Served(model.run_id, role, len(rows))
 
-    def shadow(self, model: Model, asked: Asked) -> None:
+    def shadow(self, model: Model, request: PredictRequest) -> None:
         """Score a request by a shadow, for the log."""
         try:
-            table = model.table(model.reader.read(asked.body))
+            table = model.table(model.reader.read(request.body))
             scores = model.score(table)
         except Exception:  # noqa: BLE001  # a shadow's faults are counted, and nothing else
             self.metrics.shadow_failed.inc()
             return
         codes = model.codes(scores)
         self.metrics.scored(model, "shadow", len(table), codes)
-        if asked.logged:
-            entry = Entry(time.time(), asked.request_id, "shadow", model, table, codes, scores)
+        if request.logged:
+            entry = Entry(time.time(), request.request_id, "shadow", model, table, codes, scores)
             self.predictions.add(entry)
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -245,22 +245,17 @@ class Service:
         Raises:
             Refusal: With every such label.
         """
-        classes = [spell(name) for name in self.fleet.champion.document["classes"]]
+        check = label_check(self.fleet.champion.answer_form["label"])
         found = []
         for at, each in enumerate(labels):
-            number = isinstance(each.label, float) and abs(each.label) <= LARGEST
-            rule = None
-            if classes and spell(each.label) not in classes:
-                rule = f"has to be one of {', '.join(classes[:10])}"
-            elif not classes and not number:
-                rule = f"has to be a number, of at most {LARGEST:g} either way"
+            rule = check(each.label)
             if rule:
                 found.append({"row": at, "field": "label", "value": each.label, "rule": rule})
         if found:
             raise Refusal(422, "schema", found[:100])
 
 
-class Asked(msgspec.Struct, frozen=True, gc=False):
+class PredictRequest(msgspec.Struct, frozen=True, gc=False):
     """A request for predictions, and whether it goes into the prediction log."""
 
     body: bytes
@@ -268,7 +263,7 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     logged: bool
 
 
-class Told(msgspec.Struct, frozen=True, gc=False):
+class Served(msgspec.Struct, frozen=True, gc=False):
     """What the log says about an answered prediction."""
 
     run_id: str
@@ -282,19 +277,19 @@ class ShadowWorker:
     def __init__(self, service: Service) -> None:
         """Start the thread."""
         self._service = service
-        self._waiting: queue.Queue[tuple[tuple[Model, ...], Asked] | None]
+        self._waiting: queue.Queue[tuple[tuple[Model, ...], PredictRequest] | None]
         self._waiting = queue.Queue(MOST_SHADOWED)
         self._bytes, self._lock = 0, threading.Lock()
         self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
         self._thread.start()
 
-    def add(self, models: tuple[Model, ...], asked: Asked) -> None:
+    def add(self, models: tuple[Model, ...], request: PredictRequest) -> None:
         """Hand over a request, if there is room."""
         with self._lock:
-            room = self._bytes + len(asked.body) <= MOST_SHADOWED_BYTES
+            room = self._bytes + len(request.body) <= MOST_SHADOWED_BYTES
             if room and not self._waiting.full():
-                self._bytes += len(asked.body)
-                self._waiting.put_nowait((models, asked))
+                self._bytes += len(request.body)
+                self._waiting.put_nowait((models, request))
                 return
         self._service.metrics.shadow_dropped.inc()
 
@@ -307,11 +302,11 @@ class ShadowWorker:
     def _run(self) -> None:
         """Score until the end."""
         while (item := self._waiting.get()) is not None:
-            models, asked = item
+            models, request = item
             for model in models:
-                self._service.shadow(model, asked)
+                self._service.shadow(model, request)
             with self._lock:
-                self._bytes -= len(asked.body)
+                self._bytes -= len(request.body)
 
 
 def full() -> Refusal:

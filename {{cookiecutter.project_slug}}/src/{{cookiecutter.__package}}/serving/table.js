@@ -86,15 +86,15 @@ async function predictText(text) {
   );
   if (faults.length) throw new Refused(faults);
   const ids = BUNDLE.ids.filter((name) => names.includes(name));
-  const { classes } = BUNDLE;
-  const shares = classes.map((name) => `probability_${name}`);
-  const output = [[...ids, "prediction", ...(classes.length ? shares : ["lower", "upper"])]];
+  const isClass = BUNDLE.kind === "class";
+  const shares = BUNDLE.classes.map((name) => `probability_${name}`);
+  const output = [[...ids, "prediction", ...(isClass ? shares : ["lower", "upper"])]];
   for (let from = 0; from < rows.length; from += PIECE) {
     const scores = await score(rows.slice(from, from + PIECE));
     for (const [at, each] of scores.entries()) {
       const { prediction, lower, upper } = predictionOf(each);
       const own = ids.map((name) => lines[from + at][names.indexOf(name)]);
-      output.push([...own, prediction, ...(classes.length ? each : [lower, upper])]);
+      output.push([...own, prediction, ...(isClass ? each : [lower, upper])]);
     }
     await new Promise((next) => setTimeout(next)); // the page stays awake
   }

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,8 @@ from ..core.files import write_atomic
 FILE_ROWS, FILE_BYTES = 50_000, 64_000_000
 WORDS = ["request_id", "run_id", "role", "prediction"]
 OWN = ("time", "request_id", "row", "run_id", "role", "prediction")
+# The kinds of predictions that are logged by their scores; of others every property is.
+KNOWN = ("class", "number")
 
 
 class Batch(msgspec.Struct, array_like=True):
@@ -34,15 +37,18 @@ class Batch(msgspec.Struct, array_like=True):
     Attributes:
         run_id: The model.
         columns: Name and type of each feature; those without a type are left out of the log.
-        classes: Of the probabilities; empty for a regression.
+        classes: Of the probabilities; empty where no classes are predicted.
         times: Of each request, in seconds since 1970.
         ids: Of each request.
         roles: Of the model in each request.
         sizes: The rows of each request.
         rows: The features' values by row, or
         blocks: all of each request as float64, where all are numbers.
-        codes: The place of each row's class; empty for a regression.
-        scores: Of each request, float64; (rows, classes) or (rows,).
+        codes: The place of each row's class; empty where no classes are predicted.
+        scores: Of each request, float64; (rows, scores) or (rows,).
+        kind: Of the predictions, as `answer` of bundle.json names it.
+        properties: Those of a prediction, each with its JSON schema, where the kind is not known.
+        predictions: Of each row, where the kind is not known.
     """
 
     run_id: str
@@ -56,6 +62,9 @@ class Batch(msgspec.Struct, array_like=True):
     blocks: list[bytes]
     codes: list[int]
     scores: list[bytes]
+    kind: str
+    properties: dict[str, Any] = {}
+    predictions: list[dict[str, Any]] = []
 
 
 class Writer:
@@ -91,7 +100,7 @@ class Writer:
             self.flush()
 
     def flush(self) -> None:
-        """Write one file per model; what cannot be written is let go, and told."""
+        """Write one file per model; what cannot be written is let go and counted."""
         for run_id, batches in self._batches.items():
             self._write(run_id, batches)
         self._batches, self._rows, self._bytes = {}, 0, 0
@@ -146,18 +155,55 @@ def to_arrow(batch: Batch) -> Any:
     cells: Any = list(zip(*batch.rows, strict=True))
     if batch.blocks:
         cells = np.frombuffer(b"".join(batch.blocks)).reshape(total, len(batch.columns)).T
+    predicted = _predicted(batch)
     for (name, kind), values in zip(batch.columns, cells, strict=True):
         if kind:
-            taken = name in OWN or name.startswith("probability_")
+            taken = name in OWN or name in predicted or name.startswith("probability_")
             columns[f"feature_{name}" if taken else name] = _column(values, kind)
-    scores = np.frombuffer(b"".join(batch.scores)).reshape(total, -1)
-    if batch.classes:
-        columns["prediction"] = pa.array([batch.classes[code] for code in batch.codes])
-        for at, name in enumerate(batch.classes):
-            columns[f"probability_{name}"] = pa.array(np.ascontiguousarray(scores[:, at]))
-    else:
-        columns["prediction"] = pa.array(scores[:, 0])
-    return pa.RecordBatch.from_pydict(columns)
+    return pa.RecordBatch.from_pydict(columns | predicted)
+
+
+def _predicted(batch: Batch) -> dict[str, Any]:
+    """Return the columns of what was predicted."""
+    import numpy as np
+    import pyarrow as pa
+
+    if batch.kind not in KNOWN:
+        return dict(_property_columns(batch.properties, batch.predictions))
+    scores = np.frombuffer(b"".join(batch.scores)).reshape(sum(batch.sizes), -1)
+    if batch.kind == "number":
+        return {"prediction": pa.array(scores[:, 0])}
+    shares = {
+        f"probability_{name}": pa.array(np.ascontiguousarray(scores[:, at]))
+        for at, name in enumerate(batch.classes)
+    }
+    return {"prediction": pa.array([batch.classes[code] for code in batch.codes]), **shares}
+
+
+def _property_columns(
+    properties: dict[str, Any], values: list[Any], before: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """Yield a column for each property; one that is an object gives `<name>_<property>` each."""
+    import pyarrow as pa
+
+    types = {
+        "number": pa.float64(),
+        "integer": pa.int64(),
+        "boolean": pa.bool_(),
+        "string": pa.string(),
+    }
+    for name, rule in properties.items():
+        given = rule.get("type")
+        kind = next((k for k in given if k != "null"), None) if isinstance(given, list) else given
+        found = [each.get(name) for each in values]
+        if kind == "object" and "properties" in rule:
+            yield from _property_columns(rule["properties"], found, f"{before}{name}_")
+        elif kind in types:
+            yield f"{before}{name}", pa.array(found, types[kind])
+        elif "enum" in rule:
+            yield f"{before}{name}", pa.array(found)
+        else:
+            yield f"{before}{name}", pa.array([msgspec.json.encode(v).decode() for v in found])
 
 
 def _column(values: Any, kind: str) -> Any:

@@ -218,14 +218,27 @@ class Classification(Task):
         """Return the class and the probability of each."""
         classes = document["classes"]
         share = {"type": "number", "minimum": 0, "maximum": 1}
+        names = [str(name) for name in classes]
         return {
             "kind": "class",
             "prediction": {
                 "prediction": {"enum": classes},
-                "probability": {str(name): share for name in classes},
+                "probability": {
+                    "type": "object",
+                    "properties": dict.fromkeys(names, share),
+                    "required": names,
+                    "additionalProperties": False,
+                },
             },
             "label": {"enum": classes},
+            "reward": "class",
         }
+
+    def explained(self, document: Mapping[str, Any], scores: Array) -> tuple[int | None, str]:
+        """Return the class to find, or the predicted one where there is none to find."""
+        classes, positive = document["classes"], document["positive"]
+        at = label_codes(document, scores)[0] if positive is None else classes.index(positive)
+        return int(at), f"probability of {classes[at]}"
 
     # -------------------------------------------------------------------------------- judging
 

@@ -142,6 +142,7 @@ class Regression(Task):
             "kind": "number",
             "prediction": {"prediction": number, "lower": bound, "upper": bound},
             "label": number,
+            "reward": "number",
         }
 
     # -------------------------------------------------------------------------------- judging

@@ -189,14 +189,31 @@ class Task(ABC):
         """Return how a prediction looks in JSON: `answer` of bundle.json.
 
         Returns:
-            `kind`, which says how an answer follows from the raw output ("class" and "number" are
-            computed by the service and the page themselves, any other by `answers`); `prediction`,
-            the JSON schema of one prediction; `label`, that of a true value sent later.
+            - `kind`: how an answer follows from the raw output. The service and the page compute
+              "class" and "number" themselves, and `answers` any other.
+            - `prediction`: the properties of one prediction, each with its JSON schema. One is
+              called "prediction"; a `title` is what the page calls a property.
+            - `label`: the JSON schema of a true value that is sent later.
+            - `reward`: how such a value judges a prediction: "class" (right or wrong, by the costs
+              of `[decision]`), "number" (by the distance), or None where it does not.
         """
 
     def answers(self, document: Mapping[str, Any], raw: Array) -> list[dict[str, Any]]:
         """Return one prediction per row as the service answers it, for a `kind` of its own."""
         raise NotImplementedError(f"the answers of {self.name} are computed by their kind")
+
+    def explained(self, document: Mapping[str, Any], scores: Array) -> tuple[int | None, str]:
+        """Return which of a row's scores an explanation follows, and what that score is called.
+
+        Args:
+            document: The content of `bundle.json`.
+            scores: Of one row: its raw output, of classes the calibrated probabilities;
+                (1, scores) or (1,).
+
+        Returns:
+            The place of the score, None where a row has one score only; its name.
+        """
+        return (None if scores.ndim == 1 else 0), str(document["target"])
 
     # -------------------------------------------------------------------------------- judging
 
