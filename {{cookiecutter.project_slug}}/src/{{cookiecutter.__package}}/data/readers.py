@@ -1,8 +1,8 @@
 """Tables from files of any known format, whole or in pieces.
 
 Every way in which a file can be broken ends in a `UserError` that says where. Rows are counted from
-1, the header apart; lines of a text file from 1, the header included. CSV and JSON lines
-are read by `text_files`, Parquet by `arrow`.
+1, the header apart; lines of a text file from 1, the header included. `text_files` reads CSV and
+JSON lines, `arrow` reads Parquet.
 """
 
 from __future__ import annotations
