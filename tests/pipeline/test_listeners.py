@@ -24,20 +24,20 @@ MODEL = {"candidates": "linear", "folds": 0}
 def on_disk(event: str, project: Any, facts: dict[str, Any]) -> bool:
     """Tell whether the event's file says already what the listener is called with."""
     if event == "run":
-        return read_json_lines(project.logs / "runs.jsonl")[-1]["run_id"] == facts["run_id"]
+        return bool(read_json_lines(project.logs / "runs.jsonl")[-1]["run_id"] == facts["run_id"])
     if event == "bundle":
         report = read_report(project, "release")
         document = read_bundle(project, facts["run_id"])
-        return report.run_id == facts["run_id"] and document["onnx"] == facts["onnx"]
+        return bool(report.run_id == facts["run_id"] and document["onnx"] == facts["onnx"])
     if event == "opening":
-        return read_json_lines(project.ledger)[-1] == facts
+        return bool(read_json_lines(project.ledger)[-1] == facts)
     if read_json_lines(project.models / "champion_history.jsonl")[-1] != facts:
         return False
     state = read_json(project.champion_file)
     if event in ("promote", "rollback"):
-        return state["run_id"] == facts["run_id"]
+        return bool(state["run_id"] == facts["run_id"])
     challengers = [each["run_id"] for each in state["challengers"]]
-    return (facts["run_id"] in challengers) == (event == "challenge")
+    return bool((facts["run_id"] in challengers) == (event == "challenge"))
 
 
 @pytest.fixture

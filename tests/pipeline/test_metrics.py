@@ -30,7 +30,8 @@ def constant(labelled: Labelled, values: dict[str, Any], classes: Any = ()) -> L
 
 def score_all(truth: Any, **predicted: Any) -> dict[str, float]:
     """Return every metric of some predictions."""
-    return metrics.score(label(truth, **predicted))
+    scores: dict[str, float] = metrics.score(label(truth, **predicted))
+    return scores
 
 
 def classes(rows: int, number: int, seed: int, *, ties: bool = False) -> Labelled:

@@ -27,7 +27,7 @@ SAMPLE = {"source": "sample:600", "id": "customer_id"}
 TARGETS = {"classification": "churned", "regression": "spend"}
 
 
-class Plane(BaseEstimator):
+class Plane(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Least squares, whose coefficients are kept in a file of numpy's."""
 
     def fit(self, X: Any, y: Any) -> Plane:
@@ -46,7 +46,7 @@ class Plane(BaseEstimator):
         return X @ self.plane_[:-1] + self.plane_[-1]
 
 
-class PlaneClassifier(ClassifierMixin, Plane):
+class PlaneClassifier(ClassifierMixin, Plane):  # type: ignore[misc]  # scikit-learn has no types
     """A plane squeezed into probabilities of two classes."""
 
     def predict_proba(self, X: Any) -> Any:
@@ -57,7 +57,7 @@ class PlaneClassifier(ClassifierMixin, Plane):
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
 
-class PlaneRegressor(RegressorMixin, Plane):
+class PlaneRegressor(RegressorMixin, Plane):  # type: ignore[misc]  # scikit-learn has no types
     """A plane as it is."""
 
     def fit(self, X: Any, y: Any) -> PlaneRegressor:

@@ -14,7 +14,10 @@ from {{ cookiecutter.__package }}.core.files import read_json
 from {{ cookiecutter.__package }}.core.pipeline import run
 from {{ cookiecutter.__package }}.core.project import Project
 from {{ cookiecutter.__package }}.data.split import load_split
-from {{ cookiecutter.__package }}.models import make_candidate
+from {{ cookiecutter.__package }}.models import (
+    make_candidate,
+    training_data,
+)
 from {{ cookiecutter.__package }}.models.features import prepare
 from {{ cookiecutter.__package }}.models.persist import load_model
 from {{ cookiecutter.__package }}.tracking.runs import list_runs
@@ -27,9 +30,9 @@ ABLE = {
 
 
 @pytest.fixture(scope="module")
-def data(sample_project: Project) -> train.TrainingData:
+def data(sample_project: Project) -> training_data.TrainingData:
     """Return the prepared rows of train and valid."""
-    return train.load_training_data(sample_project, load_settings(sample_project))
+    return training_data.load_training_data(sample_project, load_settings(sample_project))
 
 
 def test_training_twice_gives_the_same_model(
@@ -44,7 +47,7 @@ def test_training_twice_gives_the_same_model(
 
 
 @pytest.mark.parametrize("name", ABLE)
-def test_a_model_overfits_a_small_batch(data: train.TrainingData, name: str) -> None:
+def test_a_model_overfits_a_small_batch(data: training_data.TrainingData, name: str) -> None:
     # Without high-cardinality columns: their encoding hides from each row its own target.
     coded = [column.name for column in data.schema.features if column.type == "string"]
     kept = tuple(column for column in data.schema.columns if column.name not in coded)
@@ -58,7 +61,7 @@ def test_a_model_overfits_a_small_batch(data: train.TrainingData, name: str) -> 
 
 
 def test_features_follow_from_their_own_row(
-    sample_project: Project, data: train.TrainingData
+    sample_project: Project, data: training_data.TrainingData
 ) -> None:
     # Those of custom.py among them.
     rows = load_split(sample_project, "train").head(200)
@@ -70,7 +73,7 @@ def test_features_follow_from_their_own_row(
 
 @pytest.mark.parametrize("name", ["linear", "forest", "hgb"])
 def test_predictions_do_not_depend_on_the_order_of_rows(
-    data: train.TrainingData, name: str
+    data: training_data.TrainingData, name: str
 ) -> None:
     pipeline = train.fit(make_candidate(name, data.task.name, 0, {}), data)
     order = np.random.default_rng(0).permutation(len(data.valid))
@@ -84,7 +87,7 @@ def test_the_winner_beats_the_baseline(sample_project: Project) -> None:
     assert winner["skill"] > load_settings(sample_project).evaluate.margin
 
 
-def test_features_are_fitted_on_train_only(data: train.TrainingData) -> None:
+def test_features_are_fitted_on_train_only(data: training_data.TrainingData) -> None:
     pipeline = train.fit(make_candidate("linear", data.task.name, 0, {}), data)
     filler = pipeline["features"].named_transformers_["numbers"]["fill"]
     medians = data.inputs[list(filler.feature_names_in_)].median()
@@ -92,7 +95,7 @@ def test_features_are_fitted_on_train_only(data: train.TrainingData) -> None:
 
 
 def test_a_saved_model_predicts_as_the_fitted_one(
-    data: train.TrainingData, sample_project: Project
+    data: training_data.TrainingData, sample_project: Project
 ) -> None:
     facts = read_json(sample_project.report_file("train"))["facts"]
     params = load_settings(sample_project).params.get(facts["winner"], {})

@@ -139,8 +139,9 @@ def _one_against_rest(
     Of two classes the one to find, of many the most frequent ones; a class without a row gets none.
     """
     labelled, names = subject.labelled, subject.bundle.classes
-    codes = [labelled.positive]
-    if labelled.positive is None:
+    if labelled.positive is not None:
+        codes = [labelled.positive]
+    else:
         count = np.bincount(labelled.truth, minlength=labelled.classes)[: len(names)]
         likely = np.argsort(-count, kind="stable")[:CURVES]
         codes = sorted(code for code in likely if 0 < count[code] < len(labelled))

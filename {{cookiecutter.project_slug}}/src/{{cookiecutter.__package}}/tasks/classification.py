@@ -113,9 +113,10 @@ class Classification(Task):
                 f"'{missing[0] if missing else '?'}' under the {rule} rule; choose another "
                 "[split] rule or shares, or drop that class in clean of custom.py."
             )
+        counted = {name: own.value_counts(normalize=True) for name, own in parts.items()}
         return {
-            name: own.value_counts(normalize=True).sort_index().round(6).to_dict()
-            for name, own in parts.items()
+            name: {str(value): round(float(share), 6) for value, share in own.sort_index().items()}
+            for name, own in counted.items()
         }
 
     def target_array(self, values: pd.Series[Any]) -> NDArray[Any]:

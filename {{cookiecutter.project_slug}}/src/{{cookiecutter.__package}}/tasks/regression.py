@@ -188,7 +188,7 @@ class Regression(Task):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Find the half-width of the interval."""
         interval = conformal_interval(np.abs(truth - raw), LEVEL)
-        fields = {
+        fields: dict[str, Any] = {
             "classes": [],
             "positive": None,
             "threshold": None,
