@@ -38,11 +38,13 @@ GIVEN_UP = {
     "checklist.records": ("SIGNED WAIVED PATIENCE NOBODY", "a constant of its file"),
     "checklist.rules": ("FORM", "a constant of its file"),
     "checklist.verify": ("own_stage", "the stage is read by core/answers.py"),
+    "cli": ("preprocess train postprocess report", "commands follow from the registry of stages"),
     "features": ("NUMBERS", "inputs are looked up by their kind"),
     "metrics": (
         "Codes default_metric metric_names chosen_metric make_outcome constant_outcome score_all",
         "the task does it: `.metrics`, `.choose_metric`, `.label` and `.label_constant`",
     ),
+    "pipeline": ("TABLE", "the stages stand in the registry"),
     "postprocess": ("LEVEL choose", "the task does it: `.fit_decision`"),
 }
 
@@ -144,7 +146,8 @@ def test_every_public_name_can_be_imported_where_it_was(earlier: Path, source: P
     )
     lost, silent = json.loads(printed(done))
     given_up = {(module, name) for module, (names, _) in GIVEN_UP.items() for name in names.split()}
-    assert {(module, name) for module, name, _ in lost} == given_up
+    gone = {(module, name) for module, name, _ in lost}
+    assert (gone - given_up, given_up - gone) == (set(), set())
     # And only what moved is warned about.
     assert {(module, name) for module, name in silent} == set(before) & now
 
