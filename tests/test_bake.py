@@ -238,15 +238,16 @@ def test_no_folder_is_empty(bake: Bake, answers: Answers) -> None:
 
 
 def test_the_default_project_is_light_at_first_sight(bake: Bake) -> None:
+    """The figures of the design: what a stranger has to look through."""
     project = bake()
     package = project.root / "src" / project.package
     code = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
     assert len([name for name in entries(project.root) if not name.startswith(".")]) <= 18
     assert len(entries(package)) <= 20
-    # Without the checklist's texts, one file per area.
-    assert len([name for name in project.files() if "/checklist/items/" not in name]) <= 138
     assert len(project.text("README.md").splitlines()) <= 120
     assert len(project.text("conf.cfg").splitlines()) <= 45
+    # The checklist's texts apart, one file per area. Both figures only ever go down.
+    assert len([name for name in project.files() if "/checklist/items/" not in name]) <= 138
     assert len([line for line in code.splitlines() if line.strip()]) <= 16_000
 
 

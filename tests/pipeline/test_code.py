@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlproj.core import code, syntax
-from mlproj.core.code import check_team_code, code_fingerprint, reached_files
+from mlproj.core import code_fingerprint as code
+from mlproj.core import code_imports as syntax
+from mlproj.core.code_fingerprint import check_team_code, code_fingerprint, reached_files
 from mlproj.core.errors import UserError
 
 Write = Callable[[Mapping[str, str]], Path]
@@ -242,7 +243,9 @@ def test_an_entry_whose_module_is_missing_is_refused(write: Write, entry: str) -
 # What does not count.
 
 
-@pytest.mark.parametrize("name", sorted(code.UNCOUNTED - {"core.code", "core.syntax"}))
+@pytest.mark.parametrize(
+    "name", sorted(code.UNCOUNTED - {"core.code_fingerprint", "core.code_imports"})
+)
 def test_what_only_shows_or_starts_is_neither_counted_nor_followed(write: Write, name: str) -> None:
     *above, last = name.split(".")
     files = {
@@ -743,7 +746,7 @@ PYTHONS = sorted(Path.home().glob(".pyenv/versions/3.1[1-9].*/bin/python"))
 def test_every_version_of_python_finds_the_same(real: Path) -> None:
     program = (
         f"import sys; sys.path.insert(0, {str(real.parent)!r}); sys.dont_write_bytecode = True\n"
-        "from mlproj.core.code import PACKAGE, code_fingerprint\n"
+        "from mlproj.core.code_fingerprint import PACKAGE, code_fingerprint\n"
         "for path in sorted(PACKAGE.rglob('*.py')):\n"
         "    name = '.'.join(path.relative_to(PACKAGE).with_suffix('').parts)\n"
         "    print(name, code_fingerprint(['.' + name]))\n"

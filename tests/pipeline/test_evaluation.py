@@ -23,7 +23,7 @@ from mlproj.core.project import Project
 from mlproj.core.reports import read_report
 from mlproj.data.split import load_split
 from mlproj.evaluation import curves, diagnostics, ledger
-from mlproj.evaluation.predictions import Labelled
+from mlproj.evaluation.predictions import PredictionsWithTruth
 from mlproj.reporting import plots, profile
 
 Make = Callable[..., Project]
@@ -434,7 +434,7 @@ def test_many_classes_are_drawn(tmp_path: Path, make_project: Make) -> None:
 
 def test_confusion_of_very_many_classes_is_folded() -> None:
     truth = np.arange(1000) % 30
-    labelled = Labelled(truth, (), labels=truth, classes=30)
+    labelled = PredictionsWithTruth(truth, (), labels=truth, classes=30)
     bundle = type("B", (), {"classes": list(range(30))})
     found = curves.confusion(type("S", (), {"labelled": labelled, "bundle": bundle}))
     assert len(found["classes"]) == curves.MATRIX + 1

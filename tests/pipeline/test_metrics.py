@@ -9,23 +9,27 @@ import pytest
 from mlproj.core.errors import UserError
 from mlproj.evaluation import metrics
 from mlproj.evaluation.bootstrap import bootstrap
-from mlproj.evaluation.predictions import Labelled, Predictions
+from mlproj.evaluation.predictions import Predictions, PredictionsWithTruth
 from mlproj.tasks.classification import CLASSIFICATION
 from mlproj.tasks.regression import REGRESSION
 from sklearn import metrics as reference
 
 
-def label(truth: Any, *, classes: Any = (), positive: Any = None, **predicted: Any) -> Labelled:
+def label(
+    truth: Any, *, classes: Any = (), positive: Any = None, **predicted: Any
+) -> PredictionsWithTruth:
     """Return predictions beside the truth: of classes where there are some, else of numbers."""
     task = CLASSIFICATION if len(classes) else REGRESSION
     arrays = {name: np.asarray(values) for name, values in predicted.items()}
-    return task.label(truth, Predictions(**arrays), classes, positive)
+    return task.with_truth(truth, Predictions(**arrays), classes, positive)
 
 
-def constant(labelled: Labelled, values: dict[str, Any], classes: Any = ()) -> Labelled:
+def constant(
+    labelled: PredictionsWithTruth, values: dict[str, Any], classes: Any = ()
+) -> PredictionsWithTruth:
     """Return a constant prediction beside the same truth."""
     task = CLASSIFICATION if len(classes) else REGRESSION
-    return task.label_constant(labelled, values, classes)
+    return task.constant_with_truth(labelled, values, classes)
 
 
 def score_all(truth: Any, **predicted: Any) -> dict[str, float]:
@@ -34,7 +38,7 @@ def score_all(truth: Any, **predicted: Any) -> dict[str, float]:
     return scores
 
 
-def classes(rows: int, number: int, seed: int, *, ties: bool = False) -> Labelled:
+def classes(rows: int, number: int, seed: int, *, ties: bool = False) -> PredictionsWithTruth:
     """Predictions of a mediocre classifier; with ties, few different probabilities."""
     random = np.random.default_rng(seed)
     truth = random.integers(0, number, rows)
@@ -47,14 +51,14 @@ def classes(rows: int, number: int, seed: int, *, ties: bool = False) -> Labelle
     return label(truth, probabilities=shares, classes=list(range(number)))
 
 
-def numbers(rows: int, seed: int) -> Labelled:
+def numbers(rows: int, seed: int) -> PredictionsWithTruth:
     """Predictions of a mediocre regression."""
     random = np.random.default_rng(seed)
     truth = random.normal(10, 3, rows)
     return label(truth, values=truth + random.normal(size=rows))
 
 
-def scikit_learns(labelled: Labelled, weights: np.ndarray) -> dict[str, float]:
+def scikit_learns(labelled: PredictionsWithTruth, weights: np.ndarray) -> dict[str, float]:
     """The same metrics from scikit-learn."""
     truth, options = labelled.truth, {"sample_weight": weights}
     if labelled.values is not None:

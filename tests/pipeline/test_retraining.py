@@ -269,7 +269,7 @@ def test_going_on_with_another_class_or_column_is_refused(trained: Any) -> None:
 
 def label(truth: Any, shares: Any) -> Any:
     predictions = Predictions(probabilities=np.column_stack([1 - shares, shares]))
-    return CLASSIFICATION.label(truth, predictions, [0, 1])
+    return CLASSIFICATION.with_truth(truth, predictions, [0, 1])
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "log_loss", "accuracy", "f1"])

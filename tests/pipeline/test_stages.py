@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from mlproj.core import order, registry
-from mlproj.core.code import PACKAGE
+from mlproj.core import registry
+from mlproj.core import stage_order as order
+from mlproj.core.code_fingerprint import PACKAGE
 from mlproj.core.registry import Registry, Stage
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -15,11 +15,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from mlproj.core import code, stages
-from mlproj.core.code import Modules, reached_files
+from mlproj.core import code_fingerprint as code
+from mlproj.core import stages
+from mlproj.core.code_fingerprint import Modules, reached_files
 from mlproj.core.config import Settings, load_settings
-from mlproj.core.order import stages as ordered
 from mlproj.core.project import Project
+from mlproj.core.stage_order import stages as ordered
 
 NOTHING = ""
 ALL = "ingest preprocess train postprocess evaluate report"

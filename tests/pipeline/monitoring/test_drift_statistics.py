@@ -125,10 +125,10 @@ def test_a_small_valid_that_was_easy_makes_no_later_rows_worse(metric: str) -> N
         if metric == "roc_auc":
             truth, share = random.random(rows) < 1 / (1 + np.exp(-signal)), 1 / (1 + np.exp(-shown))
             predictions = Predictions(probabilities=np.c_[1 - share, share])
-            labelled = CLASSIFICATION.label(truth, predictions, [False, True])
+            labelled = CLASSIFICATION.with_truth(truth, predictions, [False, True])
         else:
             truth = np.exp(signal + 0.7 * random.normal(size=rows))
-            labelled = REGRESSION.label(truth, Predictions(values=np.exp(shown + 0.245)))
+            labelled = REGRESSION.with_truth(truth, Predictions(values=np.exp(shown + 0.245)))
         return bootstrap(labelled, labelled, metric, resamples=200)[0][metric]
 
     def worse(wrong: bool = False) -> bool:

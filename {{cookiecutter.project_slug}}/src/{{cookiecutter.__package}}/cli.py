@@ -18,8 +18,8 @@ from .checklist.commands import checklist_app
 from .core import registry
 from .core.errors import GateError, UserError
 from .core.options import Overrides
-from .core.order import stages
 from .core.registry import Stage
+from .core.stage_order import stages
 
 if TYPE_CHECKING:
     from .core.config import Settings

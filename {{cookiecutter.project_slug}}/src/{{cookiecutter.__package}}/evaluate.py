@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .bundle.bundle import Bundle, label_baseline, load_bundle
+from .bundle.bundle import Bundle, baseline_with_truth, load_bundle
 from .core.errors import GateError, UserError
 from .core.files import fingerprint, write_json_lines
 from .core.progress import spinner
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from .core.config import Settings
-    from .evaluation.predictions import Labelled
+    from .evaluation.predictions import PredictionsWithTruth
 
 FIRST_OPENING = "the first model of this split"
 FEW_ROWS = 100
@@ -188,11 +188,13 @@ def _find_evaluation(project: Project, settings: Settings) -> Evaluation:
     )
 
 
-def _measure(evaluation: Evaluation, frame: pd.DataFrame) -> tuple[Labelled, dict[str, Any]]:
+def _measure(
+    evaluation: Evaluation, frame: pd.DataFrame
+) -> tuple[PredictionsWithTruth, dict[str, Any]]:
     """Return the model's predictions of the rows, and how good they are beside the baseline."""
     bundle, options = evaluation.bundle, evaluation.settings.evaluate
     labelled = bundle.evaluate(frame)
-    baseline = label_baseline(bundle.document, labelled)
+    baseline = baseline_with_truth(bundle.document, labelled)
     intervals, difference = bootstrap(
         labelled,
         baseline,
@@ -227,7 +229,9 @@ def _open_test(evaluation: Evaluation, reason: str) -> None:
     )
 
 
-def _diagnose(evaluation: Evaluation, frame: pd.DataFrame, labelled: Labelled, step: Any) -> None:
+def _diagnose(
+    evaluation: Evaluation, frame: pd.DataFrame, labelled: PredictionsWithTruth, step: Any
+) -> None:
     """Write `reports/diagnostics.json` and the worst rows; a run's curve is not fitted twice."""
     project, bundle = evaluation.project, evaluation.bundle
     subject = Subject(

@@ -20,10 +20,10 @@ from .bundle.bundle import (
     CARD_FILE,
     ONNX_FILE,
     REFERENCE_FILE,
-    label,
-    label_baseline,
+    baseline_with_truth,
     read_bundle,
     task_of,
+    with_truth,
 )
 from .bundle.card import write_card
 from .bundle.champion import promoted_runs
@@ -152,9 +152,9 @@ def _judge(
     document: Mapping[str, Any], constant: Mapping[str, Any], raw: Floats, truth: NDArray[Any]
 ) -> dict[str, Any]:
     """Return what bundle.json says of how good the packaged model is on valid."""
-    labelled = label(document, truth, task_of(document).decide(document, raw))
+    labelled = with_truth(document, truth, task_of(document).decide(document, raw))
     baseline = {"constant": constant}
-    naive = score(label_baseline({**document, "baseline": baseline}, labelled))
+    naive = score(baseline_with_truth({**document, "baseline": baseline}, labelled))
     found, metric = score(labelled), document["metric"]
     return {
         "metrics": found,

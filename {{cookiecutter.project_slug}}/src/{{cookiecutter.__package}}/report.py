@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from .core import registry
 from .core.errors import UserError
 from .core.files import write_text
-from .core.order import stages_before
 from .core.project import Project
 from .core.reports import Report
+from .core.stage_order import stages_before
 from .core.stages import require, write_report
 from .data.schema import load_schema
 from .reporting.html import Section, html_page

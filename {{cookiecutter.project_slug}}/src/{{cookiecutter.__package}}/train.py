@@ -82,7 +82,7 @@ def train(project: Project, settings: Settings, *, warm_start: WarmStart | None 
         "train",
         facts,
         run_id=winner["run_id"],
-        data=data.data,
+        data=data.data_fingerprint,
         model=fingerprint([file_sha256(path) for path in model_files(folder)]),
     )
     remove_unused(project, winner["run_id"])
@@ -115,11 +115,14 @@ def fit(candidate: Candidate, data: TrainingData, rows: Rows | None = None) -> P
 
 
 def judge(pipeline: Pipeline, data: TrainingData, inputs: Any, target: Any) -> dict[str, float]:
-    """Return every metric of the pipeline on prepared rows."""
+    """Return every metric of the pipeline on prepared rows, before calibration and threshold.
+
+    A fold may lack a class; the task then gives it the probability 0.
+    """
     raw = data.task.raw_scores(pipeline, inputs, data.classes)
-    predictions = data.task.undecided(raw)
+    predictions = data.task.uncalibrated(raw)
     positive = data.settings.decision.positive
-    return score(data.task.label(target, predictions, data.classes, positive))
+    return score(data.task.with_truth(target, predictions, data.classes, positive))
 
 
 def folds(data: TrainingData) -> list[tuple[Rows, Rows]]:
@@ -141,7 +144,7 @@ def folds(data: TrainingData) -> list[tuple[Rows, Rows]]:
     if splitter is None:
         return []
     with warnings.catch_warnings():
-        # That a rare class is absent from some folds is no fault: `judge` allows for it.
+        # A rare class may be absent from some folds: `judge` allows for it.
         warnings.filterwarnings("ignore", message="The least populated class")
         return list(splitter.split(np.zeros(rows), data.target, data.groups))
 
@@ -157,10 +160,10 @@ def find_winner(
         UserError: If the metric is not defined on valid.
     """
     metric, tolerance = data.metric, data.settings.model.tolerance
-    floor = metric_of(baseline, metric)
+    naive = metric_of(baseline, metric)
     for run in (baseline, *runs):
         # Adding 0 turns the -0.0 of a baseline compared with itself into 0.0.
-        run["skill"] = skill(metric, metric_of(run, metric), floor) + 0.0
+        run["skill"] = skill(metric, metric_of(run, metric), naive) + 0.0
     defined = [run for run in runs if math.isfinite(run["skill"])]
     if not defined:
         raise UserError(
@@ -186,7 +189,7 @@ def _make_candidates(settings: Settings) -> tuple[Candidate, list[Candidate]]:
         UserError: If `[model]` or `[params]` names what does not exist.
     """
     task = registry.task(settings.model.task)
-    registry.team()
+    registry.team()  # whose estimators may be named, too
     for name in settings.params:
         if name not in registry.ESTIMATORS:
             allowed = ", ".join(sorted(registry.ESTIMATORS))
@@ -281,7 +284,7 @@ def _cross_validate(
     for number, (fit_rows, judge_rows) in enumerate(parts, start=1):
         advance(f"{candidate.label} fold {number} of {len(parts)}")
         if not data.task.can_learn(data.target[fit_rows]):
-            log.warning("fold %d is left out: it has one class only", number)
+            log.warning("fold %d is left out: its rows are too alike to learn from", number)
             values.append(math.nan)
             continue
         pipeline = fit(candidate, data, fit_rows)
@@ -306,7 +309,7 @@ def _run_id(candidate: Candidate, data: TrainingData) -> str:
     return fingerprint(
         candidate.name,
         own_parameters(candidate.estimator),
-        [data.data, data.split, data.rule],
+        [data.data_fingerprint, data.split_fingerprint, data.rule],
         data.schema.to_dict(),
         settings.section("features"),
         [data.task.name, data.metric, settings.model.folds, settings.decision.positive],
@@ -318,7 +321,7 @@ def _run_id(candidate: Candidate, data: TrainingData) -> str:
 
 
 def _code(candidate: Candidate, settings: Settings) -> str:
-    """Return the fingerprint of the code that a run follows from: not that of other candidates."""
+    """Return the fingerprint of the code that trains a candidate, without the other candidates'."""
     return code_of("train", settings, ESTIMATORS=(candidate.name,))
 
 

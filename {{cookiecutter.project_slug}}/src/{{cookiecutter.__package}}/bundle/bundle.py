@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ..core.project import Project
     from ..data.schema import Schema
-    from ..evaluation.predictions import Labelled, Predictions
+    from ..evaluation.predictions import Predictions, PredictionsWithTruth
     from ..tasks.task import Task
 
 BUNDLE_VERSION = 1
@@ -180,10 +180,10 @@ class Bundle:
         typed = self.conform(frame, strict=strict)
         return self.task.decide(self.document, self.score(typed))
 
-    def evaluate(self, frame: pd.DataFrame) -> Labelled:
+    def evaluate(self, frame: pd.DataFrame) -> PredictionsWithTruth:
         """Score rows whose target is known, and return predictions beside the truth."""
         truth = frame[self.document["target"]].to_numpy()
-        return label(self.document, truth, self.predict_arrays(frame))
+        return with_truth(self.document, truth, self.predict_arrays(frame))
 
     def score(self, typed: pd.DataFrame) -> NDArray[np.float64]:
         """Return the model's own output for conformed rows, before calibration.
@@ -266,7 +266,9 @@ def answer_of(document: Mapping[str, Any]) -> dict[str, Any]:
     return dict(document.get("answer") or task_of(document).answer_form(document))
 
 
-def label(document: Mapping[str, Any], truth: Any, predictions: Predictions) -> Labelled:
+def with_truth(
+    document: Mapping[str, Any], truth: Any, predictions: Predictions
+) -> PredictionsWithTruth:
     """Return a model's predictions beside the truth.
 
     Args:
@@ -274,10 +276,14 @@ def label(document: Mapping[str, Any], truth: Any, predictions: Predictions) -> 
         truth: Classes, or values; (rows,).
         predictions: Of the same rows.
     """
-    return task_of(document).label(truth, predictions, document["classes"], document["positive"])
+    return task_of(document).with_truth(
+        truth, predictions, document["classes"], document["positive"]
+    )
 
 
-def label_baseline(document: Mapping[str, Any], labelled: Labelled) -> Labelled:
+def baseline_with_truth(
+    document: Mapping[str, Any], labelled: PredictionsWithTruth
+) -> PredictionsWithTruth:
     """Return the baseline's predictions of the same rows beside the truth."""
     constant = document["baseline"]["constant"]
-    return task_of(document).label_constant(labelled, constant, document["classes"])
+    return task_of(document).constant_with_truth(labelled, constant, document["classes"])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..evaluation.bootstrap import bootstrap
 from ..evaluation.decision import label_codes
 from ..evaluation.drift import describe, describe_numbers
-from .bundle import label, label_baseline, task_of
+from .bundle import baseline_with_truth, task_of, with_truth
 
 if TYPE_CHECKING:
     from ..data.schema import Schema
@@ -108,8 +108,8 @@ def _metrics(
     document: Mapping[str, Any], raw: NDArray[np.float64], truth: NDArray[Any]
 ) -> dict[str, Any]:
     """Return each metric on valid with its interval."""
-    labelled = label(document, truth, task_of(document).decide(document, raw))
-    baseline = label_baseline(document, labelled)
+    labelled = with_truth(document, truth, task_of(document).decide(document, raw))
+    baseline = baseline_with_truth(document, labelled)
     found, _ = bootstrap(
         labelled,
         baseline,

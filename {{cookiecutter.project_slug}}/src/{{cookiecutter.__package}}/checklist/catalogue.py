@@ -12,9 +12,9 @@ from typing import Any, NoReturn
 import yaml
 
 from ..core import registry
-from ..core.answers import STAGES
 from ..core.errors import UserError
 from ..core.project import Project
+from ..core.project_answers import STAGES
 from .conditions import Condition, parse_condition
 
 # The order of a project, and of every list of items.

@@ -90,7 +90,7 @@ def list_(
     ] = False,
 ) -> None:
     """List the items that apply, with their states."""
-    from ..core.answers import STAGES
+    from ..core.project_answers import STAGES
     from . import show, summary
     from .verify import NOT_APPLICABLE, assess
 
@@ -171,8 +171,8 @@ def gate(
     ] = False,
 ) -> None:
     """Refuse, with exit code 1, what lacks an item of the stage; for CI."""
-    from ..core.answers import STAGES
     from ..core.errors import GateError
+    from ..core.project_answers import STAGES
     from . import show, summary
     from .verify import assess
 

@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.answers import read_answers
 from ..core.errors import UserError
 from ..core.files import read_json
 from ..core.project import Project
+from ..core.project_answers import read_answers
 from ..core.reports import Report, read_report
 from .catalogue import YamlFile
 from .records import NO_RECORDS, Records

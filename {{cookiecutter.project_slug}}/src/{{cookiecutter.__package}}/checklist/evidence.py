@@ -192,7 +192,7 @@ def git(context: Context, item: Item, evidence: Evidence) -> Verdict:
 
 def fresh(context: Context, item: Item, evidence: Evidence) -> Verdict:
     """A report was made from the current data, model, settings and code."""
-    from ..core.order import stages, stages_before
+    from ..core.stage_order import stages, stages_before
 
     name = evidence.rule
     writers = {stage.report: stage.name for stage in stages().values()}

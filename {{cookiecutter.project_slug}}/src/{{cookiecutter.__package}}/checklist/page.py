@@ -10,7 +10,7 @@ from datetime import date
 from html import escape
 from pathlib import Path
 
-from ..core.answers import STAGES
+from ..core.project_answers import STAGES
 from .catalogue import SECTIONS, TESTS_PER_SECTION, Area, Item, Reference
 from .records import Records, one_line
 from .score import PAPER, Score

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from ..core.answers import STAGES, stage_of
 from ..core.errors import UserError
 from ..core.project import Project
+from ..core.project_answers import STAGES, stage_of
 from .catalogue import APPLIES_KINDS, AREAS, OWN, Area, Evidence, Item
 from .conditions import parse_condition
 from .context import Context

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..core import registry
-from ..core.answers import STAGES, stage_of
 from ..core.errors import UserError
 from ..core.project import Project
+from ..core.project_answers import STAGES, stage_of
 from .catalogue import Area, Catalogue, Evidence, Item, load_catalogue
 from .context import Context
 from .evidence import Verdict

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import registry
 from .errors import GateError, UserError
-from .order import stages
 from .project import Project
 from .registry import Stage
 from .reports import Report
+from .stage_order import stages
 from .stages import check_team, is_current, require
 
 if TYPE_CHECKING:

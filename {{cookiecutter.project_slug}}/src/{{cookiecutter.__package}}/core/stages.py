@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from . import registry
 from .aliases import gone
-from .code import PACKAGE, Modules, check_team_code, code_fingerprint
+from .code_fingerprint import PACKAGE, Modules, check_team_code, code_fingerprint
 from .errors import UserError
 from .files import fingerprint, write_json
-from .order import builds_on
 from .project import Project
 from .registry import Registry, Stage
 from .reports import REPORT_VERSION, Report, read_report
+from .stage_order import builds_on
 
 if TYPE_CHECKING:
     from .config import Settings

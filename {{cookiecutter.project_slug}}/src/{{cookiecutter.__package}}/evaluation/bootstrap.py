@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from .metrics import Array, Weighted, distinct_rows, metrics_by_need, score, show
-from .predictions import Labelled
+from .predictions import PredictionsWithTruth
 
 LEVEL = 0.95
 # Resamples are drawn in blocks of about this many weights, which stay in a processor's cache.
@@ -26,12 +27,14 @@ class Interval:
 
 def in_words(low: float | None, high: float | None) -> str:
     """Return an interval for people."""
-    return "-" if low is None or high is None else f"{show(low)} to {show(high)}"
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return "-"
+    return f"{show(low)} to {show(high)}"
 
 
 def bootstrap(
-    model: Labelled,
-    baseline: Labelled,
+    model: PredictionsWithTruth,
+    baseline: PredictionsWithTruth,
     metric: str,
     *,
     resamples: int = 1000,
@@ -100,7 +103,7 @@ def draw_counts(counts: Array, resamples: int, random: np.random.Generator) -> A
         random: Draws them.
     """
     rows, total = len(counts), int(counts.sum())
-    if total > rows:
+    if total > rows:  # cells that stand for several rows each
         return random.multinomial(total, counts / total, size=resamples).astype(float)
     drawn = random.integers(0, rows, size=(resamples, rows))
     drawn += np.arange(0, resamples * rows, rows)[:, np.newaxis]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..core import registry
 from .curves import draw, plain, significant
 from .metrics import METRICS, score
-from .predictions import Labelled
+from .predictions import PredictionsWithTruth
 
 if TYPE_CHECKING:
     from ..bundle.bundle import Bundle
@@ -52,7 +52,7 @@ class Subject:
     metric: str
     seed: int
     frame: pd.DataFrame
-    labelled: Labelled
+    labelled: PredictionsWithTruth
 
     @property
     def target(self) -> str:
@@ -141,7 +141,8 @@ def worst(subject: Subject, ranked: list[str]) -> dict[str, Any]:
 def learning_curve(subject: Subject, train: pd.DataFrame, pipeline: Any) -> dict[str, Any]:
     """Return the metric on train and on valid after fits on more and more rows of train.
 
-    At most `LEARNING_ROWS` rows are fitted anew; the last point is the model itself, on all rows.
+    At most `LEARNING_ROWS` rows are fitted anew; the last point is the model on
+    all rows, before calibration.
 
     Args:
         subject: The model and valid.
@@ -227,6 +228,6 @@ def _threads(rows: int) -> Iterator[None]:
 def _judge(subject: Subject, pipeline: Any, inputs: pd.DataFrame, target: NDArray[Any]) -> float:
     """Return the metric of a pipeline on prepared rows, without calibration or threshold."""
     bundle, task = subject.bundle, subject.bundle.task
-    predictions = task.undecided(task.raw_scores(pipeline, inputs, bundle.classes))
-    labelled = task.label(target, predictions, bundle.classes, bundle.document["positive"])
+    predictions = task.uncalibrated(task.raw_scores(pipeline, inputs, bundle.classes))
+    labelled = task.with_truth(target, predictions, bundle.classes, bundle.document["positive"])
     return score(labelled)[subject.metric]

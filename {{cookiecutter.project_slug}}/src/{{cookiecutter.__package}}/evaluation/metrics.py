@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .predictions import Labelled
+from .predictions import PredictionsWithTruth
 
 Array = NDArray[np.float64]
 Weighted = Callable[[Array], Array]  # weights (resamples, rows) -> the metric (resamples,)
@@ -33,7 +33,7 @@ class Metric:
 
     name: str
     title: str
-    prepare: Callable[[Labelled], Weighted]
+    prepare: Callable[[PredictionsWithTruth], Weighted]
     greater_is_better: bool
     perfect: float
     needs: str
@@ -60,12 +60,12 @@ def skill(metric: str, value: float, baseline: float) -> float:
     baseline is perfect already, since nothing is left to show; nan where a score is.
     """
     perfect = METRICS[metric].perfect
-    if baseline == perfect:
+    if baseline == perfect and math.isfinite(value):
         return 0.0
     return (value - baseline) / (perfect - baseline)
 
 
-def score(labelled: Labelled) -> dict[str, float]:
+def score(labelled: PredictionsWithTruth) -> dict[str, float]:
     """Return every metric that the predictions allow; nan where one is not defined on the rows."""
     scores = {}
     for needs, metrics in metrics_by_need(labelled).items():
@@ -75,7 +75,7 @@ def score(labelled: Labelled) -> dict[str, float]:
     return {name: scores[name] for name in labelled.metrics if name in scores}
 
 
-def metrics_by_need(labelled: Labelled) -> dict[str, list[Metric]]:
+def metrics_by_need(labelled: PredictionsWithTruth) -> dict[str, list[Metric]]:
     """Return the metrics that can be computed, by the part of the predictions that they need."""
     chosen = [METRICS[name] for name in labelled.metrics]
     return {
@@ -85,10 +85,13 @@ def metrics_by_need(labelled: Labelled) -> dict[str, list[Metric]]:
     }
 
 
-def distinct_rows(needs: str, *models: Labelled) -> tuple[list[Labelled], Array]:
-    """Return the fewest rows that metrics need, and how often each of them occurs.
+def distinct_rows(
+    needs: str, *models: PredictionsWithTruth
+) -> tuple[list[PredictionsWithTruth], Array]:
+    """Return rows that metrics need, and how often each of them occurs.
 
-    Metrics of labels see only which classes meet: a few cells stand for any number of rows.
+    Metrics of labels see only which classes meet: a few cells stand for any number of rows. All
+    others get the rows as they are, each once.
 
     Args:
         needs: The part of the predictions that the metrics are computed from.
@@ -118,7 +121,7 @@ def _ratio(part: Array, whole: Array, empty: float) -> Array:
     return quotient
 
 
-def _tallies(labelled: Labelled) -> Callable[[Array], tuple[Array, Array, Array]]:
+def _tallies(labelled: PredictionsWithTruth) -> Callable[[Array], tuple[Array, Array, Array]]:
     """Return, per resample and class, how many rows were found, belong to it, were taken for it."""
     actual = np.eye(labelled.classes)[labelled.truth]
     predicted = np.eye(labelled.classes)[np.asarray(labelled.labels)]
@@ -126,20 +129,20 @@ def _tallies(labelled: Labelled) -> Callable[[Array], tuple[Array, Array, Array]
     return lambda weights: (weights @ found, weights @ actual, weights @ predicted)
 
 
-def _class_mean(labelled: Labelled, each: Array, counted: NDArray[np.bool_]) -> Array:
+def _class_mean(labelled: PredictionsWithTruth, each: Array, counted: NDArray[np.bool_]) -> Array:
     """Return the positive class's column of two, else the mean over the classes that count."""
     if labelled.positive is not None:
         return each[:, labelled.positive]
     return _ratio((each * counted).sum(axis=1), counted.sum(axis=1) * 1.0, np.nan)
 
 
-def _accuracy(labelled: Labelled) -> Weighted:
+def _accuracy(labelled: PredictionsWithTruth) -> Weighted:
     """Share of rows whose class was found."""
     hit = (labelled.truth == labelled.labels).astype(float)
     return lambda weights: (weights @ hit) / weights.sum(axis=1)
 
 
-def _balanced(labelled: Labelled) -> Weighted:
+def _balanced(labelled: PredictionsWithTruth) -> Weighted:
     """Mean over the classes of the share of a class that was found."""
     tallies = _tallies(labelled)
 
@@ -151,7 +154,7 @@ def _balanced(labelled: Labelled) -> Weighted:
     return weighted
 
 
-def _f1(labelled: Labelled) -> Weighted:
+def _f1(labelled: PredictionsWithTruth) -> Weighted:
     """Harmonic mean of precision and recall."""
     tallies = _tallies(labelled)
 
@@ -163,7 +166,7 @@ def _f1(labelled: Labelled) -> Weighted:
     return weighted
 
 
-def _precision(labelled: Labelled) -> Weighted:
+def _precision(labelled: PredictionsWithTruth) -> Weighted:
     """Share of the rows taken for a class that belong to it; 0 where none was."""
     tallies = _tallies(labelled)
 
@@ -174,7 +177,7 @@ def _precision(labelled: Labelled) -> Weighted:
     return weighted
 
 
-def _recall(labelled: Labelled) -> Weighted:
+def _recall(labelled: PredictionsWithTruth) -> Weighted:
     """Share of a class that was found; 0 where there is none of it."""
     tallies = _tallies(labelled)
 
@@ -185,7 +188,7 @@ def _recall(labelled: Labelled) -> Weighted:
     return weighted
 
 
-def _roc_auc(labelled: Labelled) -> Weighted:
+def _roc_auc(labelled: PredictionsWithTruth) -> Weighted:
     """Share of pairs that are ranked right; of many classes, the mean of each against the rest."""
     shares, positive = np.asarray(labelled.probabilities), labelled.positive
     columns = range(labelled.classes) if positive is None else [positive]
@@ -235,25 +238,25 @@ def _mean(each: Array) -> Weighted:
     return lambda weights: (weights @ each) / weights.sum(axis=1)
 
 
-def _log_loss(labelled: Labelled) -> Weighted:
+def _log_loss(labelled: PredictionsWithTruth) -> Weighted:
     """Mean negative logarithm (nats) of the probability that the true class was given."""
     given = np.asarray(labelled.probabilities)[np.arange(len(labelled.truth)), labelled.truth]
     smallest = float(np.finfo(float).eps)
     return _mean(-np.log(np.clip(given, smallest, 1 - smallest)))
 
 
-def _errors(labelled: Labelled) -> Array:
+def _errors(labelled: PredictionsWithTruth) -> Array:
     """What was predicted minus what is true, in the target's unit."""
     errors: Array = np.asarray(labelled.values) - labelled.truth
     return errors
 
 
-def _mae(labelled: Labelled) -> Weighted:
+def _mae(labelled: PredictionsWithTruth) -> Weighted:
     """Mean absolute error, in the target's unit."""
     return _mean(np.abs(_errors(labelled)))
 
 
-def _rmse(labelled: Labelled) -> Weighted:
+def _rmse(labelled: PredictionsWithTruth) -> Weighted:
     """Root of the mean squared error, in the target's unit."""
     mean = _mean(_errors(labelled) ** 2)
 
@@ -264,13 +267,13 @@ def _rmse(labelled: Labelled) -> Weighted:
     return weighted
 
 
-def _mape(labelled: Labelled) -> Weighted:
+def _mape(labelled: PredictionsWithTruth) -> Weighted:
     """Mean absolute error as a share of the true value; nan where a true value is 0."""
     size = np.abs(labelled.truth)
     return _mean(_ratio(np.abs(_errors(labelled)), size, np.nan))
 
 
-def _r2(labelled: Labelled) -> Weighted:
+def _r2(labelled: PredictionsWithTruth) -> Weighted:
     """Share of the target's variance that the model explains; nan for a constant target."""
     squares = _mean(_errors(labelled) ** 2)
     centred = labelled.truth - labelled.truth.mean()

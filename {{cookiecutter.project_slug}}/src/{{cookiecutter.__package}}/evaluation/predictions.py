@@ -1,4 +1,4 @@
-"""What a model says about rows, alone (`Predictions`) and beside the truth (`Labelled`)."""
+"""What a model says about rows: `Predictions`, and the same rows as `PredictionsWithTruth`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class PredictionsWithTruth:
     """Predictions of some rows beside the truth, in the form that metrics take.
 
     Attributes:
@@ -51,7 +51,7 @@ class Labelled:
         """Return the number of rows."""
         return len(self.truth)
 
-    def take(self, rows: NDArray[Any]) -> Labelled:
+    def take(self, rows: NDArray[Any]) -> PredictionsWithTruth:
         """Return some of the rows."""
         labels, probabilities, values = self.labels, self.probabilities, self.values
         return replace(

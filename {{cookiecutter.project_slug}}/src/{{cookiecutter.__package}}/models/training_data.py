@@ -57,8 +57,8 @@ class TrainingData:
         valid_target: Their classes or numbers.
         classes: Those of train, in order; empty where none are predicted.
         rule: How the data was split: "random", "stratified", "group" or "time".
-        data: The fingerprint of the data.
-        split: The fingerprint of the split.
+        data_fingerprint: Of the typed table.
+        split_fingerprint: Of the way in which it was split.
         warm_start: What the candidates continue from; None where they start from nothing.
     """
 
@@ -73,8 +73,8 @@ class TrainingData:
     valid_target: NDArray[Any]
     classes: list[Any]
     rule: str
-    data: str
-    split: str
+    data_fingerprint: str
+    split_fingerprint: str
     warm_start: WarmStart | None = None
 
     def take(self, rows: Rows) -> TrainingData:
@@ -122,8 +122,8 @@ def load_training_data(project: Project, settings: Settings) -> TrainingData:
         valid_target=frame[target].to_numpy(),
         classes=task.classes_of(fit_target),
         rule=rule,
-        data=manifest["fingerprint"],
-        split=manifest["split"]["fingerprint"],
+        data_fingerprint=manifest["fingerprint"],
+        split_fingerprint=manifest["split"]["fingerprint"],
     )
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..bundle.bundle import Bundle, label, label_baseline
+from ..bundle.bundle import Bundle, baseline_with_truth, with_truth
 from ..evaluation.bootstrap import Interval, bootstrap, in_words
 from ..evaluation.drift import Finding, compare_names, compare_numbers
 from ..evaluation.metrics import METRICS, show, skill
-from ..evaluation.predictions import Labelled, Predictions
+from ..evaluation.predictions import Predictions, PredictionsWithTruth
 
 if TYPE_CHECKING:
     from .window import Window
@@ -138,7 +138,7 @@ def compare_performance(
     if getattr(labelled, metric.needs) is None:
         return None, None
     before = Interval(**{key: _nan(value) for key, value in reference["metrics"][name].items()})
-    baseline = label_baseline(bundle.document, labelled)
+    baseline = baseline_with_truth(bundle.document, labelled)
     intervals, _ = bootstrap(labelled, baseline, name, resamples=RESAMPLES)
     now, rows = intervals[name], len(labelled)
     if not (math.isfinite(now.value) and math.isfinite(before.value)):
@@ -165,14 +165,14 @@ def compare_performance(
     return finding, {**facts, "skill_lost": lost}
 
 
-def labelled_rows(bundle: Bundle, window: Window) -> Labelled | None:
+def labelled_rows(bundle: Bundle, window: Window) -> PredictionsWithTruth | None:
     """Return truth and predictions of the rows with a label; None where there are none."""
     truth, predictions = window.truth, window.labelled_predictions
     if truth is None or predictions is None:
         return None
     column = bundle.schema.column(bundle.document["target"])
     kind = {"integer": "int64", "boolean": "bool", "number": "float64"}.get(column.type, object)
-    return label(bundle.document, truth.to_numpy(dtype=kind), predictions)
+    return with_truth(bundle.document, truth.to_numpy(dtype=kind), predictions)
 
 
 def _worse(before: Interval, now: Interval, n: int, m: int, greater_is_better: bool) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..bundle.bundle import Bundle, label_baseline, load_bundle
+from ..bundle.bundle import Bundle, baseline_with_truth, load_bundle
 from ..bundle.champion import load_champion, read_champion
 from ..bundle.champion import promote as put_into_service
 from ..core.errors import GateError, UserError
@@ -29,7 +29,7 @@ from ..data.split import choose_rule, load_manifest, load_split
 from ..evaluate import evaluate
 from ..evaluation.bootstrap import LEVEL, Interval, draw_counts, in_words
 from ..evaluation.metrics import METRICS, score, show
-from ..evaluation.predictions import Labelled
+from ..evaluation.predictions import PredictionsWithTruth
 from ..ingest import ingest
 from ..models.training_data import Rows, TrainingData, WarmStart
 from ..postprocess import postprocess
@@ -167,8 +167,8 @@ def comparison_table(result: Comparison) -> Table:
 
 
 def paired_gain(
-    challenger: Labelled,
-    champion: Labelled,
+    challenger: PredictionsWithTruth,
+    champion: PredictionsWithTruth,
     metric: str,
     *,
     resamples: int,
@@ -438,7 +438,7 @@ def _compare(
         seed=settings.split.seed,
         rows=options.rows,
     )
-    floor = label_baseline(challenger.document, fresh)
+    floor = baseline_with_truth(challenger.document, fresh)
     reach = abs(METRICS[metric].perfect - score(floor)[metric])
     needed = monitor_settings(settings).better * reach
     before, after = score(old), score(fresh)
@@ -458,10 +458,10 @@ def _compare(
     return _with_verdict(result, promoted=False)
 
 
-def _label(bundle: Bundle, frame: pd.DataFrame, settings: Settings) -> Labelled:
+def _label(bundle: Bundle, frame: pd.DataFrame, settings: Settings) -> PredictionsWithTruth:
     """Return a model's predictions beside the truth; both models look for the same class."""
     truth, positive = frame[bundle.document["target"]].to_numpy(), settings.decision.positive
-    return bundle.task.label(truth, bundle.predict_arrays(frame), bundle.classes, positive)
+    return bundle.task.with_truth(truth, bundle.predict_arrays(frame), bundle.classes, positive)
 
 
 def _with_verdict(result: Comparison, *, promoted: bool) -> Comparison:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import UserError
 from ..evaluation.decision import fit_temperature, fit_threshold, label_codes, temper
-from ..evaluation.predictions import Labelled, Predictions
+from ..evaluation.predictions import Predictions, PredictionsWithTruth
 from .task import Diagnostic, Task
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class Classification(Task):
         shares[:, pd.Index(classes).get_indexer(pd.Index(own))] = given
         return shares
 
-    def undecided(self, raw: Array) -> Predictions:
+    def uncalibrated(self, raw: Array) -> Predictions:
         """Return the probabilities as they are."""
         return Predictions(probabilities=raw)
 
@@ -243,13 +243,13 @@ class Classification(Task):
 
     # -------------------------------------------------------------------------------- judging
 
-    def label(
+    def with_truth(
         self,
         truth: Any,
         predictions: Predictions,
         classes: Sequence[Any] = (),
         positive: Any = None,
-    ) -> Labelled:
+    ) -> PredictionsWithTruth:
         """Return codes of classes; one that only the truth has is one that is never found."""
         import pandas as pd
 
@@ -266,7 +266,7 @@ class Classification(Task):
         if shares is not None:
             shares = np.asarray(shares, float)
             shares = np.column_stack([shares, np.zeros(len(shares))]) if unseen else shares
-        return Labelled(
+        return PredictionsWithTruth(
             np.where(known < 0, count, known),
             self.metrics,
             labels=codes,
@@ -275,15 +275,15 @@ class Classification(Task):
             positive=_positive_code(classes, positive),
         )
 
-    def label_constant(
-        self, labelled: Labelled, constant: Mapping[str, Any], classes: Sequence[Any]
-    ) -> Labelled:
+    def constant_with_truth(
+        self, labelled: PredictionsWithTruth, constant: Mapping[str, Any], classes: Sequence[Any]
+    ) -> PredictionsWithTruth:
         """Return the same probabilities for every row."""
         rows = len(labelled)
         by_name = {str(name): share for name, share in constant["probabilities"].items()}
         shares = np.zeros(labelled.classes)
         shares[: len(classes)] = [by_name.get(str(name), 0.0) for name in classes]
-        return Labelled(
+        return PredictionsWithTruth(
             labelled.truth,
             self.metrics,
             labels=np.full(rows, shares.argmax()),
@@ -292,12 +292,12 @@ class Classification(Task):
             positive=labelled.positive,
         )
 
-    def row_errors(self, labelled: Labelled) -> tuple[Array, str]:
+    def row_errors(self, labelled: PredictionsWithTruth) -> tuple[Array, str]:
         """Return the probability that the true class did not get."""
         given = np.asarray(labelled.probabilities)[np.arange(len(labelled)), labelled.truth]
         return 1 - given, "1 - probability of the true class"
 
-    def predicted(self, labelled: Labelled, classes: Sequence[Any]) -> list[Any]:
+    def predicted(self, labelled: PredictionsWithTruth, classes: Sequence[Any]) -> list[Any]:
         """Return the class of each row."""
         names = [*classes, None]
         return [names[code] for code in np.asarray(labelled.labels)]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import UserError
 from ..evaluation.decision import conformal_interval
-from ..evaluation.predictions import Labelled, Predictions
+from ..evaluation.predictions import Predictions, PredictionsWithTruth
 from .task import Diagnostic, Task
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Regression(Task):
         """Return the values."""
         return np.asarray(model.predict(inputs), np.float64)
 
-    def undecided(self, raw: Array) -> Predictions:
+    def uncalibrated(self, raw: Array) -> Predictions:
         """Return the values."""
         return Predictions(values=raw)
 
@@ -147,33 +147,35 @@ class Regression(Task):
 
     # -------------------------------------------------------------------------------- judging
 
-    def label(
+    def with_truth(
         self,
         truth: Any,
         predictions: Predictions,
         classes: Sequence[Any] = (),
         positive: Any = None,
-    ) -> Labelled:
+    ) -> PredictionsWithTruth:
         """Return both as floats."""
         values = np.asarray(predictions.values, float)
-        return Labelled(np.asarray(truth, float), self.metrics, values=values)
+        return PredictionsWithTruth(np.asarray(truth, float), self.metrics, values=values)
 
-    def label_constant(
-        self, labelled: Labelled, constant: Mapping[str, Any], classes: Sequence[Any]
-    ) -> Labelled:
+    def constant_with_truth(
+        self, labelled: PredictionsWithTruth, constant: Mapping[str, Any], classes: Sequence[Any]
+    ) -> PredictionsWithTruth:
         """Return the same value for every row."""
         return replace(labelled, values=np.full(len(labelled), float(constant["value"])))
 
-    def row_errors(self, labelled: Labelled) -> tuple[Array, str]:
+    def row_errors(self, labelled: PredictionsWithTruth) -> tuple[Array, str]:
         """Return the distance from the truth."""
         errors: Array = np.abs(np.asarray(labelled.values) - labelled.truth)
         return errors, "absolute error"
 
-    def predicted(self, labelled: Labelled, classes: Sequence[Any]) -> list[Any]:
+    def predicted(self, labelled: PredictionsWithTruth, classes: Sequence[Any]) -> list[Any]:
         """Return the value of each row."""
         return list(np.asarray(labelled.values).tolist())
 
-    def coverage(self, document: Mapping[str, Any], labelled: Labelled) -> dict[str, float] | None:
+    def coverage(
+        self, document: Mapping[str, Any], labelled: PredictionsWithTruth
+    ) -> dict[str, float] | None:
         """Return how many true values lie within the interval."""
         interval = document.get("interval")
         if not interval or interval.get("half_width") is None:

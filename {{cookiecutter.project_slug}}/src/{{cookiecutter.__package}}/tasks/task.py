@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ..core.config import Settings
     from ..data.schema import Column
-    from ..evaluation.predictions import Labelled, Predictions
+    from ..evaluation.predictions import Predictions, PredictionsWithTruth
 
     Array = NDArray[np.float64]
 
@@ -153,7 +153,7 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def undecided(self, raw: Array) -> Predictions:
+    def uncalibrated(self, raw: Array) -> Predictions:
         """Return the model's own output as predictions, without calibration or threshold."""
 
     @abstractmethod
@@ -218,13 +218,13 @@ class Task(ABC):
     # -------------------------------------------------------------------------------- judging
 
     @abstractmethod
-    def label(
+    def with_truth(
         self,
         truth: Any,
         predictions: Predictions,
         classes: Sequence[Any] = (),
         positive: Any = None,
-    ) -> Labelled:
+    ) -> PredictionsWithTruth:
         """Return predictions beside the truth, in the form that metrics take.
 
         Args:
@@ -235,9 +235,9 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def label_constant(
-        self, labelled: Labelled, constant: Mapping[str, Any], classes: Sequence[Any]
-    ) -> Labelled:
+    def constant_with_truth(
+        self, labelled: PredictionsWithTruth, constant: Mapping[str, Any], classes: Sequence[Any]
+    ) -> PredictionsWithTruth:
         """Return a constant prediction beside the truth of the same rows.
 
         Args:
@@ -246,15 +246,17 @@ class Task(ABC):
             classes: Those that the model knows.
         """
 
-    def row_errors(self, labelled: Labelled) -> tuple[Array, str]:
+    def row_errors(self, labelled: PredictionsWithTruth) -> tuple[Array, str]:
         """Return each row's error, and what it is called."""
         raise NotImplementedError
 
-    def predicted(self, labelled: Labelled, classes: Sequence[Any]) -> list[Any]:
+    def predicted(self, labelled: PredictionsWithTruth, classes: Sequence[Any]) -> list[Any]:
         """Return each row's prediction as a person reads it."""
         raise NotImplementedError
 
-    def coverage(self, document: Mapping[str, Any], labelled: Labelled) -> dict[str, float] | None:
+    def coverage(
+        self, document: Mapping[str, Any], labelled: PredictionsWithTruth
+    ) -> dict[str, float] | None:
         """Return how many true values lie within the predicted intervals; None without any."""
         return None
 
