@@ -7,9 +7,11 @@ DeprecationWarning names the new place.
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -23,6 +25,7 @@ else:
     Loader = object
 
 PACKAGE = __package__.rpartition(".")[0]
+FOLDER = Path(__file__).parents[1]
 
 # Module of the earlier version -> the modules that hold its names now, the likeliest first.
 # "module:name" -> "module:name" for what is called differently, too.
@@ -55,7 +58,6 @@ MOVED = {
     "data.formats:WRITTEN": "data.writers:FORMATS",
     "data.ingest": "ingest data.original",
     "data.ingest:Chosen": "ingest:ChosenSchema",
-    "data.infer": "tasks.classification",
     "data.schema": "data.cast",
     "data.schema:INFER_ANEW": "data.schema:INFER_AGAIN",
     "data.schema:pandera_schema": "data.cast:_pandera_schema",
@@ -73,11 +75,6 @@ MOVED = {
     "metrics": "evaluation.metrics evaluation.bootstrap",
     "metrics:Form": "evaluation.metrics:Weighted",
     "metrics:Outcome": "evaluation.predictions:PredictionsWithTruth",
-    "monitoring.drift": "evaluation.drift",
-    "monitoring.labelled:Labelled": "monitoring.labelled:LabelledRows",
-    "monitoring.labels:labelled_outcome": "monitoring.labels:labelled_rows",
-    "monitoring.monitor": "monitoring.words",
-    "monitoring.retrain:Result": "monitoring.retrain:Comparison",
     "onnx_export": "bundle.onnx_export",
     "pipeline": "core.pipeline core.stages",
     "plots": "reporting.plots",
@@ -91,7 +88,6 @@ MOVED = {
     "report": "reporting.html reporting.sections reporting.profile",
     "runs": "tracking.runs",
     "tracking": "tracking.runlog",
-    "train": "tasks.regression",
     "train:Material": "models.training_data:TrainingData",
     "train:Onwards": "models.training_data:WarmStart",
     "train:choose": "train:find_winner",
@@ -110,13 +106,12 @@ def install() -> None:
 
 def gone() -> dict[str, str]:
     """Return where most of each module is that has no file and no folder any more."""
-    folder = Path(__file__).parents[1]
     modules = {old: new.split()[0] for old, new in MOVED.items() if ":" not in old}
     return {
         old: new
         for old, new in modules.items()
-        if not (folder / old.replace(".", "/")).with_suffix(".py").exists()
-        and not (folder / old.replace(".", "/") / "__init__.py").exists()
+        if not (FOLDER / old.replace(".", "/")).with_suffix(".py").exists()
+        and not (FOLDER / old.replace(".", "/") / "__init__.py").exists()
     }
 
 
@@ -195,10 +190,9 @@ def finder_of_names(
             return _public(module.__name__)
         if not (name.startswith("__") or _is_submodule(module, name)):
             for place, new in _places(module.__name__, name):
-                found = vars(import_module(place))
-                if new in found:
+                if _defines(place, new):
                     _warn(f"{module.__name__}.{name}", f"{place}.{new}")
-                    return found[new]
+                    return vars(import_module(place))[new]
         raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
 
     return find
@@ -212,6 +206,20 @@ def _places(module: str, name: str = "") -> Iterator[tuple[str, str]]:
         yield f"{PACKAGE}.{place}", new
     for place in MOVED.get(old, "").split():
         yield f"{PACKAGE}.{place}", name
+
+
+@cache
+def _defines(place: str, name: str) -> bool:
+    """Tell whether a module defines a name, without importing it.
+
+    Libraries such as skops ask every loaded module for any name; none of them is to be imported
+    for that.
+    """
+    path = FOLDER.joinpath(*place.split(".")[1:]).with_suffix(".py")
+    text = path.read_text(encoding="utf-8")
+    defined = rf"^(?:def|class) {name}\b|^(?:[\w, *]*\b)?{name}\b[\w, *]*[=:]"
+    imported = rf"^from .* import .*\b{name}\b"
+    return re.search(f"{defined}|{imported}", text, re.MULTILINE) is not None
 
 
 def _is_submodule(module: ModuleType, name: str) -> bool:

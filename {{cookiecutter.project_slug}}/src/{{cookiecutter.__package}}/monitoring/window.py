@@ -41,7 +41,7 @@ FEEDBACK = "feedback.jsonl"
 # The log's own columns, beside what else was predicted, such as probability_<class>; a feature of
 # such a name stands there as `feature_<name>`.
 OWN = ("time", "request_id", "row", "run_id", "role", "prediction")
-RULES = {"is below": "minimum", "is above": "maximum", "is none": "categories"}
+RULES = {"is below": "minimum", "is above": "maximum", "is not one of": "categories"}
 
 
 @dataclass(frozen=True)
