@@ -1,0 +1,296 @@
+"""What is read once and kept, what cannot be read, and what the package's own stages reach."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlproj.core import code_imports as syntax
+from mlproj.core.code_fingerprint import check_team_code, code_fingerprint, reached_files
+from mlproj.core.errors import UserError
+from reaching import STAGES, reached
+
+Write = Callable[[Mapping[str, str]], Path]
+
+# Files that are not Python.
+
+
+def test_a_file_that_a_module_names_counts_by_its_bytes(write: Write) -> None:
+    package = write(
+        {
+            "train.py": "STYLE = Path(__file__).with_name('page.css')\nfrom .web import page",
+            "page.css": "a {}",
+            "web/page.py": "FILES = {'page.js': 1, 'items/x.yaml': 2, 'page.css': 3, 'a b': 4}",
+            "web/page.js": "1",
+            "items/x.yaml": "a: 1",
+            "web/unused.js": "2",
+        }
+    )
+    assert reached(package) == {"page.css", "web/page.py", "web/page.js", "items/x.yaml"}
+    before = code_fingerprint([".train:train"], package=package)
+    (package / "web" / "unused.js").write_text("other", encoding="utf-8")
+    assert code_fingerprint([".train:train"], package=package) == before
+    for name in ("page.css", "web/page.js", "items/x.yaml"):
+        with (package / name).open("a", encoding="utf-8") as file:
+            file.write(" ")
+        after = code_fingerprint([".train:train"], package=package)
+        assert after != before
+        before = after
+
+
+def test_settings_and_results_are_not_taken_for_code(write: Write) -> None:
+    package = write(
+        {
+            "train.py": "import toolbox\nX = ('../../conf.cfg', '/etc/hosts', 'keys.py', 'a.b')",
+            "keys.py": "",
+            "a.b/c.txt": "",
+            "../../conf.cfg": "",
+            "../../toolbox.py": "CONF, OUT = 'conf.cfg', 'reports/train.json'",
+            "../../reports/train.json": "{}",
+        }
+    )
+    assert reached(package) == {"../../toolbox.py"}
+
+
+# Files that cannot be read.
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"x = 1\ny = (2\n", "src/own/train.py, line 2, is not valid Python: '(' was never closed"),
+        (b"x = '\xff'", "src/own/train.py"),
+        (b"x = 1\0", "src/own/train.py"),
+        (b"x = " + b"(" * 5000 + b")" * 5000, "src/own/train.py"),
+        (b"x = " + b"-" * 20000 + b"1", "src/own/train.py cannot be read as Python: "),
+        (b"x = " + b"a." * 20000 + b"b", "src/own/train.py cannot be read as Python: "),
+    ],
+)
+def test_a_file_that_is_not_python_is_named(write: Write, content: bytes, message: str) -> None:
+    package = write({})
+    (package / "train.py").write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        code_fingerprint([".train:train"], package=package)
+    assert str(caught.value).startswith(message)
+    assert str(caught.value).endswith("; correct it.")
+    assert "\n" not in str(caught.value)
+
+
+def test_warnings_of_a_file_are_left_to_its_import(
+    write: Write, recwarn: pytest.WarningsRecorder
+) -> None:
+    package = write({"train.py": "x = '\\d' is 1"})
+    assert code_fingerprint([".train:train"], package=package)
+    assert not recwarn.list
+
+
+# What is kept between calls and processes.
+
+
+@pytest.fixture(name="parsed")
+def parsed_fixture(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The sources that were parsed since the test began."""
+    sources: list[bytes] = []
+    parse = ast.parse
+
+    def listed(source: bytes, *others: Any) -> Any:
+        sources.append(source)
+        return parse(source, *others)
+
+    monkeypatch.setattr(syntax.ast, "parse", listed)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    return sources
+
+
+def forget() -> None:
+    """Stand for the end of a process."""
+    syntax._READ.clear()
+    syntax._kept.cache_clear()
+
+
+def test_a_file_is_parsed_once(write: Write, parsed: list[bytes]) -> None:
+    package = write({"train.py": "from . import a", "a.py": "x = 1"})
+    first = code_fingerprint([".train:train"], package=package)
+    assert len(parsed) == 2
+    assert code_fingerprint([".train:train"], package=package) == first
+    forget()
+    assert code_fingerprint([".train:train"], package=package) == first
+    assert len(parsed) == 2
+    (package / "a.py").write_text("x = 22", encoding="utf-8")
+    assert code_fingerprint([".train:train"], package=package) != first
+    assert parsed[2:] == [b"x = 22"]
+
+
+def test_what_is_kept_brings_every_kind_of_finding_back(write: Write, parsed: list[bytes]) -> None:
+    package = write(
+        {
+            "__init__.py": "T = {'load': '.a:load'}\ndef __getattr__(name):\n    return T[name]",
+            "train.py": "from . import load\nX = 'x.css'",
+            "x.css": "",
+            "a.py": "",
+            "custom.py": "\n\nfrom . import train",
+        }
+    )
+    found = reached(package)
+    assert found == {"a.py", "x.css"}
+    with pytest.raises(UserError) as first:
+        check_team_code([".train:train"], package=package)
+    code_fingerprint([".train:train"], package=package)
+    parsed.clear()
+    forget()
+    assert reached(package) == found
+    with pytest.raises(UserError) as again:
+        check_team_code([".train:train"], package=package)
+    assert str(again.value) == str(first.value)
+    assert not parsed
+
+
+@pytest.mark.parametrize("same", ["time and size", "size"])
+def test_a_change_is_seen_by_content_not_by_time(
+    write: Write, same: str, parsed: list[bytes]
+) -> None:
+    package = write({"train.py": "x = 1"})
+    before = code_fingerprint([".train:train"], package=package)
+    stat = (package / "train.py").stat()
+    (package / "new.py").write_text("x = 2", encoding="utf-8")
+    if same == "time and size":
+        os.utime(package / "new.py", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    (package / "new.py").replace(package / "train.py")
+    after = code_fingerprint([".train:train"], package=package)
+    assert after != before
+    forget()
+    assert code_fingerprint([".train:train"], package=package) == after
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"by": 1}', "cut", "shape", "older"])
+def test_a_damaged_or_older_cache_is_made_again(
+    write: Write, damage: str, parsed: list[bytes]
+) -> None:
+    package = write({"train.py": "from . import a", "a.py": ""})
+    first = code_fingerprint([".train:train"], package=package)
+    (cache,) = package.rglob("code.json")
+    whole = cache.read_text(encoding="utf-8")
+    broken, older = json.loads(whole), json.loads(whole)
+    for each in broken["sources"].values():
+        each["imports"] = [[1]]
+    older["by"] = "an earlier version"
+    for each in older["sources"].values():
+        each["code"], each["imports"] = "as it was hashed then", []
+    texts = {"cut": whole[:50], "shape": json.dumps(broken), "older": json.dumps(older)}
+    text = texts.get(damage, damage)
+    cache.write_text(text, encoding="utf-8")
+    forget()
+    assert code_fingerprint([".train:train"], package=package) == first
+    assert reached(package) == {"a.py"}
+    assert json.loads(cache.read_text(encoding="utf-8")) == json.loads(whole)
+
+
+def test_a_folder_for_reading_only_does_no_harm(write: Write, parsed: list[bytes]) -> None:
+    package = write({"train.py": "x = 1"})
+    (package / "__pycache__").write_text("in the way", encoding="utf-8")
+    assert code_fingerprint([".train:train"], package=package)
+    names = {path.name for path in package.iterdir()}
+    assert names == {"__init__.py", "train.py", "__pycache__"}
+
+
+def test_nothing_is_written_where_python_may_not_write_either(
+    write: Write, parsed: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    package = write({"train.py": "x = 1"})
+    assert code_fingerprint([".train:train"], package=package)
+    assert not (package / "__pycache__").exists()
+
+
+# The package itself.
+
+
+def test_train_reaches_what_it_runs_and_nothing_that_shows(real: Path) -> None:
+    found = {Path(name).name for name in reached_files([".train:train"], package=real)}
+    assert found >= {"train.py", "metrics.py", "features.py", "inputs.py", "custom.py", "split.py"}
+    assert found >= {"persist.py", "schema.py"}
+    assert not found & {"report.py", "report.css", "plots.py", "app.py", "cli.py", "errors.py"}
+    assert not any("serving" in name for name in reached_files([".train:train"], package=real))
+
+
+def test_the_report_reaches_its_style(real: Path) -> None:
+    names = {Path(name).name for name in reached_files([".report:report"], package=real)}
+    assert "report.css" in names
+
+
+def test_the_skeletons_custom_reaches_no_stage(real: Path) -> None:
+    check_team_code(STAGES, package=real)
+
+
+def test_each_reached_file_counts_by_what_it_does(real: Path) -> None:
+    """Formatting or docstrings of any reached file change nothing; a constant does."""
+    entries = [".train:train", ".models.classic:linear"]
+    before = code_fingerprint(entries, package=real)
+    names = reached_files(entries, package=real)
+    assert len(names) > 15
+    for name in names:
+        path = real / name
+        text = path.read_text(encoding="utf-8")
+        path.write_text(reformatted(text), encoding="utf-8")
+        assert code_fingerprint(entries, package=real) == before, name
+        path.write_text(changed(text), encoding="utf-8")
+        assert code_fingerprint(entries, package=real) != before, name
+        path.write_text(text, encoding="utf-8")
+        assert code_fingerprint(entries, package=real) == before, name
+
+
+def reformatted(text: str) -> str:
+    """Other line breaks and quotes, no comments, other docstrings."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
+            if ast.get_docstring(node):
+                del node.body[0]
+            node.body.insert(0, ast.Expr(ast.Constant("Something else.")))
+    other = ast.unparse(ast.fix_missing_locations(tree)) + "\n# the end\n"
+    assert other != text
+    return other
+
+
+def changed(text: str) -> str:
+    """The last number or string that is in use is another; a file without any gets one."""
+    tree = ast.parse(text)
+    bare = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in reversed([*ast.walk(tree)]):
+        if isinstance(node, ast.Constant) and id(node) not in bare:
+            if isinstance(node.value, str):
+                node.value += "!"
+                return ast.unparse(tree)
+            if type(node.value) is int:
+                node.value += 1
+                return ast.unparse(tree)
+    return text + "\nADDED = 1\n"
+
+
+PYTHONS = sorted(Path.home().glob(".pyenv/versions/3.1[1-9].*/bin/python"))
+
+
+@pytest.mark.skipif(len(PYTHONS) < 2, reason="needs two versions of Python")
+def test_every_version_of_python_finds_the_same(real: Path) -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(real.parent)!r}); sys.dont_write_bytecode = True\n"
+        "from mlproj.core.code_fingerprint import PACKAGE, code_fingerprint\n"
+        "for path in sorted(PACKAGE.rglob('*.py')):\n"
+        "    name = '.'.join(path.relative_to(PACKAGE).with_suffix('').parts)\n"
+        "    print(name, code_fingerprint(['.' + name]))\n"
+    )
+    found = {
+        subprocess.run(
+            [python, "-I", "-c", program], capture_output=True, check=True, encoding="utf-8"
+        ).stdout
+        for python in PYTHONS
+    }
+    assert len(found) == 1
+    assert len(found.pop().splitlines()) > 60
