@@ -255,6 +255,7 @@ def test_missing_and_new_columns_are_refused_at_prediction(
         ("split.rule=alphabetic", ["[split] rule = alphabetic", "stratified"]),
         ("model.folds=many", ["[model] folds = many"]),
         ("model.candidates=oracle", ["oracle", "linear"]),
+        ("model.task=luck", ["[model] task = luck: has to be one of classification, regression"]),
         ("model.metric=luck", ["luck", "roc_auc"]),
         ("modle.folds=3", ["modle", "known are"]),
         ("model.fold=3", ["fold", "known are"]),

@@ -278,6 +278,40 @@ BAD = {
         "Two modules add the source 'http': .a.http:fetch and .data.sources:fetch_http; rename one "
         "of them.",
     ),
+    "task": (
+        {"net/__init__.py": extra('TASKS.add(regression=".net.a:RANKING")', "TASKS")},
+        "Two modules add the task 'regression': .net.a:RANKING and .tasks.regression:REGRESSION; "
+        "rename one of them.",
+    ),
+    "kind of input": (
+        {
+            "net/__init__.py": extra(
+                'INPUTS.add(number=Input(("integer",), ".net.a:prepare"))',
+                "INPUTS\nfrom ..models import Input",
+            )
+        },
+        "Two modules add the kind of input 'number': .models.features:floats and .net.a:prepare; "
+        "rename one of them.",
+    ),
+    "weights": (
+        {
+            f"{name}/__init__.py": extra(
+                f'KIND = Weights("net", ("net.bin",), ".{name}:save", ".{name}:load")\n'
+                'WEIGHTS.add(**{".net:Net": KIND})',
+                "WEIGHTS\nfrom ..models import Weights",
+            )
+            for name in ("a", "b")
+        },
+        "Two modules add the weights of the class '.net:Net': .a:save and .b:save; rename one of "
+        "them.",
+    ),
+    "listener": (
+        {
+            "a/__init__.py": extra('LISTENERS.add(log=".a.log:note")', "LISTENERS"),
+            "b/__init__.py": extra('LISTENERS.add(log=".b.log:note")', "LISTENERS"),
+        },
+        "Two modules add the listener 'log': .a.log:note and .b.log:note; rename one of them.",
+    ),
     "estimator": (
         {"net/__init__.py": extra('ESTIMATORS.add(linear=".net.a:fit")', "ESTIMATORS")},
         "Two modules add the estimator 'linear': .models.classic:linear and .net.a:fit; rename one "

@@ -1,11 +1,13 @@
-"""What differs between tasks stands in `tasks/`, and a module that adds a task needs nothing else.
+"""What differs between tasks stands in `tasks/`, and a module adds all that it has by its folder.
 
-The module is `modules/counts`: a folder that is copied into a package, used, and taken out again.
+The module is `modules/counts`: a task, an estimator with weights of its own, a kind of input, a
+stage and a listener. The folder is copied into a package, used, and taken out again.
 """
 
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import re
 import shutil
@@ -23,7 +25,7 @@ import pandas as pd
 import pytest
 from asking import Asked, Server, make_model, promote_copy
 from mlproj.bundle import champion
-from mlproj.bundle.bundle import answer_of, read_bundle
+from mlproj.bundle.bundle import answer_of, read_bundle, task_of
 from mlproj.core.errors import UserError
 from mlproj.serving.kinds import label_check
 from mlproj.serving.rows import Rules
@@ -33,15 +35,29 @@ PACKAGE = Path(sys.modules["mlproj.bundle"].__path__[0]).parent
 MODULES = Path(__file__).parent / "modules"
 NAMES = re.compile(r"\b(classification|regression)\b")
 COMMENT = re.compile(r"//.*|/\*.*?\*/", re.DOTALL)
-# A setting has a default, and this one is the name of a task.
-DEFAULTS = [("core/config.py", "classification")]
+# Files of `tasks/` that take over what earlier versions kept elsewhere, and a setting's default.
+NAMED = [
+    ("core/aliases.py", "classification"),
+    ("core/aliases.py", "regression"),
+    ("core/config.py", "classification"),
+]
 CONF = """[data]
 source = visits.csv
 target = visits
 id = who
 [model]
 task = {task}
-candidates = linear
+candidates = {candidate}
+folds = 0
+[evaluate]
+bootstrap = 50
+margin = 0
+"""
+DEFAULT = """[data]
+source = sample:400
+target = churned
+id = customer_id
+[model]
 folds = 0
 [evaluate]
 bootstrap = 50
@@ -49,6 +65,26 @@ margin = 0
 """
 LOG = "serving.log_seconds=0.1"
 ROWS = 30
+# What the module calls its own, as `custom`, settings, reports and bundles would name it.
+OWN_NAMES = re.compile(rb"tally|line\.npz|events\.jsonl|\.counts\b|\bcounts[./:]")
+REGISTRIES = """
+from mlproj.core import registry
+registry.team()
+for name, entries in sorted(vars(registry).items()):
+    if isinstance(entries, registry.Registry):
+        print(name, dict(entries))
+"""
+LOADED = """
+import json, sys
+import numpy as np
+from mlproj.bundle.bundle import load_bundle
+from mlproj.core.project import find_project
+features, line = load_bundle(find_project(), sys.argv[1]).model
+steps = {name: columns for name, _, columns in features.transformers_}
+kept = np.load(f"models/{sys.argv[1]}/line.npz")
+same = np.array_equal(kept["weights"], line.coef_) and kept["constant"] == line.intercept_
+print(json.dumps([type(line).__module__, bool(same), steps["counts"]]))
+"""
 
 
 # ------------------------------------------------------------------------------- names of tasks
@@ -79,7 +115,7 @@ def test_tasks_are_named_in_tasks_and_among_the_estimators_alone() -> None:
         for text in texts(path)
         for name in NAMES.findall(text)
     ]
-    assert found == DEFAULTS
+    assert found == NAMED
 
 
 # ------------------------------------------------------------------------------- earlier bundles
@@ -134,6 +170,12 @@ def test_answers_that_are_not_as_the_bundle_says_are_refused(
             load_model(project, copy, None, Rules(True, True, 100))
 
 
+def test_a_bundle_of_a_task_that_is_gone_is_refused_by_its_own_task() -> None:
+    sentence = "The task of the model is 'counts', but known are: classification, regression."
+    with pytest.raises(UserError, match=f"^{re.escape(sentence)}$"):
+        task_of({"task": "counts"})
+
+
 # ------------------------------------------------------------------------------- labels
 
 
@@ -173,16 +215,20 @@ class Project:
         self.environment = self.environment | {"PYTHONPATH": str(self.root / "src")}
         random = np.random.default_rng(1)
         size, shop = random.uniform(0, 3, 400), random.choice(["north", "south"], 400)
-        visits = random.poisson(np.exp(size) / 2 + 2 * (shop == "north"))
-        table = pd.DataFrame({"size": size, "shop": shop, "visits": visits})
+        doors = random.integers(1, 40, 400)
+        visits = random.poisson(np.exp(size) / 2 + 2 * (shop == "north") + doors / 10)
+        table = pd.DataFrame({"size": size, "shop": shop, "doors": doors, "visits": visits})
         table.insert(0, "who", [f"w{at}" for at in range(400)])
         table.to_csv(self.root / "visits.csv", index=False)
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the project."""
-        command = [sys.executable, "-m", "mlproj", *words]
+        return self.python("-m", "mlproj", *words)
+
+    def python(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run Python with the project's package."""
         return subprocess.run(
-            command,
+            [sys.executable, *words],
             cwd=self.root,
             env=self.environment,
             capture_output=True,
@@ -190,11 +236,12 @@ class Project:
             timeout=300,
         )
 
-    def train(self, task: str) -> None:
-        """Make a model and put it into service."""
-        (self.root / "conf.cfg").write_text(CONF.format(task=task), "utf-8")
+    def train(self, task: str, candidate: str) -> str:
+        """Make a model, put it into service, and return what `run` printed."""
+        (self.root / "conf.cfg").write_text(CONF.format(task=task, candidate=candidate), "utf-8")
         done = self.run("run")
         assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     @property
     def bundle(self) -> dict[str, Any]:
@@ -202,6 +249,14 @@ class Project:
         run_id = json.loads((self.root / "models" / "champion.json").read_text("utf-8"))["run_id"]
         found = json.loads((self.root / "models" / run_id / "bundle.json").read_text("utf-8"))
         return dict(found)
+
+    @property
+    def offers(self) -> dict[str, str]:
+        """What the command line, the settings and the registries name."""
+        done = {words: self.run(*words.split()) for words in ("--help", "config show")}
+        done["registries"] = self.python("-c", REGISTRIES)
+        assert {each.returncode for each in done.values()} == {0}, done
+        return {name: each.stdout for name, each in done.items()}
 
     @property
     def files(self) -> dict[str, bytes]:
@@ -217,7 +272,7 @@ def project(
     """A project whose package holds the module, with a model of its task in service."""
     made = Project(tmp_path_factory.mktemp("counts"), package_environment)
     shutil.copytree(MODULES / "counts", made.package / "counts")
-    made.train("counts")
+    (made.root / "run.txt").write_text(made.train("counts", "line"), "utf-8")
     return made
 
 
@@ -225,7 +280,9 @@ def project(
 def rows(project: Project) -> list[dict[str, Any]]:
     """Rows as a request has them."""
     table = pd.read_csv(project.root / "visits.csv").head(ROWS)
-    found: list[dict[str, Any]] = json.loads(table[["size", "shop"]].to_json(orient="records"))
+    found: list[dict[str, Any]] = json.loads(
+        table[["size", "shop", "doors"]].to_json(orient="records")
+    )
     return found
 
 
@@ -251,6 +308,63 @@ def test_it_trains_and_is_packaged_with_its_form(project: Project) -> None:
     assert (document["task"], document["answer"]["kind"]) == ("counts", "count")
     assert document["onnx"]["equal"]
     assert document["skill"] > 0.1
+
+
+def test_its_weights_lie_in_the_bundle_and_are_loaded(project: Project) -> None:
+    run_id = project.bundle["run_id"]
+    folder = project.root / "models" / run_id
+    digest = hashlib.sha256((folder / "line.npz").read_bytes()).hexdigest()
+    assert project.bundle["files"]["line.npz"] == digest
+    done = project.python("-c", LOADED, run_id)
+    # Whole numbers reach it by the module's own kind of input.
+    assert done.stdout == '["mlproj.counts.line", true, ["doors"]]\n', done.stderr
+
+
+def test_its_stage_runs_in_its_place(project: Project) -> None:
+    printed = (project.root / "run.txt").read_text("utf-8")
+    names = ["ingest", "preprocess", "train", "postprocess", "evaluate"]
+    names += ["champion", "tally", "report"]
+    lines = [line.partition(" ") for line in printed.splitlines()[: len(names)]]
+    assert [name for name, _, _ in lines] == names
+    report = json.loads((project.root / "reports" / "tally.json").read_text("utf-8"))
+    assert (report["stage"], report["run_id"]) == ("tally", project.bundle["run_id"])
+    assert lines[names.index("tally")][2].strip().startswith(f"{report['facts']['summary']} (")
+    page = (project.root / "reports" / "index.html").read_text("utf-8")
+    section = page.partition("Most frequent predictions</h2>")[2].partition("</section>")[0]
+    cells = re.findall(r"<t[hd][^>]*>(\d+)</t[hd]>", section)
+    assert [int(cell) for cell in cells] == sum(report["facts"]["predictions"], [])
+    assert len(cells) == 2 * 5
+
+
+def test_its_stage_has_a_command_and_a_setting(project: Project) -> None:
+    listed = project.run("--help").stdout
+    assert "  tally        Count how often each prediction is made.\n" in listed
+    names = [line.split()[0] for line in listed.splitlines() if line.startswith("  ")]
+    assert names[names.index("evaluate") :][:3] == ["evaluate", "tally", "report"]
+    shown = project.run("config", "show").stdout
+    assert "[tally]\n# most frequent predictions that are listed (from default; " in shown
+    report = project.root / "reports" / "tally.json"
+    before = report.read_text("utf-8")
+    done = project.run("tally", "--set", "tally.most=2")
+    changed = json.loads(report.read_text("utf-8"))["facts"]
+    report.write_text(before, "utf-8")
+    facts = json.loads(before)["facts"]
+    assert (done.returncode, done.stdout) == (0, f"{facts['summary']}\n")
+    assert changed == {**facts, "predictions": facts["predictions"][:2]}
+
+
+def test_its_listener_hears_what_is_on_disk_by_then(project: Project) -> None:
+    lines = (project.root / "logs" / "events.jsonl").read_text("utf-8").splitlines()
+    baseline, *events = map(json.loads, lines)
+    run_id = project.bundle["run_id"]
+    assert (baseline["event"], baseline["named_in"]) == ("run", ["logs/runs.jsonl"])
+    assert baseline["run_id"] != run_id
+    assert [each["event"] for each in events] == ["run", "bundle", "opening", "promote"]
+    assert {each["run_id"] for each in events} == {run_id}
+    # Each event's own file names the run, and those of the events to come do not yet.
+    files = ["logs/runs.jsonl", f"models/{run_id}/bundle.json"]
+    files += ["reports/test_ledger.jsonl", "models/champion.json"]
+    assert [each["named_in"] for each in events] == [files[: at + 1] for at in range(len(files))]
 
 
 def test_predict_writes_its_columns(predicted: pd.DataFrame) -> None:
@@ -302,7 +416,7 @@ def test_it_is_explained(server: Server, rows: list[Any]) -> None:
     found = server.ask("POST", "/explain", {"row": rows[0]}).json
     assert found["score"]["about"] == "visits"
     assert round(max(0, found["score"]["value"])) == found["prediction"]["prediction"]
-    assert {each["field"] for each in found["columns"]} == {"size", "shop"}
+    assert {each["field"] for each in found["columns"]} == {"size", "shop", "doors"}
     assert set(found["prediction"]["between"]) == {"low", "high"}
 
 
@@ -391,19 +505,57 @@ def test_a_page_without_a_server_is_refused(project: Project) -> None:
 def test_without_the_folder_nothing_of_it_is_left(
     tmp_path: Path, package_environment: dict[str, str]
 ) -> None:
-    project = Project(tmp_path, package_environment)
-    before = project.files
+    project = Project(tmp_path / "project", package_environment)
+    conf = project.root / "conf.cfg"
+    conf.write_text(CONF.format(task="regression", candidate="linear"), "utf-8")
+    files, offers = project.files, project.offers
     shutil.copytree(MODULES / "counts", project.package / "counts")
-    assert project.files != before
-    project.train("counts")
+    assert project.files.keys() > files.keys()
+    assert all(project.offers[name] != offers[name] for name in offers)
+    project.train("counts", "line")
     shutil.rmtree(project.package / "counts")
-    assert project.files == before
-    refused = project.run("run")
-    assert refused.returncode == 2
-    assert "counts" in refused.stderr
-    assert "Traceback" not in refused.stderr
-    project.train("regression")
-    assert project.bundle["task"] == "counts"  # whatever is in service stays until it is replaced
+    for asked, sentence in still_asking():
+        conf.write_text(asked, "utf-8")
+        done = project.run("run")
+        assert (done.returncode, done.stderr) == (2, f"Error: {sentence}\n")
+    project.train("regression", "linear")
+    assert project.files == files
+    assert project.offers == offers
+    # The model in service stays until it is replaced.
+    assert project.bundle["task"] == "counts"
     done = project.run("predict", "visits.csv", "out.csv")
     assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("Error: ") and done.stderr.endswith(
+        "holds a model of the kind 'line', which no part of this project can load; add the module "
+        "that wrote it, or train another model.\n"
+    )
+
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    (fresh / "conf.cfg").write_text(DEFAULT, "utf-8")
+    project.root = fresh  # with the package that held the module
+    done = project.run("run")
+    assert done.returncode == 0, done.stderr
+    assert project.bundle["task"] == "classification"
+    written = [path for path in fresh.rglob("*") if path.is_file()]
+    assert fresh / "reports" / "index.html" in written
+    naming = [path for path in written if OWN_NAMES.search(path.read_bytes())]
+    assert naming == []
+
+
+def still_asking() -> Iterator[tuple[str, str]]:
+    """Yield a conf.cfg for each thing of the module, and the sentence that refuses it."""
+    yield (
+        CONF.format(task="counts", candidate="linear"),
+        "conf.cfg, [model] task = counts: has to be one of classification, regression.",
+    )
+    yield (
+        CONF.format(task="regression", candidate="line"),
+        "A name in [model] candidates is 'line', but known are: "
+        "baseline, catboost, forest, hgb, lightgbm, linear, xgboost.",
+    )
+    yield (
+        CONF.format(task="regression", candidate="linear") + "[tally]\nmost = 3\n",
+        "conf.cfg has an unknown section [tally]; known are: data, split, features, model, "
+        "evaluate, decision, predict, monitor, serving, params.",
+    )

@@ -254,7 +254,7 @@ def bundle_sha(project: Project, run_id: str) -> str:
 
 def task_of(document: Mapping[str, Any]) -> Task:
     """Return the task of a model, by its bundle.json."""
-    found: Task = registry.task(document["task"])
+    found: Task = registry.lookup(registry.TASKS, document["task"], "The task of the model")
     return found
 
 

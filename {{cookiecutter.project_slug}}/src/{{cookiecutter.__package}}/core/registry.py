@@ -124,6 +124,11 @@ def _place(entry: Any) -> str:
         return entry
     if isinstance(entry, Stage):
         return entry.function
+    if not callable(entry):  # the functions that it names say more than its own class
+        named = (value for value in vars(entry).values() if isinstance(value, str))
+        found = next((value for value in named if ":" in value), None)
+        if found is not None:
+            return found
     return f"{entry.__module__}:{getattr(entry, '__qualname__', type(entry).__qualname__)}"
 
 
