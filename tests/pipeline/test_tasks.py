@@ -37,8 +37,6 @@ NAMES = re.compile(r"\b(classification|regression)\b")
 COMMENT = re.compile(r"//.*|/\*.*?\*/", re.DOTALL)
 # Files of `tasks/` that take over what earlier versions kept elsewhere, and a setting's default.
 NAMED = [
-    ("core/aliases.py", "classification"),
-    ("core/aliases.py", "regression"),
     ("core/config.py", "classification"),
 ]
 CONF = """[data]
