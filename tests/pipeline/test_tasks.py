@@ -35,10 +35,8 @@ PACKAGE = Path(sys.modules["mlproj.bundle"].__path__[0]).parent
 MODULES = Path(__file__).parent / "modules"
 NAMES = re.compile(r"\b(classification|regression)\b")
 COMMENT = re.compile(r"//.*|/\*.*?\*/", re.DOTALL)
-# Files of `tasks/` that take over what earlier versions kept elsewhere, and a setting's default.
-NAMED = [
-    ("core/config.py", "classification"),
-]
+# The default of [model] task.
+NAMED = [("core/config.py", "classification")]
 CONF = """[data]
 source = visits.csv
 target = visits
