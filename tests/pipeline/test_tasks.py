@@ -167,7 +167,7 @@ def test_answers_that_are_not_as_the_bundle_says_are_refused(
 
 
 def test_a_bundle_of_a_task_that_is_gone_is_refused_by_its_own_task() -> None:
-    sentence = "The task of the model is 'counts', but known are: classification, regression."
+    sentence = "The task of the model is 'counts'; choose one of: classification, regression."
     with pytest.raises(UserError, match=f"^{re.escape(sentence)}$"):
         task_of({"task": "counts"})
 
@@ -547,11 +547,11 @@ def still_asking() -> Iterator[tuple[str, str]]:
     )
     yield (
         CONF.format(task="regression", candidate="line"),
-        "A name in [model] candidates is 'line', but known are: "
+        "A name in [model] candidates is 'line'; choose one of: "
         "baseline, catboost, forest, hgb, lightgbm, linear, xgboost.",
     )
     yield (
         CONF.format(task="regression", candidate="linear") + "[tally]\nmost = 3\n",
-        "conf.cfg has an unknown section [tally]; known are: data, split, features, model, "
+        "conf.cfg has an unknown section [tally]; the sections are: data, split, features, model, "
         "evaluate, decision, predict, monitor, serving, params.",
     )

@@ -153,8 +153,8 @@ def test_the_baseline_may_be_a_candidate(project: Project) -> None:
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("model.candidates=linear, forrest", "'forrest', but known are: baseline, catboost"),
-        ("params.linear.depth=3", r"linear\.depth: linear has no parameter 'depth'; known are: C,"),
+        ("model.candidates=linear, forrest", "'forrest'; choose one of: baseline, catboost"),
+        ("params.linear.depth=3", r"linear\.depth: linear has no parameter 'depth'; it has: C,"),
         ("params.forst.max_depth=3", "there is no candidate 'forst'; choose from: baseline"),
         ("params.hgb.max_iter=none at all", "hgb cannot be fitted: .*'max_iter'.*tells more"),
         ("model.metric=rmse", "a classification is scored by"),

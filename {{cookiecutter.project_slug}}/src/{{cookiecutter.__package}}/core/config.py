@@ -243,7 +243,7 @@ def load_settings(project: Project, overrides: Sequence[str] = ()) -> Settings:
     unknown = [name for name in values if name != "params" and name not in models]
     if unknown:
         raise UserError(
-            f"conf.cfg has an unknown section [{unknown[0]}]; known are: "
+            f"conf.cfg has an unknown section [{unknown[0]}]; the sections are: "
             f"{', '.join([*models, 'params'])}."
         )
     try:
@@ -376,7 +376,7 @@ def _sentence(name: str, model: type[Section], error: ValidationError) -> str:
     key = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
         known = ", ".join(model.model_fields)
-        return f"conf.cfg, [{name}] has no setting '{key}'; known are: {known}."
+        return f"conf.cfg, [{name}] has no setting '{key}'; it has: {known}."
     return f"conf.cfg, [{name}] {key} = {redact(str(first['input']))}: {_reason(first)}."
 
 

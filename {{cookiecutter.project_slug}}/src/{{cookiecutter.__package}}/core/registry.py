@@ -141,7 +141,7 @@ def lookup(registry: dict[str, Any], name: str, what: str) -> Any:
     team()
     if name not in registry:
         allowed = ", ".join(sorted(registry))
-        raise UserError(f"{what} is '{name}', but known are: {allowed}.")
+        raise UserError(f"{what} is '{name}'; choose one of: {allowed}.")
     return load(registry[name])
 
 

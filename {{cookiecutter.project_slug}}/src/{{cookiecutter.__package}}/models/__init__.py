@@ -162,6 +162,6 @@ def configure(estimator: type[Any], name: str, params: dict[str, Any], **default
         if parameter not in allowed:
             raise UserError(
                 f"conf.cfg, [params] {name}.{parameter}: {name} has no parameter '{parameter}'; "
-                f"known are: {', '.join(sorted(allowed))}."
+                f"it has: {', '.join(sorted(allowed))}."
             )
     return estimator(**(defaults | params))
