@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
+import subprocess
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from answers import SKELETON, TEMPLATE, skeleton_files
 from baking import BakedProject, bake_project, run_git
+from earlier import EARLIER, PACKAGE
 
 # For tests that import ONNX Runtime themselves, maybe before the package that switches this off.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -75,3 +79,16 @@ def bake_into(template: Path) -> Callable[..., BakedProject]:
         return bake_project(template, folder, answers)
 
     return baker
+
+
+@pytest.fixture(scope="session")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package as the earlier version had it."""
+    show = ["git", "-C", str(TEMPLATE), "archive", "--format=tar", EARLIER, PACKAGE]
+    done = subprocess.run(show, capture_output=True)
+    if done.returncode:
+        pytest.skip("the earlier version is not in the history of this clone")
+    folder = tmp_path_factory.mktemp("earlier")
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / PACKAGE

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import ast
-import io
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from answers import TEMPLATE
-from earlier import EARLIER, PACKAGE, printed, python
+from earlier import PACKAGE, printed, python
 
 # Public names of the earlier version that are gone for good, each with the reason.
 GIVEN_UP = {
@@ -53,19 +51,6 @@ GIVEN_UP = {
     "train": ("MEDIAN_METRICS", "the task has them"),
     "postprocess": ("LEVEL choose", "the task does it: `.fit_decision`"),
 }
-
-
-@pytest.fixture(scope="session")
-def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package as the earlier version had it."""
-    show = ["git", "-C", str(TEMPLATE), "archive", "--format=tar", EARLIER, PACKAGE]
-    done = subprocess.run(show, capture_output=True)
-    if done.returncode:
-        pytest.skip("the earlier version is not in the history of this clone")
-    folder = tmp_path_factory.mktemp("earlier")
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        archive.extractall(folder, filter="data")
-    return folder / PACKAGE
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ ESTIMATORS["ours"] = ".custom:ours"
 
 def our_section(project, settings):
     """Say something on the page."""
-    return Section("Ours", f"<p>Skill over {metrics.default_metric.__name__}</p>")
+    return Section("Ours", f"<p>Skill over {metrics.skill.__name__}</p>")
 
 
 def described(context, item, evidence):

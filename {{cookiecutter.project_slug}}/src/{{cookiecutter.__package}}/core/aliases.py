@@ -93,7 +93,8 @@ MOVED = {
     "train:choose": "train:find_winner",
     "train:load_material": "models.training_data:load_training_data",
 }
-_MODULES = {f"{PACKAGE}.{entry.partition(':')[0]}" for entry in MOVED}
+_MOVED_MODULES = {entry.partition(":")[0] for entry in MOVED}
+_MODULES = {f"{PACKAGE}.{module}" for module in _MOVED_MODULES}
 # Where a warning was given: old name, file, line.
 _warned: set[tuple[str, str, int]] = set()
 
@@ -113,6 +114,16 @@ def gone() -> dict[str, str]:
         if not (FOLDER / old.replace(".", "/")).with_suffix(".py").exists()
         and not (FOLDER / old.replace(".", "/") / "__init__.py").exists()
     }
+
+
+def lost(module: str, name: str) -> str | None:
+    """Return where a name is now that a module, still there, has lost; None for any other."""
+    if module not in _MOVED_MODULES or _defines(f"{PACKAGE}.{module}", name):
+        return None
+    for place, new in _places(f"{PACKAGE}.{module}", name):
+        if _defines(place, new):
+            return place.removeprefix(f"{PACKAGE}.")
+    return None
 
 
 class Finder:
@@ -190,7 +201,7 @@ def finder_of_names(
             return _public(module.__name__)
         if not (name.startswith("__") or _is_submodule(module, name)):
             for place, new in _places(module.__name__, name):
-                if _defines(place, new):
+                if _has(place, new):
                     _warn(f"{module.__name__}.{name}", f"{place}.{new}")
                     return vars(import_module(place))[new]
         raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
@@ -208,18 +219,28 @@ def _places(module: str, name: str = "") -> Iterator[tuple[str, str]]:
         yield f"{PACKAGE}.{place}", name
 
 
-@cache
-def _defines(place: str, name: str) -> bool:
-    """Tell whether a module defines a name, without importing it.
+def _has(place: str, name: str) -> bool:
+    """Tell whether a module defines or imports a name, without importing it.
 
     Libraries such as skops ask every loaded module for any name; none of them is to be imported
     for that.
     """
-    path = FOLDER.joinpath(*place.split(".")[1:]).with_suffix(".py")
-    text = path.read_text(encoding="utf-8")
-    defined = rf"^(?:def|class) {name}\b|^(?:[\w, *]*\b)?{name}\b[\w, *]*[=:]"
-    imported = rf"^from .* import .*\b{name}\b"
-    return re.search(f"{defined}|{imported}", text, re.MULTILINE) is not None
+    return _defines(place, name) or _matches(place, rf"^from .* import .*\b{name}\b")
+
+
+def _defines(place: str, name: str) -> bool:
+    """Tell whether a module itself defines a name."""
+    return _matches(place, rf"^(?:def|class) {name}\b|^(?:[\w, *]*\b)?{name}\b[\w, *]*[=:]")
+
+
+@cache
+def _matches(place: str, pattern: str) -> bool:
+    """Tell whether a line of a module's file matches."""
+    path = FOLDER.joinpath(*place.split(".")[1:])
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    if not path.is_file():
+        return False
+    return re.search(pattern, path.read_text(encoding="utf-8"), re.MULTILINE) is not None
 
 
 def _is_submodule(module: ModuleType, name: str) -> bool:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -118,6 +118,7 @@ def check_team_code(
     *,
     package: Path = PACKAGE,
     aliases: Mapping[str, str] | None = None,
+    modules: Modules | None = None,
 ) -> None:
     """Refuse a `custom` that reaches a stage: every result would then follow from every stage.
 
@@ -125,11 +126,12 @@ def check_team_code(
         stages: Each `"module:function"`.
         package: The folder of the package.
         aliases: As for `code_fingerprint`.
+        modules: As for `code_fingerprint`.
 
     Raises:
         UserError: With the file and the line of the import; or as `code_fingerprint`.
     """
-    modules = Modules(package, aliases or {})
+    modules = modules or Modules(package, aliases or {})
     refused = {modules.entry(stage) for stage in stages}
     team = [f".{CUSTOM}"] if modules.entry(f".{CUSTOM}") else []
     for step in _steps(modules, team):
@@ -149,9 +151,22 @@ class Modules:
     Each folder is listed once, so a change on disk needs a new instance.
     """
 
-    def __init__(self, package: Path, aliases: Mapping[str, str]) -> None:
-        """Look in `package`, and in the folders of its project from which Python imports."""
+    def __init__(
+        self,
+        package: Path,
+        aliases: Mapping[str, str],
+        lost: Callable[[str, str], str | None] = lambda module, name: None,
+    ) -> None:
+        """Look in `package`, and in the folders of its project from which Python imports.
+
+        Args:
+            package: The folder of the package.
+            aliases: The new name of each module that moved, both without the package's name.
+            lost: From a module that is still there and a name to the module where that name is
+                now; None where it never moved.
+        """
         self.package = package
+        self.lost = lost
         self.project = project_of(package)
         self.aliases = aliases
         self.roots = _roots(package, self.project)
@@ -176,10 +191,15 @@ class Modules:
             asked = [] if found.names else ["*"]
             for name in found.names:
                 below, is_module = self.find(base, (*parts, name))
+                new = self.lost(".".join(parts), name) if base == self.package else None
                 if is_module:
                     submodules += below
+                elif new is not None:
+                    submodules += self.find(base, tuple(new.split(".")))[0]
                 else:
                     asked.append(name)
+            if found.names and not asked and files and files[-1].name != "__init__.py":
+                files = files[:-1]  # nothing is asked of the module itself
             return [*submodules, *files], asked
         return [], []
 

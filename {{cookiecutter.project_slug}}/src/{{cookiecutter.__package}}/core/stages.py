@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import registry
-from .aliases import gone
+from .aliases import gone, lost
 from .code_fingerprint import PACKAGE, Modules, check_team_code, code_fingerprint
 from .errors import UserError
 from .files import fingerprint, write_json
@@ -94,7 +94,7 @@ def _fingerprint(entries: frozenset[str]) -> str:
 @cache
 def _modules() -> Modules:
     """Return where this process found the files of the package."""
-    return Modules(PACKAGE, gone())
+    return Modules(PACKAGE, gone(), lost)
 
 
 @cache
@@ -104,7 +104,8 @@ def check_team() -> None:
     Raises:
         UserError: With the file and the line.
     """
-    check_team_code(stage.function for stage in registry.STAGES.values())
+    functions = [stage.function for stage in registry.STAGES.values()]
+    check_team_code(functions, modules=_modules())
 
 
 def _entries(known: Registry[Any], names: Iterable[str], settings: Settings) -> Iterator[str]:
