@@ -225,22 +225,26 @@ def _has(place: str, name: str) -> bool:
     Libraries such as skops ask every loaded module for any name; none of them is to be imported
     for that.
     """
-    return _defines(place, name) or _matches(place, rf"^from .* import .*\b{name}\b")
+    return any(name in names for names in _names(place))
 
 
 def _defines(place: str, name: str) -> bool:
     """Tell whether a module itself defines a name."""
-    return _matches(place, rf"^(?:def|class) {name}\b|^(?:[\w, *]*\b)?{name}\b[\w, *]*[=:]")
+    return name in _names(place)[0]
 
 
 @cache
-def _matches(place: str, pattern: str) -> bool:
-    """Tell whether a line of a module's file matches."""
+def _names(place: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names that a module's file defines, and those that it imports on one line."""
     path = FOLDER.joinpath(*place.split(".")[1:])
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    if not path.is_file():
-        return False
-    return re.search(pattern, path.read_text(encoding="utf-8"), re.MULTILINE) is not None
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    assigned = " ".join(re.findall(r"^([\w, *]+?) ?[=:]", text, re.MULTILINE))
+    defined = re.findall(r"^(?:def|class) (\w+)", text, re.MULTILINE)
+    imported = " ".join(re.findall(r"^from \S+ import ([\w, ]+)$", text, re.MULTILINE))
+    return frozenset([*defined, *re.findall(r"\w+", assigned)]), frozenset(
+        re.findall(r"\w+", imported)
+    )
 
 
 def _is_submodule(module: ModuleType, name: str) -> bool:

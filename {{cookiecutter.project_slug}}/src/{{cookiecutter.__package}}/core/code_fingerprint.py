@@ -174,6 +174,14 @@ class Modules:
         self._found: dict[tuple[Path, tuple[str, ...]], tuple[list[Path], bool]] = {}
         self._reached: dict[tuple[Path, Import], tuple[list[Path], list[str]]] = {}
         self._named: dict[Path, list[Path]] = {}
+        self._sources: dict[Path, Source] = {}
+        self._folders: dict[tuple[Path, int], list[tuple[Path, tuple[str, ...]]]] = {}
+
+    def source(self, module: Path) -> Source:
+        """Return what a module's file said when this instance first read it."""
+        if module not in self._sources:
+            self._sources[module] = read_source(module, self.package)
+        return self._sources[module]
 
     def targets(self, importer: Path, found: Import) -> tuple[list[Path], list[str]]:
         """Return the files that an import executes, and the names it asks the last one for."""
@@ -228,7 +236,7 @@ class Modules:
         settings, data and results, which count elsewhere.
         """
         if module not in self._named:
-            names = read_source(module, self.package).files
+            names = self.source(module).files
             self._named[module] = list(self._files_named(module, names))
         return self._named[module]
 
@@ -247,16 +255,21 @@ class Modules:
         """Yield each folder in which an import may be found, and the module's path below it."""
         parts = tuple(found.module.split(".")) if found.module else ()
         if found.dots:
-            above = importer.parents
-            folder = above[min(found.dots, len(above)) - 1]
-            for base in (self.package, *self.roots):
-                if folder.is_relative_to(base):
-                    yield base, (*folder.relative_to(base).parts, *parts)
-                    return
+            for base, above in self._above(importer, found.dots):
+                yield base, (*above, *parts)
         elif parts[:1] == (self.package.name,):
             yield self.package, parts[1:]
         elif parts:
             yield from ((root, parts) for root in self.roots)
+
+    def _above(self, importer: Path, dots: int) -> list[tuple[Path, tuple[str, ...]]]:
+        """Return the folder that so many dots stand for: a base, and the path below it."""
+        if (importer, dots) not in self._folders:
+            folder = importer.parents[min(dots, len(importer.parents)) - 1]
+            bases = (base for base in (self.package, *self.roots) if folder.is_relative_to(base))
+            found = [(base, folder.relative_to(base).parts) for base in bases]
+            self._folders[importer, dots] = found[:1]
+        return self._folders[importer, dots]
 
     def _find(self, base: Path, parts: tuple[str, ...]) -> tuple[list[Path], bool]:
         """Look for a module below a folder as Python does: package, module, bare folder."""
@@ -336,12 +349,12 @@ def _steps(modules: Modules, entries: Iterable[str]) -> Iterator[Step]:
                 continue
             if counts:
                 yield Step(importer, found, file)
-            ahead = _imports_of(file, package) if counts and file not in read else []
+            ahead = _imports_of(modules, file) if counts and file not in read else []
             if asked and file == files[-1]:
-                ahead += _asked_of(read_source(file, package), asked)
+                ahead += _asked_of(modules.source(file), asked)
             steps = dict.fromkeys((file, each) for each in ahead)
             if counts and file not in read:
-                steps |= dict.fromkeys(by_name.ahead(read_source(file, package)))
+                steps |= dict.fromkeys(by_name.ahead(modules.source(file)))
             waiting += [step for step in steps if step not in seen]
             seen.update(steps)
             read.add(file)
@@ -369,11 +382,12 @@ class Strings:
             yield from ((self._own, each) for each in self._given.pop(name))
 
 
-def _imports_of(file: Path, package: Path) -> list[Import]:
+def _imports_of(modules: Modules, file: Path) -> list[Import]:
     """Return what a module imports; the team's folder imports all that it holds."""
+    package = modules.package
     imports = [
         each if each.dots or each.module else each._replace(module=package.name)
-        for each in read_source(file, package).imports
+        for each in modules.source(file).imports
     ]
     if file == package / CUSTOM / "__init__.py":
         imports += _whole(file.parent)
