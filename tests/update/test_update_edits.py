@@ -81,7 +81,7 @@ def test_a_file_that_was_deleted_stays_away_and_is_told_until_it_is_skipped(
     project: Project,
 ) -> None:
     checkout = project()
-    for name in ("runs.py", "report.py"):
+    for name in ("tracking/runs.py", "report.py"):
         (checkout.root / "src" / "ml_project" / name).unlink()
     (checkout.root / "docs" / "scoping.md").unlink()
     (checkout.root / "docs" / "experiments.md").unlink()
@@ -90,13 +90,13 @@ def test_a_file_that_was_deleted_stays_away_and_is_told_until_it_is_skipped(
     printed = left(checkout.tool("update", "--to", "v2.0.0"))
     told = re.findall(r"^  (\S+)$", printed.partition("Deleted here")[2], re.MULTILINE)
     # Changed, changed, renamed; what did not change is no news.
-    assert told == ["docs/scope.md", "src/ml_project/report.py", "src/ml_project/runs.py"]
+    assert told == ["docs/scope.md", "src/ml_project/report.py", "src/ml_project/tracking/runs.py"]
     assert [name for name in told if checkout.has(name)] == []
     assert not checkout.has("docs/scoping.md") and not checkout.has("docs/experiments.md")
     copy.write(
         "pyproject.toml",
         copy.text("pyproject.toml")
-        + '\n[tool.cruft]\nskip = ["docs/scop*", "src/ml_project/report.py", "src/*/runs.py"]\n',
+        + '\n[tool.cruft]\nskip = ["docs/scop*", "src/ml_project/report.py", "src/*/tracking/runs.py"]\n',
     )
     copy.commit()
     applied(copy.tool("update", "--to", "v2.0.0"))
