@@ -93,10 +93,9 @@ def test_a_file_that_was_deleted_stays_away_and_is_told_until_it_is_skipped(
     assert told == ["docs/scope.md", "src/ml_project/report.py", "src/ml_project/tracking/runs.py"]
     assert [name for name in told if checkout.has(name)] == []
     assert not checkout.has("docs/scoping.md") and not checkout.has("docs/experiments.md")
+    skipped = '"docs/scop*", "src/ml_project/report.py", "src/*/tracking/runs.py"'
     copy.write(
-        "pyproject.toml",
-        copy.text("pyproject.toml")
-        + '\n[tool.cruft]\nskip = ["docs/scop*", "src/ml_project/report.py", "src/*/tracking/runs.py"]\n',
+        "pyproject.toml", copy.text("pyproject.toml") + f"\n[tool.cruft]\nskip = [{skipped}]\n"
     )
     copy.commit()
     applied(copy.tool("update", "--to", "v2.0.0"))
