@@ -8,9 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from pathlib import Path
-from tarfile import open as open_tar
 from typing import Any
 
 import numpy as np
@@ -27,10 +25,6 @@ from mlproj.data.schema import load_schema
 from mlproj.monitoring import commands, retrain
 from mlproj.preprocess import preprocess, read_typed
 
-TEMPLATE = Path(__file__).resolve().parents[2]
-# The last commit whose keys went by the largest value of a column.
-BEFORE = "c111df1"
-SKELETON = "{{cookiecutter.project_slug}}/src/{{cookiecutter.__package}}"
 EXACT = 2**53
 
 
@@ -481,17 +475,13 @@ def test_rows_that_an_earlier_retraining_noted_stay_known(
 
 
 @pytest.fixture(scope="module")
-def code_before(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the package of the commit before, as `mlbefore`."""
-    packed = subprocess.run(
-        ["git", "archive", BEFORE, SKELETON], cwd=TEMPLATE, capture_output=True, check=False
-    )
-    if packed.returncode:
-        pytest.skip(f"this copy of the repository lacks the commit {BEFORE}")
+def code_before(earlier: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the package of the earlier version, as `mlbefore`.
+
+    Its keys went by the largest value of a column.
+    """
     folder = tmp_path_factory.mktemp("before")
-    with open_tar(fileobj=BytesIO(packed.stdout)) as archive:
-        archive.extractall(folder, filter="data")
-    shutil.move(folder / SKELETON, folder / "mlbefore")
+    shutil.copytree(earlier, folder / "mlbefore")
     return folder
 
 
