@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..evaluation.bootstrap import bootstrap
 from ..evaluation.decision import label_codes
-from ..evaluation.drift import describe, describe_numbers
+from ..evaluation.distributions import describe, describe_numbers
 from .bundle import baseline_with_truth, task_of, with_truth
 
 if TYPE_CHECKING:
