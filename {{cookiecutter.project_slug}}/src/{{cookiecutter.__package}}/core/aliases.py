@@ -257,9 +257,9 @@ def _is_submodule(module: ModuleType, name: str) -> bool:
 
 def _public(module: str) -> list[str]:
     """Return what `from module import *` gives, and completion shows."""
-    # What an answer does not bring defines nothing.
+    # What an answer does not bring has no names.
     places = [place for place, _ in _places(module) if any(_names(place))]
-    names = {name for place in places for name in vars(import_module(place))}
+    names = {name for place in places for name in vars(import_module(place)) if _has(place, name)}
     return sorted(name for name in names if not name.startswith("_"))
 
 
