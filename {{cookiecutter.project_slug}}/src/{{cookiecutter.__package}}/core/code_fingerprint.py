@@ -368,7 +368,7 @@ class Kept:
 def _state(path: str | Path) -> State | None:
     """Return the state of a file or folder; None where there is none."""
     try:
-        return state_of(os.stat(path))
+        return state_of(Path(path).stat())
     except OSError:
         return None
 
