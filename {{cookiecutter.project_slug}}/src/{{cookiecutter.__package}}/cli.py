@@ -3,6 +3,7 @@
 import ast
 import errno
 import importlib.util
+import os
 import re
 import sys
 import traceback
@@ -187,6 +188,9 @@ def runs_compare(
 
 def main() -> None:
     """Run the command line; what goes wrong on purpose ends in one sentence and an exit code."""
+    # Threads of scikit-learn that wait for each other sleep: on a busy machine, those that spin take
+    # the processor from those that work. OpenMP reads this once, when it is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         _add_commands()
         app()
