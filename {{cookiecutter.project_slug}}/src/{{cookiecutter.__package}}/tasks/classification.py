@@ -104,7 +104,7 @@ class Classification(Task):
     ) -> dict[str, dict[str, float]]:
         """Return each class's share; refuse classes that train lacks."""
         learnt = set(parts["train"].unique())
-        elsewhere = {value for name, own in parts.items() if name != "train" for value in own}
+        elsewhere = {value for name, own in parts.items() if name != "train" for value in own.unique()}
         unseen = sorted(elsewhere - learnt)
         if unseen or len(learnt) < 2:
             missing = unseen or sorted(set(column.categories or ()) - learnt)
