@@ -43,7 +43,7 @@ lint: $(READY) ## check format, style and types of the template's own code
 	$(BIN)/yamllint --strict .
 	rm -rf .venv/lint && $(BAKE) --output-dir .venv/lint > .venv/lint.txt
 	$(BAKE) --output-dir .venv/lint project_name=Full $(FULL) > .venv/lint.txt
-	$(BIN)/python -m black --check --quiet .venv/lint/*
+	for project in .venv/lint/*; do $(BIN)/python -m black --check --quiet $$project || exit 1; done
 	$(BIN)/python -m ruff check --quiet .venv/lint/*
 	$(BIN)/python tests/floors.py .venv/lint/*
 

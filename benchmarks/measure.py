@@ -1,7 +1,8 @@
-"""Whole-process measurements: wall time and peak memory of commands, taken in turn.
+"""Whole-process measurements: processor time, wall time and peak memory of commands, in turn.
 
 Only ratios taken in one run are quoted: a machine's speed drifts, so a command and its floor
-alternate (A B A B ...), and their medians are compared.
+alternate (A B A B ...), and their medians are compared. Limits hold for processor time, which other
+work on the machine changes least.
 """
 
 import os
@@ -12,10 +13,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 TEMPLATE = Path(__file__).resolve().parent.parent
+NAMES = {"processor": "processor time", "seconds": "wall time", "megabytes": "peak memory"}
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,16 @@ class Command:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one finished process took: seconds of wall time, and peak resident memory in MB."""
+    """What one finished process took.
+
+    Attributes:
+        seconds: Of wall time.
+        processor: Seconds of processor time, with those of the processes that it waited for.
+        megabytes: Peak resident memory.
+    """
 
     seconds: float
+    processor: float
     megabytes: float
 
 
@@ -41,7 +50,10 @@ def cost(command: Command) -> Cost:
     Raises:
         RuntimeError: If it fails; the message carries what it printed.
     """
-    environment = os.environ | (command.environment or {})
+    # Threads that spin while they wait would count as work, the more the busier the machine is.
+    environment = os.environ | {"OMP_WAIT_POLICY": "passive"} | (command.environment or {})
+    # As on a user's machine, whose packages are compiled.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryFile() as output:
         began = time.perf_counter()
         arguments = [str(argument) for argument in command.arguments]
@@ -62,7 +74,7 @@ def cost(command: Command) -> Cost:
             text = output.read().decode(errors="replace")
             raise RuntimeError(f"{arguments} ended with {process.returncode}:\n{text}")
     scale = 1024 if sys.platform != "darwin" else 1024**2
-    return Cost(seconds, usage.ru_maxrss / scale)
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / scale)
 
 
 def cost_of_all(command: Command) -> Cost:
@@ -78,7 +90,7 @@ def cost_of_all(command: Command) -> Cost:
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        return Cost(cost(command).seconds, peak)
+        return replace(cost(command), megabytes=peak)
     finally:
         running = False
         watcher.join()
@@ -118,20 +130,22 @@ def alternate(command: Command, floor: Command, runs: int) -> tuple[list[Cost], 
 
 
 def show(title: str, ours: list[Cost], floor: list[Cost], limit: float, memory: float = 0) -> None:
-    """Print medians, their ratio and the limit that the ratio should keep."""
-    seconds = statistics.median(run.seconds for run in ours)
-    floor_seconds = statistics.median(run.seconds for run in floor)
-    print(
-        f"{title}: {seconds:.2f} s, floor {floor_seconds:.2f} s, "
-        f"ratio {seconds / floor_seconds:.2f} (at most {limit})"
-    )
+    """Print medians and their ratios; the limits hold for processor time and for peak memory."""
+    rows = [("processor", ".2f", "s", limit), ("seconds", ".2f", "s", 0)]
     if memory:
-        peak = statistics.median(run.megabytes for run in ours)
-        floor_peak = statistics.median(run.megabytes for run in floor)
+        rows.append(("megabytes", ".0f", "MB", memory))
+    for what, form, unit, most in rows:
+        taken, least = median(ours, what), median(floor, what)
+        bar = f" (at most {most})" if most else ""
         print(
-            f"{title}, peak memory: {peak:.0f} MB, floor {floor_peak:.0f} MB, "
-            f"ratio {peak / floor_peak:.2f} (at most {memory})"
+            f"{title}, {NAMES[what]}: {taken:{form}} {unit}, floor {least:{form}} {unit}, "
+            f"ratio {taken / least:.2f}{bar}"
         )
+
+
+def median(costs: list[Cost], what: str) -> float:
+    """Return the median of one of the attributes of `Cost`."""
+    return statistics.median(float(getattr(each, what)) for each in costs)
 
 
 def bake(folder: Path, *answers: str) -> Path:

@@ -82,12 +82,20 @@ def main() -> None:
         write_table(table, arguments.rows)
         script.write_text(FLOOR, encoding="utf-8")
         project = bake(folder)
-        configure(project, CONF.format(source=table, folds=FOLDS))
+        small = folder / "small.csv"
+        write_table(small, 2_000)
+        configure(project, CONF.format(source=small, folds=FOLDS))
         ours = project_command(project, "run", "--force", "--until", "evaluate")
+        cost(ours)  # compiles what it imports
+        configure(project, CONF.format(source=table, folds=FOLDS))
         floor = Command([sys.executable, script, str(table), str(FOLDS)])
-        pairs = [(cost(ours), cost(floor)) for _ in range(arguments.runs)]
+        pairs = []
+        for _ in range(arguments.runs):
+            # A run that is recorded is never fitted again.
+            (project / "logs" / "runs.jsonl").unlink()
+            pairs.append((cost(ours), cost(floor)))
         ours_costs, floor_costs = (list(costs) for costs in zip(*pairs, strict=True))
-        show(f"run, {arguments.rows:,} rows", ours_costs, floor_costs, limit=1.3, memory=1.5)
+        show(f"run, {arguments.rows:,} rows", ours_costs, floor_costs, limit=1.25, memory=1.3)
 
 
 if __name__ == "__main__":

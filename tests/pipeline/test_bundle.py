@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from asking import promote_copy
+from mlproj import postprocess
 from mlproj.bundle import bundle, champion
 from mlproj.bundle import onnx_export as onnx
 from mlproj.core import config, pipeline, registry
@@ -63,6 +64,7 @@ def test_the_temperature_that_was_put_in_is_found() -> None:
     bold = decision.temper(honest, 0.5)
     found = decision.fit_temperature(bold, codes, seed=1)
     assert found["kept"]
+    assert found["rows"] == 10_000
     assert found["temperature"] == pytest.approx(2, rel=0.05)
     assert found["after"] < found["before"]
     assert np.abs(decision.temper(bold, found["temperature"]) - honest).max() < 0.02
@@ -254,6 +256,18 @@ def test_a_bundle_holds_what_serving_needs(packaged: Any) -> None:
     assert document["metrics"].keys() == document["baseline"]["metrics"].keys()
     assert {"data", "split", "seed", "versions", "schema", "git_commit"} <= document.keys()
     assert str(packaged.root) not in (folder / "bundle.json").read_text(encoding="utf-8")
+
+
+def test_the_reference_describes_a_sample_of_many_rows(
+    project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = pipeline.require(project, "preprocess").facts["rows"]["train"]
+    monkeypatch.setattr(postprocess, "REFERENCE_ROWS", 100)
+    report = postprocess.postprocess(project, config.load_settings(project))
+    text = (project.bundle_folder(report.run_id) / "reference.json").read_text(encoding="utf-8")
+    found = json.loads(text)
+    assert (found["rows"], found["sampled"]) == (rows, 100)
+    assert sum(found["features"]["age"]["counts"]) < 100 < rows
 
 
 def test_the_reference_counts_every_sampled_row(packaged: Any) -> None:

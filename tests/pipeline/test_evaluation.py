@@ -175,7 +175,11 @@ def test_a_persons_score_stands_in_the_comparison(project: Project) -> None:
 
 def test_a_draw_of_rows_is_said(project: Project) -> None:
     evaluate.evaluate(project, load_settings(project, ["evaluate.rows=100"]))
-    assert any("a draw of 100" in note for note in facts(project)["notes"])
+    rows = facts(project)["rows"]
+    assert (
+        "Intervals of valid come from resampling a draw of 100 rows, and are scaled to its "
+        f"{rows:,} rows."
+    ) in facts(project)["notes"]
 
 
 def test_data_that_changed_since_is_refused(project: Project) -> None:
@@ -220,6 +224,27 @@ def test_learning_curve_ends_with_the_model_itself(project: Project) -> None:
     # Calibration of two classes keeps the ranking, so the bundle's score is the pipeline's.
     value = facts(project)["metrics"]["roc_auc"]["value"]
     assert points[-1]["valid"] == pytest.approx(value, abs=1e-5)
+
+
+def test_learning_curve_fits_three_sizes_of_a_sample(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def load_sample(*arguments: Any, **options: Any) -> pd.DataFrame:
+        frame: pd.DataFrame = load_split(*arguments, **options)
+        read.append(len(frame))
+        return frame
+
+    for module in (evaluate, diagnostics):
+        monkeypatch.setattr(module, "LEARNING_ROWS", 120)
+    monkeypatch.setattr(evaluate, "load_split", load_sample)
+    evaluate.evaluate(project, load_settings(project, ["model.metric=f1"]))
+    found = facts(project, "diagnostics")["learning_curve"]
+    every = len(load_split(project, "train"))
+    assert [point["rows"] for point in found["points"]] == [30, 60, 120, every]
+    assert found["fitted_rows"] == 120
+    assert read == [len(load_split(project, "valid")), 120]
 
 
 def test_learning_curve_is_not_fitted_twice(

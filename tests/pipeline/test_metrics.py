@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -200,13 +201,26 @@ def test_difference_is_paired_with_the_baseline() -> None:
     assert (itself.low, itself.high) == (0, 0)
 
 
-def test_intervals_of_many_rows_stand_around_the_values_of_all_rows() -> None:
-    labelled = classes(30_000, 2, 0)
+def test_an_interval_of_a_draw_is_as_wide_as_one_of_all_rows() -> None:
+    labelled = classes(15_000, 2, 0)
     naive = constant(labelled, {"probabilities": {0: 0.5, 1: 0.5}}, [0, 1])
-    few, _ = bootstrap(labelled, naive, "roc_auc", resamples=100, rows=2_000)
-    every, _ = bootstrap(labelled, naive, "roc_auc", resamples=100)
-    assert few["roc_auc"].value == every["roc_auc"].value
-    assert few["roc_auc"].low < every["roc_auc"].low < every["roc_auc"].high < few["roc_auc"].high
+    few, gain = bootstrap(labelled, naive, "roc_auc", resamples=500, rows=2_000)
+    every, gain_of_all = bootstrap(labelled, naive, "roc_auc", resamples=500)
+    for name, whole in every.items():
+        assert few[name].value == whole.value
+        width = few[name].high - few[name].low
+        assert width == pytest.approx(whole.high - whole.low, rel=0.2)
+        assert few[name].low < whole.value < few[name].high
+    assert gain.high - gain.low == pytest.approx(gain_of_all.high - gain_of_all.low, rel=0.2)
+
+
+def test_the_interval_of_a_mean_is_that_of_the_closed_form() -> None:
+    errors = np.random.default_rng(0).normal(size=150_000)
+    labelled = label(np.full(len(errors), 10.0), values=10 + errors)
+    found = bootstrap(labelled, labelled, "mae", resamples=2_000)[0]["mae"]
+    half = 1.96 * np.abs(errors).std() / math.sqrt(len(errors))
+    assert found.value == pytest.approx(np.abs(errors).mean())
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.05)
 
 
 def test_a_baseline_that_is_not_constant_is_resampled_row_by_row() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -403,3 +404,59 @@ def test_of_stages_that_are_ready_the_first_added_comes_first(
     assert [each.name for each in order.stages_before("d")] == ["a", "c", "e", "b"]
     assert [each.name for each in order.stages_before("b")] == ["a", "e"]
     assert order.stages_before("a") == []
+
+
+# ------------------------------------------------------------------------ memory and threads
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc keeps freed memory")
+def test_what_a_stage_no_longer_uses_goes_back_to_the_system(
+    package_environment: Mapping[str, str],
+) -> None:
+    script = """
+import numpy as np
+from mlproj.core import pipeline
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 / 2**20
+
+arrays = [np.ones(10_000) for _ in range(2_000)]  # 160 MB in pieces that glibc keeps
+last = arrays[-1]
+del arrays
+before = resident()
+pipeline._give_memory_back()
+print(before - resident())
+"""
+    done = run_script(script, package_environment)
+    assert float(done.stdout) > 100
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="libgomp says what it was set to")
+@pytest.mark.parametrize(("given", "spins"), [(None, False), ("active", True)])
+def test_threads_that_wait_sleep_unless_the_user_chose(
+    given: str | None, spins: bool, package_environment: Mapping[str, str]
+) -> None:
+    script = """
+import contextlib, sys
+from mlproj.__main__ import main
+
+sys.argv = ["mlproj", "--help"]
+with contextlib.suppress(SystemExit):
+    main()
+import sklearn.ensemble
+"""
+    own = {"OMP_DISPLAY_ENV": "verbose"} | ({"OMP_WAIT_POLICY": given} if given else {})
+    environment = {
+        name: value for name, value in package_environment.items() if name != "OMP_WAIT_POLICY"
+    }
+    done = run_script(script, environment | own)
+    (count,) = set(re.findall(r"GOMP_SPINCOUNT = '(\w+)'", done.stderr))
+    assert (count != "0") is spins
+
+
+def run_script(script: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a script in a Python of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )

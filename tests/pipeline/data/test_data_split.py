@@ -10,6 +10,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from mlproj import custom, ingest
 from mlproj.core.config import load_settings
@@ -17,6 +18,56 @@ from mlproj.core.errors import UserError
 from mlproj.data import clean, keys, schema, split
 from mlproj.preprocess import preprocess
 from tables import members, mixed_table, run_data
+
+# ---------------------------------------------------------------------------------------- sample
+
+
+def divide(project: Any, name: str, sizes: list[int]) -> None:
+    """Write a split again, in files of so many rows, of row groups of 7."""
+    manifest = json.loads(project.manifest_file.read_text(encoding="utf-8"))
+    (part,) = manifest["parts"][name]
+    table, first, parts = pq.read_table(project.root / part["file"]), 0, []
+    for number, rows in enumerate(sizes):
+        path = project.split_folder(name) / f"part-divided-{number}.parquet"
+        pq.write_table(table.slice(first, rows), path, row_group_size=7)
+        first += rows
+        size = path.stat().st_size
+        parts.append({"file": project.relative(path), "rows": rows, "bytes": size})
+    assert first == len(table)
+    manifest["parts"][name] = parts
+    project.manifest_file.write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def test_a_sample_is_the_same_however_files_divide_the_rows(place: Any) -> None:
+    project = place(mixed_table(200), data={"id": ["key"]})
+    run_data(project)
+    whole = split.load_split(project, "train")
+    sample = split.load_split(project, "train", rows=40, seed=1)
+    places = whole.index[whole["key"].isin(sample["key"])]
+    assert len(sample) == sample["key"].nunique() == 40
+    pd.testing.assert_frame_equal(sample, whole.loc[places].reset_index(drop=True))
+    divide(project, "train", [1, 50, 0, len(whole) - 51])
+    pd.testing.assert_frame_equal(split.load_split(project, "train"), whole)
+    pd.testing.assert_frame_equal(split.load_split(project, "train", rows=40, seed=1), sample)
+    assert not split.load_split(project, "train", rows=40, seed=2).equals(sample)
+    keys_alone = split.load_split(project, "train", ["key"], rows=40, seed=1)
+    pd.testing.assert_frame_equal(keys_alone, sample[["key"]])
+    pd.testing.assert_frame_equal(split.load_split(project, "train", rows=len(whole)), whole)
+
+
+def test_a_sample_favours_no_row_group(place: Any) -> None:
+    """Of 400 samples, each row is in about 100; four standard deviations are 35."""
+    project = place(mixed_table(120), data={"id": ["key"]})
+    run_data(project)
+    rows = len(split.load_split(project, "train"))
+    divide(project, "train", [10, rows - 10])
+    counts: dict[Any, int] = dict.fromkeys(split.load_split(project, "train")["key"], 0)
+    for seed in range(400):
+        for key in split.load_split(project, "train", ["key"], rows=rows // 4, seed=seed)["key"]:
+            counts[key] += 1
+    expected = 400 * (rows // 4) / rows
+    assert max(abs(count - expected) for count in counts.values()) < 35
+
 
 # ----------------------------------------------------------------------------------------- split
 

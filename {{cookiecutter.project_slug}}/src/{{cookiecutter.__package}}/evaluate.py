@@ -18,7 +18,7 @@ from .core.reports import Report, read_report
 from .core.stages import require, write_report
 from .data.split import load_manifest, load_split
 from .evaluation.bootstrap import LEVEL, Interval, bootstrap, in_words
-from .evaluation.diagnostics import Subject, diagnose, learning_curve
+from .evaluation.diagnostics import LEARNING_ROWS, Subject, diagnose, learning_curve
 from .evaluation.ledger import (
     check_opening,
     openings,
@@ -249,7 +249,7 @@ def _diagnose(
         facts["learning_curve"] = curve
     else:
         step("learning curve")
-        train = load_split(project, "train")
+        train = load_split(project, "train", rows=LEARNING_ROWS, seed=subject.seed)
         facts["learning_curve"] = learning_curve(subject, train, bundle.model)
     # Rows of data stay out of the report, which git tracks.
     write_json_lines(project.worst_rows, facts["worst"].pop("rows"))
@@ -363,10 +363,12 @@ def _notes_on_rows(
 ) -> Iterator[str]:
     """Yield what follows from how many rows there are."""
     most, rows = evaluation.settings.evaluate.rows, result["rows"]
-    if rows > most:
-        yield f"Intervals of valid come from a draw of {most:,} of its {rows:,} rows."
-    if test and test["rows"] > most:
-        yield f"Intervals of test come from a draw of {most:,} of its {test['rows']:,} rows."
+    for split, count in (("valid", rows), ("test", test["rows"] if test else 0)):
+        if count > most:
+            yield (
+                f"Intervals of {split} come from resampling a draw of {most:,} rows, and are "
+                f"scaled to its {count:,} rows."
+            )
     if rows < FEW_ROWS:
         yield f"Valid has only {rows} rows: read the intervals before the values."
 

@@ -28,6 +28,7 @@ from .bundle.bundle import (
 from .bundle.card import write_card
 from .bundle.champion import promoted_runs
 from .bundle.onnx_export import export_onnx
+from .bundle.reference import ROWS as REFERENCE_ROWS
 from .bundle.reference import make_reference
 from .core import registry
 from .core.errors import UserError
@@ -88,7 +89,7 @@ def postprocess(project: Project, settings: Settings) -> Report:
     raw, truth = np.repeat(raw, copies, axis=0), np.repeat(truth, copies)
     del valid, inputs
 
-    train = load_split(project, "train")
+    train = load_split(project, "train", rows=REFERENCE_ROWS, seed=settings.split.seed)
     copies = count_copies(project, settings, schema, train)
     reference = make_reference(schema, document, train, copies, raw, truth)
     bundle_id = _write_bundle(project, document, reference, export.content)

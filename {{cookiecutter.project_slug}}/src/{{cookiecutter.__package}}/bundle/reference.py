@@ -47,13 +47,14 @@ def make_reference(
     - `prediction`, of valid: `values` like a number's, or `classes` (the calibrated probability of
       each), `labels` (`counts` by predicted class) and `confusion` (rows: true class; columns:
       predicted class; in the order of the bundle's classes).
+    - `rows`: how many the source held for train; estimated where `train` is a sample.
     - `metrics`, of valid: each with its value and bootstrap interval, at 95%.
 
     Args:
         schema: The columns.
         document: What bundle.json says of the model.
-        train: The rows that the model was fitted on.
-        copies: How often each of them counts.
+        train: The rows that the model was fitted on, or a sample of them.
+        copies: How often each of these counts.
         raw: The model's own output for valid: probabilities (rows, classes) or values (rows,).
         truth: The target on valid.
     """
@@ -62,7 +63,7 @@ def make_reference(
     target = schema.column(document["target"])
     return {
         "version": REFERENCE_VERSION,
-        "rows": len(places),
+        "rows": round(float(copies.mean()) * document["rows"]["train"]),
         "sampled": len(sample),
         "features": {each.name: describe(sample[each.name], each) for each in schema.features},
         "target": _target(sample[target.name], document),
@@ -116,6 +117,5 @@ def _metrics(
         document["metric"],
         resamples=RESAMPLES,
         seed=document["seed"],
-        rows=ROWS,
     )
     return {name: vars(each) for name, each in found.items()}

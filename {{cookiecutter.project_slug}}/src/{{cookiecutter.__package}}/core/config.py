@@ -158,9 +158,7 @@ class EvaluateSettings(Section):
     bootstrap: int = Field(
         default=1000, ge=10, le=100_000, description="resamples behind an interval"
     )
-    rows: int = Field(
-        default=50_000, ge=100, description="at most, for bootstrap, profile and curves"
-    )
+    rows: int = Field(default=20_000, ge=100, description="at most, to resample for intervals")
 
 
 class DecisionSettings(Section):

@@ -31,6 +31,8 @@ from .schema import Schema
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 Frame = TypeVar("Frame", nw.DataFrame[Any], nw.LazyFrame[Any])
 Thresholds = dict[str, list[Any]]
@@ -377,13 +379,26 @@ def split_keys(manifest: Mapping[str, Any] | None, kept: Thresholds | None) -> i
     return recorded_version(manifest["split"])
 
 
-def load_split(project: Project, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return one split as the manifest lists it.
+def load_split(
+    project: Project,
+    name: str,
+    columns: Sequence[str] | None = None,
+    *,
+    rows: int | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return one split as the manifest lists it, or a sample of its rows.
+
+    A sample is drawn over all rows without replacement, each as likely as any other, and keeps
+    their order. It is the same whatever files and row groups hold the rows. Only one row group at a
+    time is in memory.
 
     Args:
         project: Whose data it is.
         name: train, valid or test.
         columns: The columns to read; default: all.
+        rows: How many rows to return at most; default: all.
+        seed: Of the sample.
 
     Raises:
         UserError: If the split is missing, or one of its files is not as it was written.
@@ -395,14 +410,49 @@ def load_split(project: Project, name: str, columns: Sequence[str] | None = None
 
     if name not in SPLITS:
         raise UserError(f"The split is '{name}', but has to be one of {', '.join(SPLITS)}.")
-    frames = []
-    for part in load_manifest(project)["parts"][name]:
+    parts = load_manifest(project)["parts"][name]
+    total, first, frames = sum(part["rows"] for part in parts), 0, []
+    places = None if rows is None or rows >= total else draw(total, rows, seed)
+    chosen = None if columns is None else list(columns)
+    for part in parts:
         path = project.root / part["file"]
         if not path.is_file() or path.stat().st_size != part["bytes"]:
             raise UserError(f"{part['file']} is missing or not whole; run `preprocess` again.")
-        table = pq.ParquetFile(path).read(columns=None if columns is None else list(columns))
+        with pq.ParquetFile(path) as file:
+            if places is None:
+                table = file.read(columns=chosen)
+            else:
+                table = _read_rows(file, _within(places, first, part["rows"]), chosen)
+        first += part["rows"]
         frames.append(arrow_to_pandas(table, part["file"]))
     return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+
+
+def draw(rows: int, most: int, seed: int) -> NDArray[np.intp]:
+    """Return the places of at most so many rows, drawn with the seed, in order."""
+    if rows <= most:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+
+
+def _read_rows(
+    file: pq.ParquetFile, places: NDArray[np.intp], columns: list[str] | None
+) -> pa.Table:
+    """Return the rows of a file at some places, read by row group."""
+    import pyarrow as pa
+
+    tables, first = [], 0
+    for group in range(file.num_row_groups):
+        rows = file.metadata.row_group(group).num_rows
+        tables.append(file.read_row_group(group, columns).take(_within(places, first, rows)))
+        first += rows
+    return pa.concat_tables(tables)
+
+
+def _within(places: NDArray[np.intp], first: int, rows: int) -> NDArray[np.intp]:
+    """Return the places among so many rows from `first` on, counted from there."""
+    start, end = np.searchsorted(places, [first, first + rows])
+    return places[start:end] - first
 
 
 def kept_thresholds(

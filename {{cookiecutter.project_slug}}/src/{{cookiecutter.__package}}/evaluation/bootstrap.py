@@ -14,6 +14,8 @@ from .predictions import PredictionsWithTruth
 LEVEL = 0.95
 # Resamples are drawn in blocks of about this many weights, which stay in a processor's cache.
 BLOCK = 100_000
+# More rows than this narrow an interval as the square root foretells, and need not be resampled.
+ROWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def bootstrap(
     *,
     resamples: int = 1000,
     seed: int = 42,
-    rows: int = 50_000,
+    rows: int = ROWS,
 ) -> tuple[dict[str, Interval], Interval]:
     """Return percentile intervals (Efron, 1979) of every metric, and of one difference.
 
@@ -49,14 +51,16 @@ def bootstrap(
         metric: The one whose difference, model minus baseline, is returned.
         resamples: How many are drawn.
         seed: Of the draws.
-        rows: Above so many, a seeded draw of them is resampled; intervals then stand around the
-            values of all rows, and are as wide as for the rows drawn.
+        rows: Above so many, a seeded draw of them is resampled. Intervals stand around the values
+            of all rows and are as wide as for all of them: the spread of a mean over n rows falls
+            with the square root of n, so deviations are multiplied by the root of the share drawn.
 
     Returns:
         The intervals by metric, and that of the difference; nan where a metric is not defined.
     """
     values, base = score(model), score(baseline)
     random = np.random.default_rng(seed)
+    scale = math.sqrt(min(1.0, rows / len(model)))
     if len(model) > rows:
         drawn = np.sort(random.choice(len(model), rows, replace=False))
         model, baseline = model.take(drawn), baseline.take(drawn)
@@ -68,7 +72,8 @@ def bootstrap(
         decides = next((each for each in metrics if each.name == metric), None)
         if decides is not None:
             functions["baseline"] = decides.prepare(of_baseline)
-        spread = _deviations(functions, counts, resamples, random)
+        deviations = _deviations(functions, counts, resamples, random)
+        spread = {name: scale * each for name, each in deviations.items()}
         for each in metrics:
             intervals[each.name] = _interval(values[each.name], spread[each.name])
         if decides is not None:
@@ -87,14 +92,14 @@ def _deviations(
     block = max(1, BLOCK // len(counts))
     draws: dict[str, list[Array]] = {name: [] for name in functions}
     for start in range(0, resamples, block):
-        weights = draw_counts(counts, min(block, resamples - start), random)
+        weights = _draw_counts(counts, min(block, resamples - start), random)
         for name, function in functions.items():
             draws[name].append(function(weights))
     here = {name: float(each(counts[np.newaxis])[0]) for name, each in functions.items()}
     return {name: np.concatenate(parts) - here[name] for name, parts in draws.items()}
 
 
-def draw_counts(counts: Array, resamples: int, random: np.random.Generator) -> Array:
+def _draw_counts(counts: Array, resamples: int, random: np.random.Generator) -> Array:
     """Return how often each row is in each resample, (resamples, rows).
 
     Args:

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..data.split import draw
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -168,13 +170,6 @@ def _thin(across: NDArray[Any], up: NDArray[Any]) -> list[list[float]]:
         kept[-1] = len(across) - 1
         across, up = across[kept], up[kept]
     return [[significant(x), significant(y)] for x, y in zip(across, up, strict=True)]
-
-
-def draw(rows: int, most: int, seed: int) -> NDArray[np.intp]:
-    """Return the places of at most so many rows, drawn with the seed, in order."""
-    if rows <= most:
-        return np.arange(rows)
-    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
 
 
 def significant(value: Any) -> float:

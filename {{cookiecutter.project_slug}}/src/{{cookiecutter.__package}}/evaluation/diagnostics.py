@@ -18,16 +18,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..core import registry
-from .curves import draw, plain, significant
+from ..data.split import draw
+from .curves import plain, significant
 from .metrics import METRICS, score
 from .predictions import PredictionsWithTruth
 
 if TYPE_CHECKING:
     from ..bundle.bundle import Bundle
 
-LEARNING_ROWS = 10_000
-LEARNING_SIZES = 4
-JUDGED_ROWS = 10_000
+LEARNING_ROWS = 5_000
+LEARNING_SIZES = 3
+JUDGED_ROWS = 5_000
 IMPORTANCE_ROWS = 2_000
 IMPORTANCE_COLUMNS = 100
 REPEATS = 3
@@ -141,26 +142,26 @@ def worst(subject: Subject, ranked: list[str]) -> dict[str, Any]:
 def learning_curve(subject: Subject, train: pd.DataFrame, pipeline: Any) -> dict[str, Any]:
     """Return the metric on train and on valid after fits on more and more rows of train.
 
-    At most `LEARNING_ROWS` rows are fitted anew; the last point is the model on
-    all rows, before calibration.
+    At most `LEARNING_ROWS` rows are fitted anew; the last point is the model on all rows, before
+    calibration.
 
     Args:
         subject: The model and valid.
-        train: All rows of train.
+        train: Rows of train: all of them, or at least `LEARNING_ROWS` drawn at random.
         pipeline: The model's fitted pipeline; clones of it are fitted, it stays as it is.
     """
     from ..models.features import prepare
 
     order = _mixed_order(train[subject.target], bool(subject.bundle.classes), subject.seed)
-    order = order[:LEARNING_ROWS]
+    order, rows = order[:LEARNING_ROWS], int(subject.bundle.document["rows"]["train"])
     inputs = prepare(train.iloc[order], subject.bundle.schema)
     target = train[subject.target].to_numpy()[order]
     kept = draw(len(subject.frame), JUDGED_ROWS, subject.seed)
     valid = prepare(subject.frame.iloc[kept], subject.bundle.schema)
     valid_target = subject.frame[subject.target].to_numpy()[kept]
     points = []
-    for size in _sizes(len(train)):
-        fitted = pipeline if size == len(train) else _refit(pipeline, inputs[:size], target[:size])
+    for size in _sizes(rows):
+        fitted = pipeline if size == rows else _refit(pipeline, inputs[:size], target[:size])
         if fitted is None:
             continue
         seen = min(size, JUDGED_ROWS)
@@ -173,7 +174,7 @@ def learning_curve(subject: Subject, train: pd.DataFrame, pipeline: Any) -> dict
     return {
         "metric": subject.metric,
         "points": points,
-        "fitted_rows": min(len(train), LEARNING_ROWS),
+        "fitted_rows": min(rows, LEARNING_ROWS),
     }
 
 

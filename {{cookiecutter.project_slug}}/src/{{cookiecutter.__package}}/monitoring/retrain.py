@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from ..data.readers import read_table
 from ..data.schema import INFER_AGAIN, load_schema
 from ..data.split import choose_rule, load_manifest, load_split
 from ..evaluate import evaluate
-from ..evaluation.bootstrap import LEVEL, Interval, draw_counts, in_words
+from ..evaluation.bootstrap import Interval, bootstrap, in_words
 from ..evaluation.metrics import METRICS, score, show
 from ..evaluation.predictions import PredictionsWithTruth
 from ..ingest import ingest
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
 LEAST_NEW = 30
 GROWTH = 0.25
-BLOCK = 1_000_000
 KNOWN = "champion-rows-"
 # What an ensemble grows by when it goes on.
 SIZES = ("n_estimators", "max_iter")
@@ -186,27 +185,13 @@ def paired_gain(
         metric: Its name; the gain is above 0 where the challenger is better.
         resamples: How many are drawn.
         seed: Of the draws.
-        rows: Above so many, a seeded draw of them is resampled.
+        rows: Above so many, a seeded draw of them is resampled; see `bootstrap`.
     """
-    sign = METRICS[metric].sign
-    value = sign * (score(challenger)[metric] - score(champion)[metric])
-    random = np.random.default_rng(seed)
-    if len(challenger) > rows:
-        drawn = np.sort(random.choice(len(challenger), rows, replace=False))
-        challenger, champion = challenger.take(drawn), champion.take(drawn)
-    new, old = METRICS[metric].prepare(challenger), METRICS[metric].prepare(champion)
-    once = np.ones(len(challenger))
-    block, draws = max(1, BLOCK // len(once)), []
-    for start in range(0, resamples, block):
-        counts = draw_counts(once, min(block, resamples - start), random)
-        draws.append(sign * (new(counts) - old(counts)))
-    gains = np.concatenate(draws)
-    gains = gains[np.isfinite(gains)]
-    if not len(gains):
-        return Interval(value, np.nan, np.nan)
-    tail = 50 * (1 - LEVEL)
-    low, high = np.percentile(gains, [tail, 100 - tail])
-    return Interval(value, float(low), float(high))
+    new, old = (replace(each, metrics=(metric,)) for each in (challenger, champion))
+    _, found = bootstrap(new, old, metric, resamples=resamples, seed=seed, rows=rows)
+    if METRICS[metric].greater_is_better:
+        return found
+    return Interval(-found.value, -found.high, -found.low)
 
 
 # ------------------------------------------------------------------------------------ the new rows

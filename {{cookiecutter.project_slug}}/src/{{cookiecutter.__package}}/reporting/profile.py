@@ -11,7 +11,7 @@ from ..core.files import write_text
 from ..core.project import Project
 from ..core.stages import require
 from ..data.schema import load_schema
-from ..data.split import load_split
+from ..data.split import load_manifest, load_split
 from .html import short_number
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ def profile_train(project: Project) -> dict[str, Any]:
     data = require(project, "preprocess").data
     found = read_profile(project)
     if found is None or found[0]["data"] != data:
-        train, schema = load_split(project, "train"), load_schema(project)
+        train, schema = load_split(project, "train", rows=PROFILE_ROWS), load_schema(project)
         hidden = [column.name for column in (*schema.ids, *schema.having("ignore"))]
         frame = train.drop(columns=[name for name in hidden if name in train.columns])
-        facts, html = _make_profile(frame)
+        facts, html = _make_profile(frame, load_manifest(project)["rows"]["train"])
         # What was found goes into the first line; "--" would end the comment early.
         line = json.dumps(facts | {"data": data}).replace("--", "\\u002d\\u002d")
         write_text(project.reports / PROFILE, f"<!--{line}-->\n{html}")
@@ -54,19 +54,17 @@ def read_profile(project: Project) -> tuple[dict[str, Any], str] | None:
         return None
 
 
-def _make_profile(frame: pd.DataFrame) -> tuple[dict[str, Any], str]:
-    """Return a line per column, and a page to look closer, of at most `PROFILE_ROWS` rows."""
+def _make_profile(frame: pd.DataFrame, rows: int) -> tuple[dict[str, Any], str]:
+    """Return a line per column, and a page to look closer, of a sample of so many rows."""
     # When imported, skrub creates a folder for example data, by default in the home folder.
     os.environ.setdefault("SKB_DATA_DIRECTORY", tempfile.gettempdir())
     from skrub import TableReport
 
-    rows, width = frame.shape
-    if rows > PROFILE_ROWS:
-        frame = frame.sample(PROFILE_ROWS, random_state=0).sort_index()
+    width = frame.shape[1]
     shown = frame.iloc[:, :PROFILE_COLUMNS]
     about = f"{rows:,} rows of train"
-    if rows > PROFILE_ROWS:
-        about = f"A draw of {PROFILE_ROWS:,} of the {about}"
+    if rows > len(frame):
+        about = f"A draw of {len(frame):,} of the {about}"
     if width > PROFILE_COLUMNS:
         about += f", the first {PROFILE_COLUMNS} of {width} columns"
     facts = {"about": about, "columns": [_column_facts(shown[name]) for name in shown.columns]}

@@ -103,9 +103,9 @@ class Classification(Task):
         self, parts: Mapping[str, pd.Series[Any]], column: Column, rule: str
     ) -> dict[str, dict[str, float]]:
         """Return each class's share; refuse classes that train lacks."""
-        learnt = set(parts["train"].unique())
-        elsewhere = {value for name, own in parts.items() if name != "train" for value in own}
-        unseen = sorted(elsewhere - learnt)
+        classes = {name: set(own.unique()) for name, own in parts.items()}
+        learnt = classes["train"]
+        unseen = sorted(set().union(*classes.values()) - learnt)
         if unseen or len(learnt) < 2:
             missing = unseen or sorted(set(column.categories or ()) - learnt)
             raise UserError(
