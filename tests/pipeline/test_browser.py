@@ -551,7 +551,7 @@ def test_own_features_are_refused(
     from mlproj import custom
 
     monkeypatch.setattr(custom, "add_features", lambda frame: frame.assign(age=40))
-    with pytest.raises(UserError, match="needs add_features of custom.py"):
+    with pytest.raises(UserError, match="needs code of custom.py \\(add_features, decide\\)"):
         write(made["binary"], tmp_path / "page", runtime=runtime)
 
 

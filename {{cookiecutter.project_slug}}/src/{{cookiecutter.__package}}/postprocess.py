@@ -20,6 +20,7 @@ from .bundle.bundle import (
     CARD_FILE,
     ONNX_FILE,
     REFERENCE_FILE,
+    Bundle,
     baseline_with_truth,
     read_bundle,
     task_of,
@@ -29,6 +30,7 @@ from .bundle.card import write_card
 from .bundle.champion import promoted_runs
 from .bundle.onnx_export import export_onnx
 from .bundle.reference import make_reference
+from .bundle.rule import check_alone
 from .core import registry
 from .core.errors import UserError
 from .core.files import file_sha256, fingerprint, read_json, write_atomic, write_json
@@ -45,8 +47,11 @@ from .models.persist import load_model, model_files
 from .tracking.runlog import git_commit, versions
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from .core.config import Settings
     from .data.schema import Schema
+    from .evaluation.predictions import Predictions
     from .tasks.task import Task
 
 Floats = NDArray[np.float64]
@@ -73,7 +78,7 @@ def postprocess(project: Project, settings: Settings) -> Report:
     if target is None:
         raise UserError("data/schema.yaml names no target; set [data] target and run `ingest`.")
     task: Task = registry.task(trained.facts["task"])
-    model = load_model(project.bundle_folder(run_id))
+    model, custom = load_model(project.bundle_folder(run_id)), registry.team()
     valid = load_split(project, "valid")
     inputs, truth = prepare(valid, schema), valid[target.name].to_numpy()
     raw = task.raw_scores(model, inputs, trained.facts["classes"])
@@ -81,16 +86,19 @@ def postprocess(project: Project, settings: Settings) -> Report:
     decision, facts = task.fit_decision(model, raw, truth, settings)
     document |= decision
     document["answer"] = task.answer_form(document)
-    document |= _judge(document, trained.facts["baseline"]["constant"], raw, truth)
+    bundle = Bundle(project.bundle_folder(run_id), document, model, custom)
+    predictions = _decide(bundle, valid, raw)
+    document |= _judge(document, trained.facts["baseline"]["constant"], predictions, truth)
     export = export_onnx(model, inputs, document)
     document["onnx"] = export.facts
     copies = count_copies(project, settings, schema, valid)
-    raw, truth = np.repeat(raw, copies, axis=0), np.repeat(truth, copies)
+    predictions = predictions.take(np.repeat(np.arange(len(valid)), copies))
+    truth = np.repeat(truth, copies)
     del valid, inputs
 
     train = load_split(project, "train")
     copies = count_copies(project, settings, schema, train)
-    reference = make_reference(schema, document, train, copies, raw, truth)
+    reference = make_reference(schema, document, train, copies, predictions, truth)
     bundle_id = _write_bundle(project, document, reference, export.content)
     folder = project.bundle_folder(bundle_id)
     kept = [folder / name for name in (*document["files"], BUNDLE_FILE)]
@@ -148,11 +156,23 @@ def _describe(
     }
 
 
+def _decide(bundle: Bundle, valid: pd.DataFrame, raw: Floats) -> Predictions:
+    """Return the predictions for valid, of which no row may depend on the others."""
+    typed = valid[bundle.columns_to_read(list(valid.columns))]
+    predictions = bundle.decide(typed, raw)
+    if hasattr(bundle.custom, "decide"):
+        check_alone(bundle, typed, predictions)
+    return predictions
+
+
 def _judge(
-    document: Mapping[str, Any], constant: Mapping[str, Any], raw: Floats, truth: NDArray[Any]
+    document: Mapping[str, Any],
+    constant: Mapping[str, Any],
+    predictions: Predictions,
+    truth: NDArray[Any],
 ) -> dict[str, Any]:
     """Return what bundle.json says of how good the packaged model is on valid."""
-    labelled = with_truth(document, truth, task_of(document).decide(document, raw))
+    labelled = with_truth(document, truth, predictions)
     baseline = {"constant": constant}
     naive = score(baseline_with_truth({**document, "baseline": baseline}, labelled))
     found, metric = score(labelled), document["metric"]

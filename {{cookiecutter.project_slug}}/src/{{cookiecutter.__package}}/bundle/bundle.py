@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..core import registry
@@ -43,11 +44,13 @@ class Bundle:
         folder: Where it was loaded from.
         document: The content of its `bundle.json`.
         model: The fitted pipeline, from prepared inputs to probabilities or values.
+        custom: The team's code that its predictions follow from.
     """
 
     folder: Path
     document: Mapping[str, Any]
     model: Any
+    custom: ModuleType
 
     @property
     def run_id(self) -> str:
@@ -171,14 +174,29 @@ class Bundle:
             for column in self.schema.ids
             if column.name in typed.columns
         }
-        predictions = self.task.decide(self.document, self.score(typed))
-        columns |= self.task.columns(self.document, predictions)
+        columns |= self.task.columns(self.document, self.predict_typed(typed))
         return pd.DataFrame(columns, index=frame.index, copy=False)
 
     def predict_arrays(self, frame: pd.DataFrame, *, strict: bool = False) -> Predictions:
         """Score rows and return arrays; see `predict`."""
-        typed = self.conform(frame, strict=strict)
-        return self.task.decide(self.document, self.score(typed))
+        return self.predict_typed(self.conform(frame, strict=strict))
+
+    def predict_typed(self, typed: pd.DataFrame) -> Predictions:
+        """Score conformed rows and return arrays; see `predict`."""
+        return self.decide(typed, self.score(typed))
+
+    def decide(self, typed: pd.DataFrame, raw: NDArray[np.float64]) -> Predictions:
+        """Turn the model's own output for conformed rows into predictions.
+
+        Raises:
+            UserError: If the team's rule fails, or returns what it must not.
+        """
+        predictions = self.task.decide(self.document, raw)
+        if typed.empty or not hasattr(self.custom, "decide"):
+            return predictions
+        from .rule import apply_rule
+
+        return apply_rule(self.custom.decide, self.task, self.document, typed, predictions)
 
     def evaluate(self, frame: pd.DataFrame) -> PredictionsWithTruth:
         """Score rows whose target is known, and return predictions beside the truth."""
@@ -208,9 +226,9 @@ def load_bundle(project: Project, run_id: str) -> Bundle:
     from ..models.persist import load_model
 
     document = read_bundle(project, run_id)
-    registry.team()  # an estimator of custom.py brings the types that it trusts
+    custom = registry.team()  # an estimator of it brings the types that it trusts
     folder = project.bundle_folder(run_id)
-    return Bundle(folder, document, load_model(folder))
+    return Bundle(folder, document, load_model(folder), custom)
 
 
 def read_bundle(project: Project, run_id: str) -> dict[str, Any]:

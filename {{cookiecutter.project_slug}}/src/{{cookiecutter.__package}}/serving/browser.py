@@ -108,9 +108,9 @@ def _load(project: Project, settings: Settings, run_id: str) -> Model:
     loaded = load_model(project, run_id, None, rules)
     if not loaded.onnx:
         raise UserError(
-            f"models/{run_id} needs add_features of custom.py or a module's own inputs, which no "
-            "browser runs, or is of an earlier version of the template; train without them, or "
-            "use `serve`."
+            f"models/{run_id} needs code of custom.py (add_features, decide) or a module's own "
+            "inputs, which no browser runs, or is of an earlier version of the template; train "
+            "without them, or use `serve`."
         )
     for column in loaded.reader.columns:
         unknown = set(re.findall("%(.)", column.format or "")) - set(DIRECTIVES)
