@@ -19,12 +19,12 @@ from sklearn.model_selection import GroupKFold, TimeSeriesSplit
 from sklearn.pipeline import Pipeline
 
 from .core import registry
-from .core.errors import UserError
+from .core.errors import UserError, first_line
 from .core.files import file_sha256, fingerprint
 from .core.progress import progress_bar
 from .core.reports import Report
 from .core.stages import code_of, write_report
-from .evaluation.metrics import score, skill
+from .evaluation.metrics import choose_metric, score, skill
 from .models import Candidate, make_candidate
 from .models.features import build_features
 from .models.persist import model_files, remove_unused, save_model
@@ -201,7 +201,7 @@ def _make_candidates(settings: Settings) -> tuple[Candidate, list[Candidate]]:
         parameters = defaults | settings.params.get(name, {})
         return make_candidate(name, task.name, settings.split.seed, parameters)
 
-    metric = task.choose_metric(settings.model.metric)
+    metric = choose_metric(task, settings.model.metric)
     baseline = make("baseline", **task.baseline_parameters(metric))
     return baseline, [make(name) for name in dict.fromkeys(settings.model.candidates)]
 
@@ -252,7 +252,7 @@ def _run(
             valid = judge(pipeline, data, data.valid, data.valid_target)
         except ValueError as error:
             raise UserError(
-                f"{candidate.name} cannot be fitted: {_first_line(error)}; "
+                f"{candidate.name} cannot be fitted: {first_line(error)}; "
                 f"{project.relative(path)} tells more."
             ) from error
         if candidate.name == "baseline":
@@ -353,8 +353,3 @@ def _facts(
         "seed": data.settings.split.seed,
         "summary": summary,
     }
-
-
-def _first_line(error: Exception) -> str:
-    """Return an error's first line without its full stop."""
-    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".:")

@@ -83,6 +83,8 @@ class Stage(NamedTuple):
 TASKS = Registry[Any]("task")
 SOURCES = Registry[Any]("source")
 ESTIMATORS = Registry[Any]("estimator")
+# What a folder's task names beside the metrics that are here; those of `custom` count for any task.
+METRICS = Registry[Any]("metric")
 STAGES = Registry[Stage]("stage")
 COMMANDS = Registry[str]("command")
 REPORT_SECTIONS = Registry[Any]("section of the report")
@@ -100,6 +102,7 @@ TEAM = ".custom"
 FOR_THE_TEAM: dict[str, Registry[Any]] = {
     "SOURCES": SOURCES,
     "ESTIMATORS": ESTIMATORS,
+    "METRICS": METRICS,
     "REPORT_SECTIONS": REPORT_SECTIONS,
     "EVIDENCE": EVIDENCE,
     "WEIGHTS": WEIGHTS,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..core import registry
 from .curves import draw, plain, significant
-from .metrics import METRICS, score
+from .metrics import find_metric, score
 from .predictions import PredictionsWithTruth
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def importance(subject: Subject) -> dict[str, Any]:
     """
     frame = subject.frame.iloc[draw(len(subject.frame), IMPORTANCE_ROWS, subject.seed)]
     names = [column.name for column in subject.bundle.schema.features]
-    metric = METRICS[subject.metric]
+    metric = find_metric(subject.metric)
     before = score(subject.bundle.evaluate(frame))[metric.name]
     random = np.random.default_rng(subject.seed)
     rows = len(frame)

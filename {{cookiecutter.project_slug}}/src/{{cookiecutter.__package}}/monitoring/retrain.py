@@ -28,7 +28,7 @@ from ..data.schema import INFER_AGAIN, load_schema
 from ..data.split import choose_rule, load_manifest, load_split
 from ..evaluate import evaluate
 from ..evaluation.bootstrap import LEVEL, Interval, draw_counts, in_words
-from ..evaluation.metrics import METRICS, score, show
+from ..evaluation.metrics import choose_metric, find_metric, score, show
 from ..evaluation.predictions import PredictionsWithTruth
 from ..ingest import ingest
 from ..models.training_data import Rows, TrainingData, WarmStart
@@ -157,12 +157,12 @@ def comparison_table(result: Comparison) -> Table:
         table.add_column(heading, justify="right")
     for name, (old, new) in result.scores.items():
         chosen = name == result.metric
-        gain = new - old if METRICS[name].greater_is_better else old - new
+        gain = new - old if find_metric(name).greater_is_better else old - new
         shown = f"{gain:+.4f}"
         if chosen:
             shown += f" ({in_words(result.gain.low, result.gain.high)})"
         style = "bold" if chosen else None
-        table.add_row(METRICS[name].title, show(old), show(new), shown, style=style)
+        table.add_row(find_metric(name).title, show(old), show(new), shown, style=style)
     return table
 
 
@@ -188,13 +188,13 @@ def paired_gain(
         seed: Of the draws.
         rows: Above so many, a seeded draw of them is resampled.
     """
-    sign = METRICS[metric].sign
+    sign = find_metric(metric).sign
     value = sign * (score(challenger)[metric] - score(champion)[metric])
     random = np.random.default_rng(seed)
     if len(challenger) > rows:
         drawn = np.sort(random.choice(len(challenger), rows, replace=False))
         challenger, champion = challenger.take(drawn), champion.take(drawn)
-    new, old = METRICS[metric].prepare(challenger), METRICS[metric].prepare(champion)
+    new, old = find_metric(metric).prepare(challenger), find_metric(metric).prepare(champion)
     once = np.ones(len(challenger))
     block, draws = max(1, BLOCK // len(once)), []
     for start in range(0, resamples, block):
@@ -427,7 +427,7 @@ def _compare(
         frame, about = frame[new], "the rows of valid that are new since the champion"
     elif known is not None:
         about = f"all of valid, since only {int(new.sum())} of its rows are new"
-    metric = challenger.task.choose_metric(settings.model.metric)
+    metric = choose_metric(challenger.task, settings.model.metric)
     old, fresh = (_label(bundle, frame, settings) for bundle in (champion, challenger))
     options = settings.evaluate
     gain = paired_gain(
@@ -439,7 +439,7 @@ def _compare(
         rows=options.rows,
     )
     floor = baseline_with_truth(challenger.document, fresh)
-    reach = abs(METRICS[metric].perfect - score(floor)[metric])
+    reach = abs(find_metric(metric).perfect - score(floor)[metric])
     needed = monitor_settings(settings).better * reach
     before, after = score(old), score(fresh)
     result = Comparison(
@@ -466,7 +466,7 @@ def _label(bundle: Bundle, frame: pd.DataFrame, settings: Settings) -> Predictio
 
 def _with_verdict(result: Comparison, *, promoted: bool) -> Comparison:
     """Return the result with its verdict."""
-    title, spread = METRICS[result.metric].title, in_words(result.gain.low, result.gain.high)
+    title, spread = find_metric(result.metric).title, in_words(result.gain.low, result.gain.high)
     gain = f"by {show(result.gain.value)} {title} ({spread})"
     bar = f"for sure by {show(result.needed)} or more" if result.needed else "for sure"
     if promoted:
