@@ -55,6 +55,7 @@ add_stages(
             "INPUTS": ("*",),
             "METRICS": ("*",),
             "TASKS": ("model.task",),
+            "TRANSFORMERS": ("*",),
         },
     ),
     Stage(
