@@ -4,82 +4,70 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
-from mlproj import custom, evaluate, postprocess, train
+from conftest import SOURCE
 from mlproj.bundle.bundle import Bundle, load_bundle
-from mlproj.bundle.champion import _put_in_service
+from mlproj.bundle.rule import check_alone
 from mlproj.core.config import load_settings
 from mlproj.core.errors import UserError
-from mlproj.core.pipeline import run_stage
 from mlproj.core.project import Project
 from mlproj.data.split import load_split
 from mlproj.monitoring.window import window_of
 from mlproj.predict import predict
 from mlproj.serving.rows import Rules
 from mlproj.serving.scoring import load_model
+from room import Room
 
 Rule = Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]
 
+RULES = {
+    "classification": """
 
-def never_young(frame: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    """Nobody below 40 leaves, whatever the model says."""
+def decide(frame, predictions):
     young = frame["age"] < 40
     predictions.loc[young, "prediction"] = "no"
     predictions.loc[young, ["probability_no", "probability_yes"]] = [1.0, 0.0]
     return predictions
+""",
+    "regression": """
 
-
-def not_below_30(frame: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    """Predict 30 or more."""
+def decide(frame, predictions):
     return predictions.clip(lower=30)
+""",
+}
 
 
-RULES: dict[str, Rule] = {"classification": never_young, "regression": not_below_30}
+@pytest.fixture(name="room", scope="module", params=RULES)
+def room_fixture(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Room:
+    """A project whose model was packaged and judged under a rule."""
+    room = Room(tmp_path_factory.mktemp("rule"), SOURCE / "mlproj", task=request.param)
+    room.write(RULES[request.param])
+    room.trained()
+    return room
 
 
-@pytest.fixture(name="made", scope="module", params=RULES)
-def made_fixture(
-    request: pytest.FixtureRequest, make_project: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Any:
-    """A project whose model was packaged and judged under a rule, and what it was judged to be."""
-    task = request.param
-    project = make_project(
-        tmp_path_factory.mktemp(task),
-        data={
-            "source": "sample:900",
-            "id": "customer_id",
-            "target": "churned" if task == "classification" else "spend",
-        },
-        model={"task": task, "candidates": "linear", "folds": 0},
-        evaluate={"bootstrap": 20, "margin": 0},
-    )
-    settings = load_settings(project)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(custom, "decide", RULES[task], raising=False)
-        for stage in ("ingest", "preprocess"):
-            run_stage(project, settings, stage)
-        train.train(project, settings)
-        release = postprocess.postprocess(project, settings)
-        judged = evaluate.evaluate(project, settings)
-        _put_in_service(project, str(release.run_id), "promote")
-        yield project, release, judged
+@pytest.fixture(name="project")
+def project_fixture(room: Room) -> Project:
+    """The same project, in this process."""
+    return Project(room.root)
 
 
 @pytest.fixture(name="bundle")
-def bundle_fixture(made: Any) -> Bundle:
+def bundle_fixture(room: Room, project: Project) -> Bundle:
     """The packaged model."""
-    return load_bundle(made[0], made[1].run_id)
+    return load_bundle(project, room.report("release")["run_id"])
 
 
 @pytest.fixture(name="rows")
-def rows_fixture(made: Any) -> pd.DataFrame:
+def rows_fixture(project: Project) -> pd.DataFrame:
     """Rows that the model was not fitted on."""
-    return load_split(made[0], "test")
+    return load_split(project, "test")
 
 
 def as_model(bundle: Bundle, typed: pd.DataFrame) -> pd.DataFrame:
@@ -91,7 +79,19 @@ def as_model(bundle: Bundle, typed: pd.DataFrame) -> pd.DataFrame:
 def expected(bundle: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
     """What the rule makes of what the model says."""
     typed = bundle.conform(rows, strict=False)
-    return RULES[bundle.task.name](typed, as_model(bundle, typed))
+    found = as_model(bundle, typed)
+    if bundle.task.name == "regression":
+        return found.clip(lower=30)
+    young = typed["age"] < 40
+    found.loc[young, ["prediction", "probability_no", "probability_yes"]] = ["no", 1.0, 0.0]
+    return found
+
+
+def with_rule(bundle: Bundle, rule: Rule) -> Bundle:
+    """The same model under another rule."""
+    custom = ModuleType("custom")
+    custom.__dict__["decide"] = rule
+    return replace(bundle, custom=custom)
 
 
 def test_the_rule_changes_predictions(bundle: Bundle, rows: pd.DataFrame) -> None:
@@ -106,8 +106,10 @@ def test_one_row_and_many_agree(bundle: Bundle, rows: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(alone, bundle.predict(rows).head(20))
 
 
-def test_evaluation_and_gate_judge_what_the_rule_decides(made: Any, bundle: Bundle) -> None:
-    project, release, judged = made
+def test_evaluation_and_gate_judge_what_the_rule_decides(
+    room: Room, project: Project, bundle: Bundle
+) -> None:
+    judged, release = room.report("metrics")["facts"], room.report("release")["facts"]
     valid = load_split(project, "valid")
     truth, decided = valid[bundle.document["target"]], expected(bundle, valid)
     if bundle.task.name == "classification":
@@ -115,19 +117,19 @@ def test_evaluation_and_gate_judge_what_the_rule_decides(made: Any, bundle: Bund
     else:
         name, value = "rmse", float(np.sqrt(((decided["prediction"] - truth) ** 2).mean()))
         covered = truth.between(decided["lower"], decided["upper"]).mean()
-        assert judged.facts["interval"]["coverage"] == pytest.approx(covered)
-    assert judged.facts["metrics"][name]["value"] == pytest.approx(value)
-    assert release.facts["metrics"][name] == pytest.approx(value)
+        assert judged["interval"]["coverage"] == pytest.approx(covered)
+    assert judged["metrics"][name]["value"] == pytest.approx(value)
+    assert release["metrics"][name] == pytest.approx(value)
     reference = json.loads((bundle.folder / "reference.json").read_text(encoding="utf-8"))
     assert reference["metrics"][name]["value"] == pytest.approx(value)
 
 
 def test_a_batch_gets_what_a_notebook_gets(
-    made: Any, bundle: Bundle, rows: pd.DataFrame, tmp_path: Path
+    project: Project, bundle: Bundle, rows: pd.DataFrame, tmp_path: Path
 ) -> None:
     rows.to_parquet(tmp_path / "in.parquet")
-    settings = load_settings(made[0], ["predict.chunk_rows=50"])
-    predict(made[0], settings, tmp_path / "in.parquet", tmp_path / "out.parquet")
+    settings = load_settings(project, ["predict.chunk_rows=50"])
+    predict(project, settings, tmp_path / "in.parquet", tmp_path / "out.parquet")
     found = pd.read_parquet(tmp_path / "out.parquet")
     pd.testing.assert_frame_equal(found, bundle.predict(rows).reset_index(drop=True))
 
@@ -141,10 +143,12 @@ def test_the_monitor_scores_by_the_rule(bundle: Bundle, rows: pd.DataFrame) -> N
     assert np.asarray(parts).tolist() == decided
 
 
-def test_the_service_answers_by_the_rule(made: Any, bundle: Bundle, rows: pd.DataFrame) -> None:
+def test_the_service_answers_by_the_rule(
+    project: Project, bundle: Bundle, rows: pd.DataFrame
+) -> None:
     """Also a model whose ONNX form is equal, since the rule is Python."""
     assert bundle.document["onnx"]["equal"]
-    model = load_model(made[0], bundle.run_id, None, Rules(True, "refuse", 1000))
+    model = load_model(project, bundle.run_id, None, Rules(True, "refuse", 1000))
     assert not model.onnx
     names = [column.name for column in model.schema.features]
     given = json.loads(rows[names].to_json(orient="records", date_format="iso"))
@@ -160,11 +164,11 @@ def test_the_service_answers_by_the_rule(made: Any, bundle: Bundle, rows: pd.Dat
         np.testing.assert_allclose(shares, decided["probability_yes"])
 
 
-def test_the_page_refuses_a_rule(made: Any, tmp_path: Path) -> None:
+def test_the_page_refuses_a_rule(project: Project, tmp_path: Path) -> None:
     from mlproj.serving.browser import write_page
 
     with pytest.raises(UserError, match="needs code of custom.py .*which no browser runs"):
-        write_page(made[0], load_settings(made[0]), tmp_path / "page")
+        write_page(project, load_settings(project), tmp_path / "page")
 
 
 def _fail(frame: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
@@ -185,36 +189,35 @@ def _fail(frame: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     ],
 )
 def test_what_a_rule_must_not_return(
-    bundle: Bundle, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, rule: Rule, sentence: str
+    bundle: Bundle, rows: pd.DataFrame, rule: Rule, sentence: str
 ) -> None:
-    monkeypatch.setattr(custom, "decide", rule)
-    with pytest.raises(UserError, match=f"decide in custom.py .*{sentence}|{sentence}"):
-        bundle.predict(rows.set_index(rows.index + 7))
+    with pytest.raises(UserError, match=sentence):
+        with_rule(bundle, rule).predict(rows.set_index(rows.index + 7))
 
 
 def test_classes_and_probabilities_that_a_rule_must_not_return(
-    bundle: Bundle, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+    bundle: Bundle, rows: pd.DataFrame
 ) -> None:
     if bundle.task.name != "classification":
         pytest.skip("there are no classes")
-    monkeypatch.setattr(custom, "decide", lambda frame, found: found.assign(prediction="maybe"))
+    unknown = with_rule(bundle, lambda frame, found: found.assign(prediction="maybe"))
     with pytest.raises(UserError, match="the prediction 'maybe'; the classes are no, yes"):
-        bundle.predict(rows)
-    monkeypatch.setattr(custom, "decide", lambda frame, found: found.assign(probability_no=1.5))
+        unknown.predict(rows)
+    above = with_rule(bundle, lambda frame, found: found.assign(probability_no=1.5))
     with pytest.raises(UserError, match="probability_no = 1.5; it has to be a number from 0 to 1"):
-        bundle.predict(rows)
+        above.predict(rows)
 
 
 def test_a_rule_by_which_rows_depend_on_each_other_is_refused(
-    made: Any, monkeypatch: pytest.MonkeyPatch
+    bundle: Bundle, rows: pd.DataFrame
 ) -> None:
-    project: Project = made[0]
-
     def ranked(frame: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
         column = predictions.columns[-1]
         predictions[column] = predictions[column].rank(pct=True)
         return predictions
 
-    monkeypatch.setattr(custom, "decide", ranked)
+    typed = bundle.conform(rows, strict=False)
+    check_alone(bundle, typed, bundle.predict_typed(typed))
+    wrong = with_rule(bundle, ranked)
     with pytest.raises(UserError, match="gives row 1 of valid another prediction alone"):
-        postprocess.postprocess(project, load_settings(project))
+        check_alone(wrong, typed, wrong.predict_typed(typed))

@@ -7,7 +7,7 @@ what would change it goes into a bundle of its own.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from .bundle.bundle import (
     with_truth,
 )
 from .bundle.card import write_card
+from .bundle.carried import carries_code, files_to_carry, helpers, is_plain, note_made_here
 from .bundle.champion import promoted_runs
 from .bundle.onnx_export import export_onnx
 from .bundle.reference import make_reference
@@ -43,7 +44,7 @@ from .data.schema import load_schema
 from .data.split import load_manifest, load_split
 from .evaluation.metrics import score, skill
 from .models.features import prepare
-from .models.persist import load_model, model_files
+from .models.persist import has_team_types, load_model, model_files
 from .tracking.runlog import git_commit, versions
 
 if TYPE_CHECKING:
@@ -201,8 +202,9 @@ def _write_bundle(
         write_json(staging / REFERENCE_FILE, reference)
         if onnx is not None:
             (staging / ONNX_FILE).write_bytes(onnx)
-        files = [*model_files(source), *sorted(staging.iterdir())]
-        document["files"] = {path.name: file_sha256(path) for path in files}
+        made = [*model_files(source), *sorted(staging.iterdir())]
+        files = {path.name: path for path in made} | _carry(source, document)
+        document["files"] = {name: file_sha256(path) for name, path in files.items()}
         # As it will be read: with lists for tuples and null for what is no number.
         write_json(staging / BUNDLE_FILE, document)
         content = _content(read_json(staging / BUNDLE_FILE))
@@ -213,6 +215,8 @@ def _write_bundle(
             _fill(folder, files, document)
         if not same or not (folder / CARD_FILE).exists():
             write_card(project, document)
+        if carries_code(document):
+            note_made_here(project, folder.name)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return folder.name
@@ -239,13 +243,29 @@ def _choose_id(project: Project, run_id: str, content: Mapping[str, Any]) -> str
     return fingerprint(content)[:8]
 
 
-def _fill(folder: Path, files: Sequence[Path], document: Mapping[str, Any]) -> None:
+def _carry(source: Path, document: dict[str, Any]) -> dict[str, Path]:
+    """Return the files of the team's code that the predictions need, by their names in the bundle.
+
+    Sets `helpers` of `document` where that code builds on files that are not carried.
+    """
+    custom = registry.team()
+    declares = any(getattr(custom, name, {}) for name in ("ESTIMATORS", "TRANSFORMERS"))
+    if is_plain(custom) and not (declares and has_team_types(source)):
+        return {}
+    others = helpers()
+    if others:
+        document["helpers"] = others
+    return files_to_carry(custom)
+
+
+def _fill(folder: Path, files: Mapping[str, Path], document: Mapping[str, Any]) -> None:
     """Put the files into the folder, and bundle.json last."""
     marker = folder / BUNDLE_FILE
     marker.unlink(missing_ok=True)
-    for path in files:
-        if path.parent != folder:
-            with write_atomic(folder / path.name) as temporary:
+    for name, path in files.items():
+        if path != folder / name:
+            (folder / name).parent.mkdir(exist_ok=True, parents=True)
+            with write_atomic(folder / name) as temporary:
                 shutil.copyfile(path, temporary)
     if ONNX_FILE not in document["files"]:
         (folder / ONNX_FILE).unlink(missing_ok=True)

@@ -6,6 +6,7 @@ it, reference.json and card.md. `bundle.json` is written last, so a folder witho
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from ..core import registry
 from ..core.errors import UserError
 from ..core.files import file_sha256, read_json
+from ..models.inputs import input_sources
+from .carried import carries_code, load_code
 
 if TYPE_CHECKING:
     import numpy as np
@@ -214,7 +217,8 @@ class Bundle:
 
         if typed.empty:  # which scikit-learn refuses
             return np.empty((0, len(self.classes)) if self.classes else 0)
-        return self.task.raw_scores(self.model, prepare(typed, self.schema), self.classes)
+        inputs = prepare(typed, self.schema, self.custom)
+        return self.task.raw_scores(self.model, inputs, self.classes)
 
 
 def load_bundle(project: Project, run_id: str) -> Bundle:
@@ -226,9 +230,34 @@ def load_bundle(project: Project, run_id: str) -> Bundle:
     from ..models.persist import load_model
 
     document = read_bundle(project, run_id)
-    custom = registry.team()  # an estimator of it brings the types that it trusts
     folder = project.bundle_folder(run_id)
-    return Bundle(folder, document, load_model(folder), custom)
+    if carries_code(document):
+        custom = load_code(project, document)
+        return Bundle(folder, document, load_model(folder, custom), custom)
+    return _load_without_code(folder, document)
+
+
+def _load_without_code(folder: Path, document: Mapping[str, Any]) -> Bundle:
+    """Load a bundle that needs no code of the team, or was made before bundles carried it.
+
+    The latter shows in a model that has other types or inputs than those here: as ever, it gets
+    them from today's custom.py.
+    """
+    from ..models.persist import load_model
+
+    try:
+        model = load_model(folder, registry.NO_TEAM)
+    except UserError:
+        model = load_model(folder)
+    bundle = Bundle(folder, document, model, registry.NO_TEAM)
+    taken = getattr(model[0], "feature_names_in_", ())
+    if set(taken) <= input_sources(bundle.schema).keys():
+        return bundle
+    custom = ModuleType("custom_of_before")
+    custom.__dict__.update(
+        {name: getattr(registry.team(), name, {}) for name in ("add_features", "INPUTS")}
+    )
+    return replace(bundle, custom=custom)
 
 
 def read_bundle(project: Project, run_id: str) -> dict[str, Any]:
@@ -255,9 +284,10 @@ def read_bundle(project: Project, run_id: str) -> dict[str, Any]:
             "train the model anew."
         )
     for name, sha256 in document["files"].items():
-        path = folder / Path(name).name
-        if not path.is_file() or file_sha256(path) != sha256:
-            state = "has changed" if path.is_file() else "is missing"
+        path = Path(os.path.normpath(folder / name))
+        there = path.is_relative_to(folder) and path.is_file()
+        if not there or file_sha256(path) != sha256:
+            state = "has changed" if there else "is missing"
             raise UserError(
                 f"models/{run_id}/{name} {state} since the bundle was made; bring it back, or "
                 f"delete models/{run_id} and run `train` and `postprocess`."

@@ -153,10 +153,11 @@ def learning_curve(subject: Subject, train: pd.DataFrame, pipeline: Any) -> dict
 
     order = _mixed_order(train[subject.target], bool(subject.bundle.classes), subject.seed)
     order = order[:LEARNING_ROWS]
-    inputs = prepare(train.iloc[order], subject.bundle.schema)
+    schema, custom = subject.bundle.schema, subject.bundle.custom
+    inputs = prepare(train.iloc[order], schema, custom)
     target = train[subject.target].to_numpy()[order]
     kept = draw(len(subject.frame), JUDGED_ROWS, subject.seed)
-    valid = prepare(subject.frame.iloc[kept], subject.bundle.schema)
+    valid = prepare(subject.frame.iloc[kept], schema, custom)
     valid_target = subject.frame[subject.target].to_numpy()[kept]
     points = []
     for size in _sizes(len(train)):

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..bundle.bundle import Bundle, baseline_with_truth, load_bundle
+from ..bundle.carried import carries_code, is_of_today
 from ..bundle.champion import load_champion, read_champion
 from ..bundle.champion import promote as put_into_service
 from ..core.errors import GateError, UserError
@@ -31,6 +32,7 @@ from ..evaluation.bootstrap import LEVEL, Interval, draw_counts, in_words
 from ..evaluation.metrics import choose_metric, find_metric, score, show
 from ..evaluation.predictions import PredictionsWithTruth
 from ..ingest import ingest
+from ..models.persist import load_model
 from ..models.training_data import Rows, TrainingData, WarmStart
 from ..postprocess import postprocess
 from ..preprocess import preprocess
@@ -346,6 +348,11 @@ def _require_warm(champion: Bundle) -> None:
             f"{label} cannot go on from where it is: it has neither partial_fit nor warm_start; "
             "run `retrain` without --warm."
         )
+    if not is_of_today(champion.document):
+        raise UserError(
+            f"{champion.run_id} was trained with other code than custom holds now; run `retrain` "
+            "without --warm."
+        )
 
 
 def _warm_start(
@@ -353,13 +360,14 @@ def _warm_start(
 ) -> tuple[Settings, WarmStart]:
     """Return settings with the champion's kind as the only candidate, and how it goes on."""
     name = champion.document["estimator"]["name"]
+    fitted = load_model(champion.folder) if carries_code(champion.document) else champion.model
     model = settings.model.model_copy(update={"candidates": (name,), "folds": 0})
 
     def fit(data: TrainingData, rows: Rows | None) -> Pipeline:
         new = _is_new(load_split(project, "train"), champion, known)
         if rows is None:
-            return go_on(champion.model, data, new)
-        return go_on(champion.model, data.take(rows), new[rows])
+            return go_on(fitted, data, new)
+        return go_on(fitted, data.take(rows), new[rows])
 
     return settings.model_copy(update={"model": model}), WarmStart(champion.run_id, fit)
 

@@ -24,13 +24,14 @@ from ..bundle.bundle import (
     read_bundle,
     task_of,
 )
+from ..bundle.carried import carries_code
 from ..bundle.champion import read_promoted
 from ..core import registry
 from ..core.errors import UserError
 from ..core.files import read_json
 from ..data.schema import Schema
 from ..models import are_plain
-from ..models.inputs import DATE_PARTS, date_parts, words
+from ..models.inputs import DATE_PARTS, date_parts, input_sources, words
 from .example import reference_row
 from .kinds import as_scores, make_kind
 from .rows import Refusal, Row, RowReader, Rules
@@ -209,9 +210,9 @@ def load_model(project: Project, run_id: str, sha256: str | None, rules: Rules) 
 def _onnx_engine(project: Project, document: Mapping[str, Any], schema: Schema) -> Engine | None:
     """Return the ONNX form as an engine; None where there is none that it can feed."""
     facts = document["onnx"]
-    if not facts["equal"] or ONNX_FILE not in document["files"] or not _is_plain():
+    if not facts["equal"] or ONNX_FILE not in document["files"] or carries_code(document):
         return None
-    if not are_plain(column.type for column in schema.features):
+    if not are_plain((column.type for column in schema.features), registry.NO_TEAM):
         return None
     sources = input_sources(schema)
     # Bundles of earlier versions of the template list their inputs one by one: skops serves them.
@@ -222,30 +223,6 @@ def _onnx_engine(project: Project, document: Mapping[str, Any], schema: Schema) 
     if hashlib.sha256(content).hexdigest() != document["files"][ONNX_FILE]:
         raise UserError(f"models/{document['run_id']}/{ONNX_FILE} has changed; bring it back.")
     return _OnnxEngine(content, document, schema)
-
-
-def _is_plain() -> bool:
-    """Tell whether custom.py hands rows and predictions back as they are, whatever they hold."""
-    probe: Any = object()
-    custom = registry.team()
-    if hasattr(custom, "decide"):
-        return False
-    try:
-        return bool(custom.add_features(probe) is probe)
-    except Exception:  # noqa: BLE001  # it looked at the rows, which this probe has none of
-        return False
-
-
-def input_sources(schema: Schema) -> dict[str, tuple[int, int | None]]:
-    """Return, by the name of each input, the feature it comes from and which part of a date."""
-    found: dict[str, tuple[int, int | None]] = {}
-    for at, column in enumerate(schema.features):
-        if column.type == "datetime":
-            for part, name in enumerate(DATE_PARTS):
-                found[f"{column.name}__{name}"] = (at, part)
-        else:
-            found[column.name] = (at, None)
-    return found
 
 
 class _OnnxEngine:
