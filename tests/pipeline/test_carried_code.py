@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import SOURCE
 from mlproj.bundle.bundle import load_bundle
 from mlproj.bundle.carried import TEMPLATE
 from mlproj.bundle.champion import load_champion
+from mlproj.core.code_fingerprint import PACKAGE
 from mlproj.core.errors import UserError
 from mlproj.core.project import Project
 from mlproj.data.split import load_split
@@ -54,9 +54,12 @@ BROKEN = 'raise RuntimeError("half an edit")\n'
 
 
 @pytest.fixture(name="made", scope="module")
-def made_fixture(tmp_path_factory: pytest.TempPathFactory) -> Room:
+def made_fixture(
+    tmp_path_factory: pytest.TempPathFactory, package_environment: dict[str, str]
+) -> Room:
     """A project with a champion that needs every kind of the team's code."""
-    room = Room(tmp_path_factory.mktemp("made"), SOURCE / "mlproj")
+    source = Path(package_environment["PYTHONPATH"]) / "mlproj"
+    room = Room(tmp_path_factory.mktemp("made"), source)
     room.write(FIRST)
     room.trained()
     load_split(Project(room.root), "test").to_parquet(room.root / "in.parquet")
@@ -112,8 +115,10 @@ def test_what_the_bundle_lists(made: Room) -> None:
     assert "code of `custom`, which this folder carries" in (folder / "card.md").read_text("utf-8")
 
 
-def test_an_untouched_custom_carries_nothing(tmp_path: Path) -> None:
-    room = Room(tmp_path, SOURCE / "mlproj")
+def test_an_untouched_custom_carries_nothing(
+    tmp_path: Path, package_environment: dict[str, str]
+) -> None:
+    room = Room(tmp_path, Path(package_environment["PYTHONPATH"]) / "mlproj")
     document = room.bundle(room.trained())
     assert set(document["files"]) == {"model.skops", "model.onnx", "reference.json"}
     assert "helpers" not in document
@@ -248,5 +253,5 @@ def test_a_bundle_from_before_goes_on_with_the_features_of_today(room: Room) -> 
 
 
 def test_what_the_template_keeps_in_the_package() -> None:
-    names = {path.stem for path in (SOURCE / "mlproj").iterdir()} - {"__pycache__", "custom"}
+    names = {path.stem for path in PACKAGE.iterdir()} - {"__pycache__", "custom"}
     assert names == TEMPLATE

@@ -11,7 +11,6 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SOURCE
 from mlproj.bundle.bundle import Bundle, load_bundle
 from mlproj.bundle.rule import check_alone
 from mlproj.core.config import load_settings
@@ -44,9 +43,14 @@ def decide(frame, predictions):
 
 
 @pytest.fixture(name="room", scope="module", params=RULES)
-def room_fixture(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Room:
+def room_fixture(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    package_environment: dict[str, str],
+) -> Room:
     """A project whose model was packaged and judged under a rule."""
-    room = Room(tmp_path_factory.mktemp("rule"), SOURCE / "mlproj", task=request.param)
+    source = Path(package_environment["PYTHONPATH"]) / "mlproj"
+    room = Room(tmp_path_factory.mktemp("rule"), source, task=request.param)
     room.write(RULES[request.param])
     room.trained()
     return room
@@ -81,9 +85,10 @@ def expected(bundle: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
     typed = bundle.conform(rows, strict=False)
     found = as_model(bundle, typed)
     if bundle.task.name == "regression":
-        return found.clip(lower=30)
+        return pd.DataFrame(found.clip(lower=30))
     young = typed["age"] < 40
-    found.loc[young, ["prediction", "probability_no", "probability_yes"]] = ["no", 1.0, 0.0]
+    for column, value in {"prediction": "no", "probability_no": 1, "probability_yes": 0}.items():
+        found[column] = found[column].mask(young, value)
     return found
 
 

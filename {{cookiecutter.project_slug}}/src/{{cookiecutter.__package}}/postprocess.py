@@ -249,8 +249,7 @@ def _carry(source: Path, document: dict[str, Any]) -> dict[str, Path]:
     Sets `helpers` of `document` where that code builds on files that are not carried.
     """
     custom = registry.team()
-    declares = any(getattr(custom, name, {}) for name in ("ESTIMATORS", "TRANSFORMERS"))
-    if is_plain(custom) and not (declares and has_team_types(source)):
+    if is_plain(custom) and not has_team_types(source):
         return {}
     others = helpers()
     if others:

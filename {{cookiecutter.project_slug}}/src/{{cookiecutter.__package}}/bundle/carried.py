@@ -55,7 +55,9 @@ def _is_team(name: str) -> bool:
 
 def is_plain(custom: ModuleType) -> bool:
     """Tell whether `custom` hands rows and predictions back as they are, whatever they hold."""
-    if hasattr(custom, "decide") or any(getattr(custom, name, {}) for name in ("INPUTS", "WEIGHTS")):
+    if hasattr(custom, "decide") or any(
+        registry.declared(name, custom) for name in ("INPUTS", "WEIGHTS")
+    ):
         return False
     probe: Any = object()
     try:

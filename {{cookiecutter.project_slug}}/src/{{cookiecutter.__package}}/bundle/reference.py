@@ -87,7 +87,7 @@ def _prediction(
     if predicted.probabilities is None:
         return {"rows": len(truth), "values": describe_numbers(np.asarray(predicted.values))}
     names = [str(name) for name in document["classes"]]
-    codes = pd.Index(document["classes"]).get_indexer(pd.Index(predicted.labels))
+    codes = pd.Index(document["classes"]).get_indexer(pd.Index(np.asarray(predicted.labels)))
     labels = np.bincount(codes, minlength=len(names)).tolist()
     known = pd.Index(document["classes"]).get_indexer(pd.Index(truth))
     seen = known >= 0  # valid may hold a class that train lacks

@@ -93,9 +93,9 @@ def check_alone(bundle: Bundle, typed: pd.DataFrame, together: Predictions) -> N
 
 def _alike(bundle: Bundle, first: Predictions, second: Predictions) -> bool:
     """Tell whether predictions are equal, numbers up to the last digits."""
-    frames = [pd.DataFrame(bundle.task.columns(bundle.document, each)) for each in (first, second)]
+    one, two = (pd.DataFrame(bundle.task.columns(bundle.document, each)) for each in (first, second))
     try:
-        pd.testing.assert_frame_equal(*frames)
+        pd.testing.assert_frame_equal(one, two)
     except AssertionError:
         return False
     return True

@@ -193,7 +193,7 @@ def team() -> ModuleType:
     custom = importlib.import_module(TEAM, PACKAGE)
     _IMPORTED.update(team_files(custom))
     for name, registry in FOR_THE_TEAM.items():
-        own = getattr(custom, name, {})
+        own = declared(name, custom)
         registry.replaced = {each: registry[each] for each in own if each in registry}
         registry.update(own)
     return custom
@@ -208,9 +208,15 @@ def entries(name: str, custom: ModuleType) -> dict[str, Any]:
     """
     extend_by_modules()
     registry = FOR_THE_TEAM[name]
-    today = getattr(sys.modules.get(f"{PACKAGE}{TEAM}"), name, {})
+    today = declared(name, sys.modules.get(f"{PACKAGE}{TEAM}"))
     folders = {each: entry for each, entry in registry.items() if today.get(each) is not entry}
-    return folders | registry.replaced | getattr(custom, name, {})
+    return folders | registry.replaced | declared(name, custom)
+
+
+def declared(name: str, custom: ModuleType | None) -> dict[str, Any]:
+    """Return what a `custom` declares for a registry; nothing where it imports that registry."""
+    found: dict[str, Any] = getattr(custom, name, {})
+    return {} if found is FOR_THE_TEAM[name] else found
 
 
 def team_files(custom: ModuleType) -> dict[str, tuple[Path, int, int]]:

@@ -29,7 +29,7 @@ _TRIED: set[Callable[..., Any]] = set()
 
 def team_metrics() -> dict[str, MetricFunction]:
     """Return the metrics that custom.py declares, by name."""
-    found = getattr(registry.team(), "METRICS", {})
+    found = registry.declared("METRICS", registry.team())
     return {
         name: each if isinstance(each, MetricFunction) else MetricFunction(each)
         for name, each in found.items()

@@ -23,6 +23,8 @@ METHODS = ("fit", "transform", "get_params")
 def team_steps(inputs: pd.DataFrame, kind: str, seed: int) -> list[tuple[str, Any, list[str]]]:
     """Return the steps that custom.py, or a folder, adds to those for each kind of input.
 
+    One that takes no column is left out.
+
     Args:
         inputs: Prepared rows of train.
         kind: "linear", "tree" or "filled", see `Candidate`.
@@ -32,10 +34,9 @@ def team_steps(inputs: pd.DataFrame, kind: str, seed: int) -> list[tuple[str, An
         UserError: If a function fails, or does not return a transformer and columns that there are.
     """
     registry.team()
-    return [
-        _team_step(name, registry.load(entry), inputs, kind, seed)
-        for name, entry in sorted(registry.TRANSFORMERS.items())
-    ]
+    entries = sorted(registry.TRANSFORMERS.items())
+    steps = [_team_step(name, registry.load(each), inputs, kind, seed) for name, each in entries]
+    return [step for step in steps if step[-1]]
 
 
 def _team_step(

@@ -115,7 +115,7 @@ def load_training_data(project: Project, settings: Settings) -> TrainingData:
         schema=schema,
         task=task,
         metric=task.choose_metric(
-            settings.model.metric, getattr(registry.team(), "METRICS", {})
+            settings.model.metric, registry.declared("METRICS", registry.team())
         ),
         inputs=inputs,
         target=fit_target,

@@ -67,8 +67,9 @@ def as_scores(document: Mapping[str, Any], predictions: Predictions) -> Scores:
     """Return decided predictions as one array: a column per number, that of the class last."""
     if predictions.probabilities is None:
         values, bounds = np.asarray(predictions.values), predictions.bounds
-        known = bounds is not None and np.isfinite(bounds).all()
-        return np.column_stack([values, bounds] if known else [values])
+        if bounds is None or not np.isfinite(bounds).all():
+            return values[:, np.newaxis]
+        return np.column_stack([values, bounds])
     places = {name: at for at, name in enumerate(document["classes"])}
     codes = [places[name] for name in np.asarray(predictions.labels).tolist()]
     return np.column_stack([predictions.probabilities, codes])

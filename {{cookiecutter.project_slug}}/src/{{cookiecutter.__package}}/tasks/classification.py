@@ -190,7 +190,7 @@ class Classification(Task):
 
         classes = document["classes"]
         probabilities = np.asarray(predictions.probabilities)
-        codes = pd.Index(classes).get_indexer(pd.Index(predictions.labels))
+        codes = pd.Index(classes).get_indexer(pd.Index(np.asarray(predictions.labels)))
         labels = pd.Series(classes).array.take(codes)
         shares = {f"probability_{name}": probabilities[:, at] for at, name in enumerate(classes)}
         return {"prediction": labels, **shares}
