@@ -1,8 +1,8 @@
 """The team's code that a bundle's predictions need: carried in the bundle, and run from there.
 
-So a change of `custom` changes no prediction of a bundle that is there. Carried code runs only where
-its hash follows from `models/champion.json`, or the bundle was made in this checkout; and only the
-files that bundle.json lists are run, under a module name of the bundle's own.
+So a change of `custom` changes no prediction of a bundle that is there. Carried code runs only
+where its hash follows from `models/champion.json`, or the bundle was made in this checkout. Of its
+files only those that bundle.json lists are run, under a module name of the bundle's own.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ def is_plain(custom: ModuleType) -> bool:
         registry.declared(name, custom) for name in ("INPUTS", "WEIGHTS")
     ):
         return False
-    probe: Any = object()
+    add, probe = getattr(custom, "add_features", None), object()
     try:
-        return bool(custom.add_features(probe) is probe) if hasattr(custom, "add_features") else True
+        return add is None or add(probe) is probe
     except Exception:  # noqa: BLE001  # it looked at the rows, which this probe has none of
         return False
 
@@ -170,7 +170,8 @@ class _Finder(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         """Run a module; byte code, which nobody has verified, is neither read nor written."""
         file = self._files[module.__name__]
-        exec(compile(file.read_bytes(), str(file), "exec", dont_inherit=True), module.__dict__)  # noqa: S102  # verified
+        code = compile(file.read_bytes(), str(file), "exec", dont_inherit=True)
+        exec(code, module.__dict__)  # noqa: S102  # its hash was verified
 
 
 def _check_trust(project: Project, run_id: str) -> None:

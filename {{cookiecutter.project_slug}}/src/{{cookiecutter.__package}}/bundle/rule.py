@@ -93,7 +93,8 @@ def check_alone(bundle: Bundle, typed: pd.DataFrame, together: Predictions) -> N
 
 def _alike(bundle: Bundle, first: Predictions, second: Predictions) -> bool:
     """Tell whether predictions are equal, numbers up to the last digits."""
-    one, two = (pd.DataFrame(bundle.task.columns(bundle.document, each)) for each in (first, second))
+    columns = (bundle.task.columns(bundle.document, each) for each in (first, second))
+    one, two = map(pd.DataFrame, columns)
     try:
         pd.testing.assert_frame_equal(one, two)
     except AssertionError:

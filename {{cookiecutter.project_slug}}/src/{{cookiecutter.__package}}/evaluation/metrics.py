@@ -53,7 +53,7 @@ class Metric:
         return 1 if self.greater_is_better else -1
 
     def part(self, labelled: PredictionsWithTruth) -> str:
-        """Return what it is computed from; the labels that it needs are values where it has none."""
+        """Return what it is computed from: values, where it needs labels and there are none."""
         return "values" if self.needs == "labels" and labelled.labels is None else self.needs
 
 

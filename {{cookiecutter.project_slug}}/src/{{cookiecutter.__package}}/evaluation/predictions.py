@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-
 # What there may be of predictions, an item per row.
 PARTS = ("labels", "probabilities", "values", "bounds")
 

@@ -95,7 +95,9 @@ def _arguments(
     if needs_of(name, metric) == "labels":
         return names[labelled.truth], names[np.asarray(labelled.labels)]
     shares = np.asarray(labelled.probabilities)
-    return names[labelled.truth], shares if labelled.positive is None else shares[:, labelled.positive]
+    if labelled.positive is not None:
+        shares = shares[:, labelled.positive]
+    return names[labelled.truth], shares
 
 
 def _value(

@@ -61,9 +61,7 @@ class StepOptions:
     inputs: pd.DataFrame
 
 
-def prepare(
-    frame: pd.DataFrame, schema: Schema, custom: ModuleType | None = None
-) -> pd.DataFrame:
+def prepare(frame: pd.DataFrame, schema: Schema, custom: ModuleType | None = None) -> pd.DataFrame:
     """Turn typed rows into the model's inputs, each row by itself.
 
     Numbers and flags become float64 with NaN, a date becomes six numbers (the last, `__days`, is

@@ -59,8 +59,9 @@ def _team_step(
         ) from None
     if isinstance(transformer, type) or not all(hasattr(transformer, each) for each in METHODS):
         raise UserError(
-            f"{_place(name)} is {_described(transformer)}, not an estimator of scikit-learn's kind; "
-            f"it needs {', '.join(METHODS[:-1])} and {METHODS[-1]} (inherit from BaseEstimator)."
+            f"{_place(name)} is {_described(transformer)}, not an estimator of scikit-learn's "
+            f"kind; it needs {', '.join(METHODS[:-1])} and {METHODS[-1]}: inherit from "
+            "BaseEstimator."
         )
     require_columns([str(each) for each in inputs.columns], columns, _place(name))
     return name, transformer, columns
@@ -82,11 +83,10 @@ def check_team_steps(
     """
     own = [step for step in features.transformers if step[0] in registry.TRANSFORMERS]
     for name, transformer, columns in own:
-        fitted = clone(transformer)
         try:
+            fitted = clone(transformer).fit(inputs[columns], target)
             sizes = [
-                (len(inputs), _rows(fitted.fit(inputs[columns], target).transform(inputs[columns]))),
-                (len(others), _rows(fitted.transform(others[columns]))),
+                (len(rows), _rows(fitted.transform(rows[columns]))) for rows in (inputs, others)
             ]
         except Exception as error:  # whatever the team's code raises
             raise _failure(name, error) from error
