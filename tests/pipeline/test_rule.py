@@ -71,7 +71,8 @@ def bundle_fixture(room: Room, project: Project) -> Bundle:
 @pytest.fixture(name="rows")
 def rows_fixture(project: Project) -> pd.DataFrame:
     """Rows that the model was not fitted on."""
-    return load_split(project, "test")
+    found: pd.DataFrame = load_split(project, "test")
+    return found
 
 
 def as_model(bundle: Bundle, typed: pd.DataFrame) -> pd.DataFrame:

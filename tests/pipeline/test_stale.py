@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 from mlproj.core import code_fingerprint as code
 from mlproj.core import stages
-from mlproj.core.code_fingerprint import Modules, reached_files
+from mlproj.core.code_fingerprint import Modules, reached
+from mlproj.core.code_imports import relative
 from mlproj.core.config import Settings, load_settings
 from mlproj.core.project import Project
 from mlproj.core.stage_order import stages as ordered
@@ -71,7 +72,8 @@ DUE = {
     "evaluation/": ALL,
     "evaluation/bootstrap.py": BUNDLE,
     "evaluation/curves.py": "evaluate",
-    "evaluation/drift.py": f"postprocess {PAGE}",
+    "evaluation/distributions.py": f"postprocess {PAGE}",
+    "evaluation/drift.py": PAGE,
     "evaluation/explain.py": NOTHING,
     "evaluation/diagnostics.py": "evaluate",
     "evaluation/ledger.py": "evaluate report",
@@ -115,12 +117,13 @@ def copied_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(code.PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
 
     monkeypatch.setattr(stages, "_fingerprint", stages._fingerprint.__wrapped__)
-    monkeypatch.setattr(stages, "_modules", cache(lambda: Modules(folder, {})))
+    monkeypatch.setattr(stages, "_modules", cache(lambda: Modules(folder)))
     return folder
 
 
 def keys(project: Project, settings: Settings | None = None) -> dict[str, str]:
     """What each stage's result follows from today, as if no stage had run yet."""
+    stages._modules.cache_clear()  # a process of its own
     settings = settings or load_settings(project)
     return {name: stages.stage_key(project, settings, name) for name in ordered()}
 
@@ -208,6 +211,7 @@ def test_what_the_settings_choose_counts_and_the_rest_does_not(
     settings = settings.model_copy(update={section: chosen})
 
     def now() -> dict[str, str]:
+        stages._modules.cache_clear()
         return {name: stages.code_of(name, settings) for name in ordered()}
 
     before = now()
@@ -221,6 +225,7 @@ def test_a_run_does_not_follow_from_other_candidates(project: Project, copied: P
     linear, tree = (("train", settings, name) for name in ("linear", "xgboost"))
     before = [stages.code_of(*each[:2], ESTIMATORS=(each[2],)) for each in (linear, tree)]
     changed(copied / "models" / "classic.py")
+    stages._modules.cache_clear()
     after = [stages.code_of(*each[:2], ESTIMATORS=(each[2],)) for each in (linear, tree)]
     assert before[0] != after[0]
     assert before[1] == after[1]
@@ -257,7 +262,8 @@ def test_every_module_that_a_stage_loads_is_covered(
             for each in json.loads(done.stdout.splitlines()[-1])
         }
         assert Path(f"{name}.py") in loaded
-        covered = set(reached_files(stages.code_entries(stage, settings)))
+        files = reached(stages.code_entries(stage, settings), Modules(code.PACKAGE))
+        covered = {relative(path, code.PACKAGE) for path in files}
         missed = {
             each.as_posix()
             for each in loaded

@@ -257,8 +257,8 @@ class Project:
 
     @property
     def files(self) -> dict[str, bytes]:
-        """The package's files."""
-        paths = [path for path in self.package.rglob("*") if path.is_file()]
+        """The package's files, without byte code."""
+        paths = [path for path in self.package.rglob("*.*") if "__pycache__" not in path.parts]
         return {path.relative_to(self.package).as_posix(): path.read_bytes() for path in paths}
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from mlproj.core import code_fingerprint as code
-from mlproj.core.code_fingerprint import check_team_code, code_fingerprint, reached_files
+from mlproj.core.code_fingerprint import Modules, check_team_code
+from mlproj.core.code_fingerprint import reached as files_reached
 from mlproj.core.errors import UserError
-from reaching import SENTENCE, fingerprint_of, reached
+from reaching import SENTENCE, code_of, fingerprint_of, reached
 
 Write = Callable[[Mapping[str, str]], Path]
 
@@ -154,9 +155,10 @@ def test_modules_that_moved_are_found_by_their_old_name(write: Write) -> None:
         }
     )
     moved = {"features": "models.features", "registry_of_old": "names", "data": "tables"}
-    found = reached_files([".train:train", ".features:scale"], package=package, aliases=moved)
-    expected = {"models/features.py", "names.py", "tables/sources.py"}
-    assert {*found} - {"train.py"} == expected
+    modules = Modules(package, lambda: moved)
+    expected = ["models/features.py", "names.py", "tables/sources.py", "train.py"]
+    found = files_reached([".train:train", ".features:scale"], modules)
+    assert found == {package / name for name in expected}
 
 
 # Entries.
@@ -165,25 +167,25 @@ def test_modules_that_moved_are_found_by_their_old_name(write: Write) -> None:
 def test_entries_are_counted_together(write: Write) -> None:
     package = write({"train.py": "", "models/linear.py": "", "models/forest.py": ""})
     chosen = [".train:train", ".models.linear:linear"]
-    found = reached_files(chosen, package=package)
-    assert found == ["models/linear.py", "train.py"]
-    key = code_fingerprint(chosen, package=package)
-    assert key == code_fingerprint(chosen[::-1] * 2, package=package)
-    assert key != code_fingerprint([".train:train", ".models.forest:forest"], package=package)
+    assert reached(package, *chosen) == {"models/linear.py"}
+    key = code_of(package, *chosen)
+    assert key == code_of(package, *chosen[::-1], *chosen)
+    assert key != code_of(package, ".train:train", ".models.forest:forest")
     assert len(key) == 16
     assert int(key, 16)
 
 
 def test_an_entry_may_be_third_party_or_named_in_full(write: Write) -> None:
     package = write({"train.py": ""})
-    assert reached_files(["own.train:train", "numpy:mean"], package=package) == ["train.py"]
+    found = files_reached(["own.train:train", "numpy:mean"], Modules(package))
+    assert found == {package / "train.py"}
 
 
 @pytest.mark.parametrize("entry", [".trian:train", ".train.fit:train", ":train", ""])
 def test_an_entry_whose_module_is_missing_is_refused(write: Write, entry: str) -> None:
     package = write({"train.py": ""})
     with pytest.raises(UserError) as caught:
-        code_fingerprint([entry], package=package)
+        code_of(package, entry)
     message = f"There is no module for '{entry}' in {package}; correct its name."
     assert str(caught.value) == message
 
@@ -275,7 +277,7 @@ def test_installed_packages_do_not_count(
 
 def test_team_code_without_a_stage_is_accepted(write: Write) -> None:
     package = write({"train.py": "from . import custom"})
-    check_team_code([".train:train"], package=package)
+    check_team_code([".train:train"], Modules(package))
     write(
         {
             "custom.py": "from . import keys\nif TYPE_CHECKING:\n    from . import train",
@@ -283,7 +285,7 @@ def test_team_code_without_a_stage_is_accepted(write: Write) -> None:
             "core/pipeline.py": "from .. import train",
         }
     )
-    check_team_code([".train:train"], package=package)
+    check_team_code([".train:train"], Modules(package))
 
 
 @pytest.mark.parametrize(
@@ -316,7 +318,7 @@ def test_team_code_that_imports_a_stage_is_refused(
 ) -> None:
     package = write({"train.py": "", "data/__init__.py": "", "data/ingest.py": "", **files})
     with pytest.raises(UserError) as caught:
-        check_team_code([".train:train", ".data.ingest:ingest"], package=package)
+        check_team_code([".train:train", ".data.ingest:ingest"], Modules(package))
     assert str(caught.value) == f"{place}, {SENTENCE.format(stage=stage)}"
 
 
@@ -417,16 +419,13 @@ def test_a_long_expression_is_read(write: Write) -> None:
 def test_moving_a_module_changes_the_fingerprint(write: Write) -> None:
     """Its path counts, even where nothing in the importing file tells."""
     package = write({"train.py": "from . import a", "a.py": "x = 1"})
-    before = code_fingerprint([".train:train"], package=package)
+    before = code_of(package)
     (package / "a").mkdir()
     (package / "a.py").rename(package / "a" / "__init__.py")
-    assert code_fingerprint([".train:train"], package=package) != before
+    assert code_of(package) != before
 
 
 def test_the_folder_of_the_project_does_not_count(write: Write, tmp_path: Path) -> None:
     package = write({"train.py": "import helpers", "../helpers.py": "x = 1"})
     elsewhere = Path(shutil.copytree(tmp_path / "src", tmp_path / "else" / "src")) / "own"
-    entries = [".train:train"]
-    assert code_fingerprint(entries, package=package) == code_fingerprint(
-        entries, package=elsewhere
-    )
+    assert code_of(package) == code_of(elsewhere)

@@ -1,9 +1,7 @@
 """The command line: one command per stage, thin; what is heavy is imported inside."""
 
-import ast
 import errno
 import importlib.util
-import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -250,11 +248,10 @@ def _about(stage: Stage) -> str:
     module, _, name = stage.function.partition(":")
     spec = importlib.util.find_spec(module, registry.PACKAGE)
     source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
-    # Only the function is parsed: it ends where a line begins that is neither indented nor its ")".
-    found = re.search(rf"^def {re.escape(name)}\(.*\n(?:[ \t)].*\n|\n)*", source, re.MULTILINE)
-    body = ast.parse(found.group()).body[0] if found else None
-    text = ast.get_docstring(body) if isinstance(body, ast.FunctionDef) else None
-    return (text or f"Run the stage {stage.name}.").partition("\n")[0]
+    signature, _, text = source.partition(f"\ndef {name}(")[2].partition('"""')
+    if not signature.rstrip().endswith(":"):  # the quotes do not open what the function says
+        return f"Run the stage {stage.name}."
+    return text.partition("\n")[0].removesuffix('"""')
 
 
 def _open(overrides: Sequence[str]) -> "tuple[Project, Settings]":

@@ -18,10 +18,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..core import registry
-from ..core.code_fingerprint import PACKAGE, reached_files
-from ..core.code_imports import digest, place_of
+from ..core.code_fingerprint import PACKAGE
+from ..core.code_imports import digest, place_of, relative
 from ..core.errors import UserError, first_line
 from ..core.files import append_json_line, file_sha256, read_json, read_json_lines
+from ..core.stages import team_reaches
 
 if TYPE_CHECKING:
     from ..core.project import Project
@@ -84,10 +85,11 @@ def files_to_carry(custom: ModuleType) -> dict[str, Path]:
 def helpers() -> dict[str, str]:
     """Return the team's files outside `custom` that it builds on, each with its fingerprint."""
     found = {}
-    for name in reached_files([registry.TEAM]):
+    for path in sorted(team_reaches()):
+        name = relative(path, PACKAGE)
         top = Path(name).parts[0].removesuffix(".py")
         if top not in TEMPLATE and top != registry.TEAM[1:]:
-            found[name] = digest(PACKAGE / name, PACKAGE)
+            found[name] = digest(path, PACKAGE)
     return found
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..evaluation.bootstrap import bootstrap
-from ..evaluation.drift import describe, describe_numbers
+from ..evaluation.distributions import describe, describe_numbers
 from .bundle import baseline_with_truth, with_truth
 
 if TYPE_CHECKING:

@@ -82,7 +82,7 @@ MOVED = {
     "preprocess": "data.overlap",
     "preprocess:Assigned": "data.overlap:SplitRows",
     "project": "core.project core.reports core.stages",
-    "reference": "bundle.reference evaluation.drift",
+    "reference": "bundle.reference evaluation.distributions evaluation.drift",
     "registry": "core.registry",
     "registry:extend_by_custom": "core.registry:team",
     "report": "reporting.html reporting.sections reporting.profile",
@@ -257,7 +257,9 @@ def _is_submodule(module: ModuleType, name: str) -> bool:
 
 def _public(module: str) -> list[str]:
     """Return what `from module import *` gives, and completion shows."""
-    names = {name for place, _ in _places(module) for name in vars(import_module(place))}
+    # What an answer does not bring has no names.
+    places = [place for place, _ in _places(module) if any(_names(place))]
+    names = {name for place in places for name in vars(import_module(place)) if _has(place, name)}
     return sorted(name for name in names if not name.startswith("_"))
 
 

@@ -14,20 +14,25 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
+from time import time_ns
 from typing import NamedTuple
 
 from .code_imports import (
     Import,
     Source,
+    State,
     as_import,
+    cache_file,
     digest,
     keep,
     place_of,
     project_of,
     read_source,
     relative,
+    state_of,
+    write_cache,
 )
 from .errors import UserError
 
@@ -61,6 +66,8 @@ UNCOUNTED = frozenset(
         *("core.registry", "core.aliases", "data", "tasks"),
     }
 )
+# A file that is written twice within this time, in nanoseconds, may bear the same time both times.
+SETTLED = 2_000_000_000
 INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
@@ -72,77 +79,64 @@ class Step(NamedTuple):
     file: Path
 
 
-def code_fingerprint(
-    entries: Iterable[str],
-    *,
-    package: Path = PACKAGE,
-    aliases: Mapping[str, str] | None = None,
-    modules: Modules | None = None,
-) -> str:
+def code_fingerprint(entries: Iterable[str], modules: Modules) -> str:
     """Return 16 hexadecimal digits that follow from all code that the entries reach.
 
     Args:
         entries: Each `"module:function"`, below the package where it begins with a dot.
-        package: The folder of the package.
-        aliases: The new name of each module that moved, both without the package's name.
-        modules: What earlier calls found on disk, which saves most of the time; else it is looked
-            for again.
+        modules: Where they are found.
 
     Raises:
         UserError: If a reached file is not valid Python, or the package lacks an entry's module.
     """
     chosen = sorted(set(entries))
-    reached = _reach(modules or Modules(package, aliases or {}), chosen)
-    code = {relative(path, package): digest(path, package) for path in reached}
-    keep(package)
-    return hashlib.sha256(json.dumps([chosen, code], sort_keys=True).encode()).hexdigest()[:16]
+
+    def find() -> str:
+        code = {
+            relative(path, modules.package): digest(path, modules.package)
+            for path in reached(chosen, modules)
+        }
+        return hashlib.sha256(json.dumps([chosen, code], sort_keys=True).encode()).hexdigest()[:16]
+
+    return modules.once(" ".join(chosen), find)
 
 
-def reached_files(
-    entries: Iterable[str],
-    *,
-    package: Path = PACKAGE,
-    aliases: Mapping[str, str] | None = None,
-) -> list[str]:
-    """Return the files that `code_fingerprint` follows from, sorted, relative to the package.
-
-    Raises:
-        UserError: As `code_fingerprint`.
-    """
-    reached = _reach(Modules(package, aliases or {}), entries)
-    return sorted(relative(path, package) for path in reached)
-
-
-def check_team_code(
-    stages: Iterable[str],
-    *,
-    package: Path = PACKAGE,
-    aliases: Mapping[str, str] | None = None,
-    modules: Modules | None = None,
-) -> None:
+def check_team_code(stages: Iterable[str], modules: Modules) -> None:
     """Refuse a `custom` that reaches a stage: every result would then follow from every stage.
 
     Args:
         stages: Each `"module:function"`.
-        package: The folder of the package.
-        aliases: As for `code_fingerprint`.
-        modules: As for `code_fingerprint`.
+        modules: Where they are found.
 
     Raises:
         UserError: With the file and the line of the import; or as `code_fingerprint`.
     """
-    modules = modules or Modules(package, aliases or {})
-    refused = {modules.entry(stage) for stage in stages}
-    team = [f".{CUSTOM}"] if modules.entry(f".{CUSTOM}") else []
-    for step in _steps(modules, team):
-        if step.file in refused:
-            raise UserError(
-                f"{place_of(step.importer, package)}, line {step.found.line}, imports "
-                f"{relative(step.file, package)}, which is a stage, so every result would follow "
-                "from every stage; import what that stage builds on, or move the shared code to a "
-                "file of its own."
-            )
-    keep(package)
+    chosen = sorted(set(stages))
+
+    def check() -> str:
+        refused = {modules.entry(stage) for stage in chosen}
+        team = [f".{CUSTOM}"] if modules.entry(f".{CUSTOM}") else []
+        for step in _steps(modules, team):
+            if step.file in refused:
+                raise UserError(
+                    f"{place_of(step.importer, modules.package)}, line {step.found.line}, imports "
+                    f"{relative(step.file, modules.package)}, which is a stage, so every result "
+                    "would follow from every stage; import what that stage builds on, or move the "
+                    "shared code to a file of its own."
+                )
+        return "passed"
+
+    modules.once(f"{CUSTOM} beside {' '.join(chosen)}", check)
+
+
+def reached(entries: Iterable[str], modules: Modules) -> set[Path]:
+    """Return the files that `code_fingerprint` follows from.
+
+    Raises:
+        UserError: As `code_fingerprint`.
+    """
+    found = {step.file for step in _steps(modules, entries)}
+    return found.union(*map(modules.named, found))
 
 
 class Modules:
@@ -154,22 +148,23 @@ class Modules:
     def __init__(
         self,
         package: Path,
-        aliases: Mapping[str, str],
+        gone: Callable[[], Mapping[str, str]] = dict,
         lost: Callable[[str, str], str | None] = lambda module, name: None,
     ) -> None:
         """Look in `package`, and in the folders of its project from which Python imports.
 
         Args:
             package: The folder of the package.
-            aliases: The new name of each module that moved, both without the package's name.
+            gone: Returns the new name of each module that moved, both without the package's name.
             lost: From a module that is still there and a name to the module where that name is
                 now; None where it never moved.
         """
         self.package = package
         self.lost = lost
         self.project = project_of(package)
-        self.aliases = aliases
         self.roots = _roots(package, self.project)
+        self._gone = gone
+        self._kept = Kept(package, self.roots)
         self._listed: dict[Path, frozenset[str]] = {}
         self._found: dict[tuple[Path, tuple[str, ...]], tuple[list[Path], bool]] = {}
         self._reached: dict[tuple[Path, Import], tuple[list[Path], list[str]]] = {}
@@ -177,9 +172,24 @@ class Modules:
         self._sources: dict[Path, Source] = {}
         self._folders: dict[tuple[Path, int], list[tuple[Path, tuple[str, ...]]]] = {}
 
+    @cached_property
+    def aliases(self) -> Mapping[str, str]:
+        """The new name of each module that moved."""
+        return self._gone()
+
+    def once(self, question: str, find: Callable[[], str]) -> str:
+        """Return what `find` finds, or what it found before in the same files."""
+        answer = self._kept.answers.get(question)
+        if answer is None:
+            answer = self._kept.answers[question] = find()
+            self._kept.write()
+            keep(self.package)
+        return answer
+
     def source(self, module: Path) -> Source:
         """Return what a module's file said when this instance first read it."""
         if module not in self._sources:
+            self._kept.note(module)
             self._sources[module] = read_source(module, self.package)
         return self._sources[module]
 
@@ -249,6 +259,7 @@ class Modules:
                 if path.name in self._names(path.parent) and path.suffix != ".py":
                     near = any(path.is_relative_to(each) for each in folders)
                     if near and path.is_file():
+                        self._kept.note(path)
                         yield path
 
     def _starts(self, importer: Path, found: Import) -> Iterator[tuple[Path, tuple[str, ...]]]:
@@ -300,10 +311,78 @@ class Modules:
     def _names(self, folder: Path) -> frozenset[str]:
         """Return the names in a folder; none where it is not one."""
         if folder not in self._listed:
+            self._kept.note(folder)
             self._listed[folder] = frozenset()
             with suppress(OSError), os.scandir(folder) as entries:
                 self._listed[folder] = frozenset(each.name for each in entries)
         return self._listed[folder]
+
+
+class Kept:
+    """What was found, kept for later processes as long as no file has changed.
+
+    Looking at the files' times and sizes takes a tenth of the time that following imports does.
+    """
+
+    def __init__(self, package: Path, roots: tuple[Path, ...]) -> None:
+        """Look at nothing yet; `roots` are the folders from which the team's modules come."""
+        self._package = package
+        self._roots = roots
+        self._file = cache_file(package, "stages.json")
+        # The package's files, and what else was looked at, each as it was before that.
+        self._inside: dict[str, State] = {}
+        self._outside: dict[str, State | None] = {}
+
+    @cached_property
+    def answers(self) -> dict[str, str]:
+        """The answers that an earlier process found in the files as they are now."""
+        self._inside = dict(_states_in(self._package))
+        with suppress(OSError, ValueError, KeyError, TypeError):  # none, or damaged
+            kept = json.loads(self._file.read_bytes())
+            outside = {path: _state(path) for path in kept["outside"]}
+            if kept["state"] == self._digest(outside):
+                self._outside = outside
+                return dict(kept["answers"])
+        return {}
+
+    def note(self, path: Path) -> None:
+        """Take down how a file or folder is right before it is looked at."""
+        if not path.is_relative_to(self._package):
+            self._outside.setdefault(str(path), _state(path))
+
+    def write(self) -> None:
+        """Keep the answers, unless a file may be in the middle of being edited."""
+        states = [*self._inside.values(), *filter(None, self._outside.values())]
+        newest = max((max(modified, changed) for modified, changed, *_ in states), default=0)
+        if time_ns() - newest > SETTLED:
+            state = self._digest(self._outside)
+            document = {"state": state, "outside": [*self._outside], "answers": self.answers}
+            write_cache(self._file, document)
+
+    def _digest(self, outside: Mapping[str, State | None]) -> str:
+        """Return a digest of all that the answers follow from."""
+        found = [[*map(str, self._roots)], sorted(self._inside.items()), sorted(outside.items())]
+        return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+
+
+def _state(path: str | Path) -> State | None:
+    """Return the state of a file or folder; None where there is none."""
+    try:
+        return state_of(Path(path).stat())
+    except OSError:
+        return None
+
+
+def _states_in(folder: str | Path) -> Iterator[tuple[str, State]]:
+    """Yield every file below a folder with its state, apart from what Python compiled."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name == "__pycache__":
+                continue
+            if entry.is_dir():
+                yield from _states_in(entry.path)
+            else:
+                yield entry.path, state_of(entry.stat())
 
 
 def _roots(package: Path, project: Path) -> tuple[Path, ...]:
@@ -319,14 +398,6 @@ def _roots(package: Path, project: Path) -> tuple[Path, ...]:
         if path.is_relative_to(project) and not INSTALLED.intersection(path.parts):
             folders.append(path)
     return tuple(each for each in dict.fromkeys(folders) if each != package)
-
-
-def _reach(modules: Modules, entries: Iterable[str]) -> set[Path]:
-    """Return every counted file that the entries reach."""
-    reached = {step.file for step in _steps(modules, entries)}
-    for module in list(reached):
-        reached.update(modules.named(module))
-    return reached
 
 
 def _steps(modules: Modules, entries: Iterable[str]) -> Iterator[Step]:

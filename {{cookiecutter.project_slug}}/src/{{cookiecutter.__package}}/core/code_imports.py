@@ -25,12 +25,16 @@ from typing import Any, NamedTuple, TypeVar
 from .errors import UserError
 
 T = TypeVar("T")
+# When a file was written and changed, in nanoseconds, how large it is, and its place on the disk.
+State = tuple[int, int, int, int]
 
 FILE_NAME = re.compile(r"[\w.-]+(/[\w.-]+)*\.\w+")
 MODULE_NAME = re.compile(r"\.*\w+(\.\w+)*(:\w+)?")
 ENTRY = re.compile(r"\.\w+(\.\w+)*:\w+")
+# What was parsed, among what Python compiled.
+SOURCES = "code.json"
 # What this process has read, by file, with the state that the file was in.
-_READ: dict[Path, tuple[tuple[int, ...], Any]] = {}
+_READ: dict[Path, tuple[State, Any]] = {}
 # The packages of which this process has parsed files that no earlier one had kept.
 _CHANGED: set[Path] = set()
 
@@ -82,9 +86,7 @@ def read_source(path: Path, package: Path) -> Source:
 
 def _once(path: Path, read: Callable[[], T]) -> T:
     """Return what `read` makes of a file, and read again only where the file has changed."""
-    stat = path.stat()
-    # A copy may bring its time along, so the time of its entry in the folder counts too.
-    state = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
+    state = state_of(path.stat())
     known = _READ.get(path)
     if known is None or known[0] != state:
         known = _READ[path] = (state, read())
@@ -92,11 +94,19 @@ def _once(path: Path, read: Callable[[], T]) -> T:
     return value
 
 
+def state_of(stat: os.stat_result) -> State:
+    """Return what changes whenever a file does.
+
+    A copy may bring its time along, so the time of its entry in the folder counts too.
+    """
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
+
+
 def _read_source(path: Path, package: Path) -> Source:
     """Return what a file says: as an earlier process kept it for the same bytes, else parsed."""
     content = path.read_bytes()
     state, name = hashlib.sha256(content).hexdigest(), relative(path, package)
-    kept = _kept(_cache_file(package))
+    kept = _kept(cache_file(package, SOURCES))
     with suppress(KeyError, TypeError, ValueError):  # not kept, or damaged
         if kept[name]["state"] == state:
             return _from_json(kept[name])
@@ -306,10 +316,21 @@ def _import_from(values: list[Any]) -> Import:
     return Import(line, dots, module, tuple(names))
 
 
-def _cache_file(package: Path) -> Path:
-    """Return where parsed sources are kept: where Python keeps what it compiles."""
+def cache_file(package: Path, name: str) -> Path:
+    """Return where to keep what was found in a package: where Python keeps what it compiles."""
     compiled = importlib.util.cache_from_source(str(package / "__init__.py"))
-    return Path(compiled).with_name("code.json")
+    return Path(compiled).with_name(name)
+
+
+def write_cache(file: Path, document: Mapping[str, Any]) -> None:
+    """Keep a document, where Python may keep what it compiled."""
+    if sys.dont_write_bytecode:
+        return
+    partial = file.with_name(f"{file.name}.{os.getpid()}")
+    with suppress(OSError):  # a folder for reading only: the next process looks again
+        file.parent.mkdir(exist_ok=True)
+        partial.write_text(json.dumps(document, separators=(",", ":")), encoding="utf-8")
+        partial.replace(file)
 
 
 @cache
@@ -323,17 +344,11 @@ def _kept(file: Path) -> dict[str, Any]:
 
 
 def keep(package: Path) -> None:
-    """Keep what this process parsed, where Python may keep what it compiled."""
-    if package not in _CHANGED or sys.dont_write_bytecode:
-        return
-    _CHANGED.remove(package)
-    file = _cache_file(package)
-    partial = file.with_name(f"{file.name}.{os.getpid()}")
-    text = json.dumps({"by": _own_state(), "sources": _kept(file)}, separators=(",", ":"))
-    with suppress(OSError):  # a folder for reading only: the next process parses again
-        file.parent.mkdir(exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(file)
+    """Keep what this process parsed."""
+    if package in _CHANGED:
+        _CHANGED.remove(package)
+        file = cache_file(package, SOURCES)
+        write_cache(file, {"by": _own_state(), "sources": _kept(file)})
 
 
 @cache

@@ -136,11 +136,18 @@ def _place(entry: Any) -> str:
     if isinstance(entry, Stage):
         return entry.function
     if not callable(entry):  # the functions that it names say more than its own class
-        named = (value for value in vars(entry).values() if isinstance(value, str))
+        named = (value for value in named_by(entry) if isinstance(value, str))
         found = next((value for value in named if ":" in value), None)
         if found is not None:
             return found
     return f"{entry.__module__}:{getattr(entry, '__qualname__', type(entry).__qualname__)}"
+
+
+def named_by(entry: Any) -> list[Any]:
+    """Return what the attributes of an entry hold, where it is more than a name or a function."""
+    as_dict = getattr(entry, "_asdict", None)  # of a named tuple
+    values = vars(entry) if as_dict is None else as_dict()
+    return [value for value in values.values() if value is not None]
 
 
 def lookup(registry: dict[str, Any], name: str, what: str) -> Any:

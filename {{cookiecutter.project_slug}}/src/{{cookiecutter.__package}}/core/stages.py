@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import registry
 from .aliases import gone, lost
-from .code_fingerprint import PACKAGE, Modules, check_team_code, code_fingerprint
+from .code_fingerprint import PACKAGE, Modules, check_team_code, code_fingerprint, reached
 from .errors import UserError
 from .files import fingerprint, write_json
 from .project import Project
@@ -88,13 +88,13 @@ def _fingerprint(entries: frozenset[str]) -> str:
 
     What was imported goes on running, whatever is saved to its file meanwhile.
     """
-    return code_fingerprint(entries, modules=_modules())
+    return code_fingerprint(entries, _modules())
 
 
 @cache
 def _modules() -> Modules:
     """Return where this process found the files of the package."""
-    return Modules(PACKAGE, gone(), lost)
+    return Modules(PACKAGE, gone, lost)
 
 
 @cache
@@ -105,7 +105,12 @@ def check_team() -> None:
         UserError: With the file and the line.
     """
     functions = [stage.function for stage in registry.STAGES.values()]
-    check_team_code(functions, modules=_modules())
+    check_team_code(functions, _modules())
+
+
+def team_reaches() -> set[Path]:
+    """Return the files that the team's code is made of: its own, and what it imports."""
+    return reached([registry.TEAM], _modules())
 
 
 def _entries(known: Registry[Any], names: Iterable[str], settings: Settings) -> Iterator[str]:
@@ -123,9 +128,11 @@ def _places(entry: Any) -> Iterator[str]:
     elif callable(entry):
         yield registry.TEAM
     else:
-        named = (value for value in vars(entry).values() if value is not None)
-        yield from (value for value in named if isinstance(value, str) and ":" in value)
-        yield from (registry.TEAM for value in vars(entry).values() if callable(value))
+        for value in registry.named_by(entry):
+            if callable(value):
+                yield registry.TEAM
+            elif isinstance(value, str) and ":" in value:
+                yield value
 
 
 def _named(name: str, settings: Settings) -> Iterator[str]:

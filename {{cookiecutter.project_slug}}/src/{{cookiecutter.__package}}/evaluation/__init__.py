@@ -4,12 +4,10 @@ Light on purpose: custom.py imports it to declare a metric, and the command line
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True)
-class MetricFunction:
+class MetricFunction(NamedTuple):
     """A metric of the team that a bare function does not describe.
 
     Attributes:

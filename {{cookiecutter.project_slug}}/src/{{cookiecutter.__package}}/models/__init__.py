@@ -1,20 +1,18 @@
 """From prepared rows to a fitted model: features, estimators, saved models. Rarely edited.
 
 The estimators that `[model] candidates` can name are functions that build one of them. Light on
-purpose: the command line imports it at every start.
+purpose, with named tuples for the slower `dataclasses`: the command line imports it at every start.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core.errors import UserError
 from ..core.registry import ESTIMATORS, INPUTS, WEIGHTS, entries, load, lookup, team
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One estimator that is to be judged.
 
     Attributes:
@@ -31,8 +29,7 @@ class Candidate:
     estimator: Any
 
 
-@dataclass(frozen=True)
-class Input:
+class Input(NamedTuple):
     """One kind of input: which columns it is for, and what becomes of them.
 
     Functions are given as `"module:function"`, so that pandas and scikit-learn stay unimported.
@@ -52,8 +49,7 @@ class Input:
     plain: bool = False
 
 
-@dataclass(frozen=True)
-class Weights:
+class Weights(NamedTuple):
     """How an estimator is kept in files of its own beside `model.skops`, and in ONNX.
 
     Functions are given as `"module:function"`, so that no library is imported before it is needed.
