@@ -85,7 +85,7 @@ def bake(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[.
     return baker
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def bake_into(template: Path) -> Callable[..., BakedProject]:
     """``bake_into(folder, ...)``: a project of the test's own."""
 

@@ -545,16 +545,6 @@ def test_a_model_without_onnx_is_refused_with_the_reason(
         write(project, tmp_path / "page", model="nonsense", runtime=runtime)
 
 
-def test_own_features_are_refused(
-    made: dict[str, Any], runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from mlproj import custom
-
-    monkeypatch.setattr(custom, "add_features", lambda frame: frame.assign(age=40))
-    with pytest.raises(UserError, match="needs add_features of custom.py"):
-        write(made["binary"], tmp_path / "page", runtime=runtime)
-
-
 def test_a_format_of_dates_that_the_page_cannot_read_is_refused(
     made: dict[str, Any], runtime: Path, tmp_path: Path
 ) -> None:

@@ -1,91 +1,116 @@
 """The worked examples in `custom.py` work once their `#` is taken away."""
 
-import json
-import re
-import shutil
-import subprocess
-import sys
+from __future__ import annotations
+
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from mlproj import custom
+from mlproj.bundle.bundle import load_bundle
+from mlproj.core.project import Project
+from mlproj.data.split import load_split
+from room import Room
+from uncomment import examples, uncommented
 
 CONF = """[data]
-source = warehouse:houses
-target = dear
+source = {source}
+target = {target}
 [model]
-candidates = extra_trees
+task = regression
+candidates = {candidates}
+metric = {metric}
 folds = 2
 [params]
-extra_trees.n_estimators = 20
+{params}
 [evaluate]
 bootstrap = 50
+margin = 0
 """
-WAREHOUSE = """
+TEXT = Path(str(custom.__file__)).read_text(encoding="utf-8")
+EXAMPLES = examples(TEXT)
 
-def read_from_your_warehouse(name: str) -> "pd.DataFrame":
-    import numpy as np
-    import pandas as pd
 
+@pytest.fixture(name="room", scope="module")
+def room_fixture(
+    tmp_path_factory: pytest.TempPathFactory, package_environment: dict[str, str]
+) -> Room:
+    """A project that ran with every example of custom.py taken at its word."""
+    source = Path(package_environment["PYTHONPATH"]) / "mlproj"
+    room = Room(tmp_path_factory.mktemp("custom"), source)
+    room.custom.write_text(uncommented(TEXT, *EXAMPLES), encoding="utf-8")
+    (room.root / "incoming").mkdir()
     random = np.random.default_rng(1)
     frame = pd.DataFrame({"price": random.uniform(1, 9, 300), "rooms": random.integers(1, 9, 300)})
-    frame["age"] = [300] * 10 + [40] * 290
-    return frame.assign(dear=np.where(frame["price"] / frame["rooms"] > 1.2, "yes", "no"))
-"""
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, package_environment: dict[str, str]) -> Path:
-    """Return a project that ran with every example of custom.py taken at its word."""
-    root = tmp_path_factory.mktemp("custom")
-    source = Path(package_environment["PYTHONPATH"]) / "mlproj"
-    package = Path(shutil.copytree(source, root / "src" / "mlproj"))
-    custom = package / "custom.py"
-    text = custom.read_text(encoding="utf-8")
-    # Lines of code open with one of these words; the others in a comment are prose.
-    words = "import|from|if|frame|def|classes|kind|estimator|return|ESTIMATORS|SOURCES"
-    examples = re.sub(
-        rf'^( *)# ?((?:    )*(?:{words})\b.*|"\w+": \w+,|)$',
-        r"\1\2",
-        text,
-        flags=re.MULTILINE,
+    frame["age"] = [300] * 10 + [40, 50] * 145
+    frame["rent"] = (frame["price"] / frame["rooms"] - 1).round(2)
+    frame[:100].to_csv(room.root / "incoming" / "a.csv", index=False)
+    frame[100:].to_csv(room.root / "incoming" / "b.csv", index=False)
+    conf = CONF.format(
+        source="folder:incoming",
+        target="rent",
+        candidates="extra_trees",
+        metric="rmse",
+        params="extra_trees.n_estimators = 20",
     )
-    custom.write_text(examples + WAREHOUSE, encoding="utf-8")
-    (root / "conf.cfg").write_text(CONF, encoding="utf-8")
-    subprocess.run(
-        [sys.executable, "-m", "mlproj", "run", "--until", "evaluate"],
-        cwd=root,
-        env=package_environment | {"PYTHONPATH": str(root / "src")},
-        check=True,
-        timeout=300,
-    )
-    return root
+    (room.root / "conf.cfg").write_text(conf, encoding="utf-8")
+    room.trained()
+    return room
 
 
-def report(project: Path, name: str) -> dict[str, object]:
-    """Return the facts of one report."""
-    text = (project / "reports" / f"{name}.json").read_text(encoding="utf-8")
-    facts: dict[str, object] = json.loads(text)["facts"]
-    return facts
+def test_the_own_source_is_read(room: Room) -> None:
+    """All rows of both files arrive, as an original of their own."""
+    assert room.report("ingest")["facts"]["rows"] == 300
+    assert (room.root / "data" / "original" / "incoming.parquet").is_file()
 
 
-def test_the_own_source_is_read(project: Path) -> None:
-    """All rows of the warehouse arrive, as an original of their own."""
-    assert report(project, "ingest")["rows"] == 300
-    assert (project / "data" / "original" / "houses.parquet").is_file()
-
-
-def test_the_own_rule_drops_rows_before_the_split(project: Path) -> None:
+def test_the_own_rule_drops_rows_before_the_split(room: Room) -> None:
     """The ten rows whose age is impossible are in no part."""
-    parts = [pd.read_parquet(path) for path in (project / "data").glob("*/part-*.parquet")]
-    assert sum(map(len, parts)) == 290
+    parts = [load_split(Project(room.root), name) for name in ("train", "valid", "test")]
     assert all((part["age"] < 120).all() for part in parts)
 
 
-def test_the_own_estimator_and_feature_win(project: Path) -> None:
-    """The estimator is packaged, and the added column makes the target easy."""
-    facts = report(project, "train")
-    assert facts["winner"] == "extra_trees"
-    bundle = json.loads(next((project / "models").glob("*/bundle.json")).read_text("utf-8"))
-    inputs = [name for block in bundle["onnx"]["inputs"] for name in block["columns"]]
-    assert "price_per_room" in inputs
+def test_the_own_estimator_feature_and_transformer_make_the_model(room: Room) -> None:
+    """The estimator is packaged; the added column and the groups are among its features."""
+    assert room.report("train")["facts"]["winner"] == "extra_trees"
+    bundle = load_bundle(Project(room.root), room.report("release")["run_id"])
+    assert "price_per_room" in bundle.model[0].feature_names_in_
+    groups = bundle.model[0].named_transformers_["ten_groups"][-1]
+    assert len(groups.bin_edges_) == 2
+
+
+def test_the_own_metric_stands_beside_the_others(room: Room) -> None:
+    found = room.report("metrics")["facts"]["metrics"]["wrong_share"]
+    assert 0 <= found["low"] <= found["value"] <= found["high"] <= found["baseline"] <= 1
+
+
+def test_the_own_rule_decides_last(room: Room) -> None:
+    """No rent is below 0, though the trees predict such."""
+    project = Project(room.root)
+    bundle = load_bundle(project, room.report("release")["run_id"])
+    rows = load_split(project, "test")
+    typed = bundle.conform(rows, strict=False)
+    assert (bundle.score(typed) < 0).any()
+    assert (bundle.predict(rows)["prediction"] >= 0).all()
+
+
+@pytest.mark.parametrize("wanted", EXAMPLES, ids=str)
+def test_each_example_works_alone(
+    tmp_path: Path, package_environment: dict[str, str], wanted: tuple[int, int]
+) -> None:
+    room = Room(tmp_path, Path(package_environment["PYTHONPATH"]) / "mlproj")
+    text = uncommented(TEXT, wanted)
+    room.custom.write_text(text, encoding="utf-8")
+    own = '\nESTIMATORS["' in text, '\nMETRICS["' in text
+    conf = CONF.format(
+        source="sample:300",
+        target="spend",
+        candidates="extra_trees" if own[0] else "linear",
+        metric="wrong_share" if own[1] else "rmse",
+        params="",
+    )
+    (tmp_path / "conf.cfg").write_text(conf, encoding="utf-8")
+    done = room.run("run", "--until", "postprocess")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert room.report("train")["facts"]["winner"] == ("extra_trees" if own[0] else "linear")

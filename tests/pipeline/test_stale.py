@@ -67,6 +67,7 @@ DUE = {
     "models/baseline.py": "train",
     "models/classic.py": "train",
     "models/training_data.py": "train",
+    "models/team_steps.py": MODEL,
     # A task brings its decision and its predictions along; metrics choose the winner.
     "evaluation/": ALL,
     "evaluation/bootstrap.py": BUNDLE,
@@ -77,9 +78,12 @@ DUE = {
     "evaluation/diagnostics.py": "evaluate",
     "evaluation/ledger.py": "evaluate report",
     "evaluation/metrics.py": MODEL,
+    "evaluation/team_metrics.py": MODEL,
     "bundle/": "postprocess",
     "bundle/__init__.py": BUNDLE,
     "bundle/bundle.py": BUNDLE,
+    "bundle/carried.py": BUNDLE,
+    "bundle/rule.py": BUNDLE,
     "reporting/": PAGE,
     # Records, logs, the checklist, and what uses a finished model.
     "tracking/": NOTHING,

@@ -27,6 +27,7 @@ from asking import Asked, Server, make_model, promote_copy
 from mlproj.bundle import champion
 from mlproj.bundle.bundle import answer_of, read_bundle, task_of
 from mlproj.core.errors import UserError
+from mlproj.core.files import file_sha256
 from mlproj.serving.kinds import label_check
 from mlproj.serving.rows import Rules
 from mlproj.serving.scoring import load_model
@@ -383,17 +384,21 @@ def test_it_is_served(server: Server, rows: list[Any], predicted: pd.DataFrame) 
 def test_it_is_served_by_the_bundle_itself(
     project: Project, rows: list[Any], predicted: pd.DataFrame
 ) -> None:
-    custom = project.package / "custom.py"
-    before = custom.read_text("utf-8")
-    # Features of the team's own are beyond ONNX.
-    changed = before + "\n\ndef add_features(frame):  # type: ignore\n    return frame.copy()\n"
-    custom.write_text(changed, "utf-8")
+    place = SimpleNamespace(root=project.root, models=project.root / "models")
+    named = place.models / "champion.json"
+    before = named.read_bytes()
+    run_id = json.loads(before)["run_id"]
+    onnx = json.loads((place.models / run_id / "bundle.json").read_text("utf-8"))["onnx"]
+    copy = promote_copy(place, run_id, "0badcafe", onnx={**onnx, "equal": False})
+    sha256 = file_sha256(place.models / copy / "bundle.json")
+    named.write_text(json.dumps({"run_id": copy, "sha256": sha256}), "utf-8")
     try:
         with Server(SimpleNamespace(root=project.root), project.environment) as server:
             assert server.ask("GET", "/model").json["models"][0]["onnx"] is False
             found = server.ask("POST", "/predict", {"rows": rows}).json["predictions"]
     finally:
-        custom.write_text(before, "utf-8")
+        named.write_bytes(before)
+        shutil.rmtree(place.models / copy)
     assert [each["prediction"] for each in found] == predicted["prediction"].tolist()
 
 

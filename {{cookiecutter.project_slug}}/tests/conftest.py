@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from {{ cookiecutter.__package }}.core.config import load_settings
+from {{ cookiecutter.__package }}.core.config import (
+    ModelSettings,
+    load_settings,
+)
 from {{ cookiecutter.__package }}.core.pipeline import run
 from {{ cookiecutter.__package }}.core.project import Project
 
@@ -35,20 +38,27 @@ bootstrap = 100
 """
 
 
-def task_of_this_repository() -> str:
-    """Return the task that the repository's own `conf.cfg` names."""
+def model_of_this_repository() -> ModelSettings:
+    """Return the task and the candidates that the repository's own `conf.cfg` names."""
     settings = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#",))
     settings.read(ROOT / "conf.cfg", encoding="utf-8")
-    return settings.get("model", "task", fallback="classification")
+    given = {key: settings.get("model", key, fallback="") for key in ("task", "candidates")}
+    return ModelSettings.model_validate({key: value for key, value in given.items() if value})
 
 
 def new_project(root: Path) -> Project:
     """Write a `conf.cfg` for the seeded sample table into `root` and return the project."""
     root.mkdir(parents=True, exist_ok=True)
-    task = task_of_this_repository()
+    task = model_of_this_repository().task
     text = SAMPLE.format(task=task, target=TARGETS[task])
     (root / "conf.cfg").write_text(text, encoding="utf-8", newline="\n")
     return Project(root)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what asks for a `candidate` once for each that `[model] candidates` names."""
+    if "candidate" in metafunc.fixturenames:
+        metafunc.parametrize("candidate", model_of_this_repository().candidates)
 
 
 @pytest.fixture(scope="session")

@@ -14,12 +14,16 @@ from {{ cookiecutter.__package }}.core.files import read_json
 from {{ cookiecutter.__package }}.core.pipeline import run
 from {{ cookiecutter.__package }}.core.project import Project
 from {{ cookiecutter.__package }}.data.split import load_split
+from {{ cookiecutter.__package }}.evaluation.metrics import skill
 from {{ cookiecutter.__package }}.models import (
     make_candidate,
     training_data,
 )
 from {{ cookiecutter.__package }}.models.features import prepare
-from {{ cookiecutter.__package }}.models.persist import load_model
+from {{ cookiecutter.__package }}.models.persist import (
+    load_model,
+    save_model,
+)
 from {{ cookiecutter.__package }}.tracking.runs import list_runs
 
 # Each with parameters under which it is able to learn a few rows by heart.
@@ -71,11 +75,28 @@ def test_features_follow_from_their_own_row(
     pd.testing.assert_frame_equal(prepare(rows.head(1), data.schema), found.head(1))
 
 
-@pytest.mark.parametrize("name", ["linear", "forest", "hgb"])
-def test_predictions_do_not_depend_on_the_order_of_rows(
-    data: training_data.TrainingData, name: str
+def test_two_fits_give_the_same_predictions(
+    data: training_data.TrainingData, candidate: str
 ) -> None:
-    pipeline = train.fit(make_candidate(name, data.task.name, 0, {}), data)
+    one, two = (train.fit(make_candidate(candidate, data.task.name, 0, {}), data) for _ in "12")
+    np.testing.assert_array_equal(one.predict(data.valid), two.predict(data.valid))
+
+
+def test_a_model_learns_the_rows_that_it_is_fitted_on(
+    data: training_data.TrainingData, candidate: str
+) -> None:
+    """Whatever the estimator: better on train than the naive baseline."""
+    scores = {}
+    for name in (candidate, "baseline"):
+        pipeline = train.fit(make_candidate(name, data.task.name, 0, {}), data)
+        scores[name] = train.judge(pipeline, data, data.inputs, data.target)[data.metric]
+    assert skill(data.metric, scores[candidate], scores["baseline"]) > 0
+
+
+def test_predictions_do_not_depend_on_the_order_of_rows(
+    data: training_data.TrainingData, candidate: str
+) -> None:
+    pipeline = train.fit(make_candidate(candidate, data.task.name, 0, {}), data)
     order = np.random.default_rng(0).permutation(len(data.valid))
     shuffled = pipeline.predict(data.valid.iloc[order])
     np.testing.assert_array_equal(shuffled, pipeline.predict(data.valid)[order])
@@ -95,13 +116,11 @@ def test_features_are_fitted_on_train_only(data: training_data.TrainingData) -> 
 
 
 def test_a_saved_model_predicts_as_the_fitted_one(
-    data: training_data.TrainingData, sample_project: Project
+    data: training_data.TrainingData, candidate: str, tmp_path: Path
 ) -> None:
-    facts = read_json(sample_project.report_file("train"))["facts"]
-    params = load_settings(sample_project).params.get(facts["winner"], {})
-    candidate = make_candidate(facts["winner"], data.task.name, data.settings.split.seed, params)
-    saved = load_model(sample_project.bundle_folder(facts["run_id"]))
-    fitted = train.fit(candidate, data)
+    fitted = train.fit(make_candidate(candidate, data.task.name, 0, {}), data)
+    save_model(fitted, tmp_path)
+    saved = load_model(tmp_path)
     np.testing.assert_array_equal(saved.predict(data.valid), fitted.predict(data.valid))
 
 

@@ -58,18 +58,19 @@ def test_predictions_without_onnx_are_the_same(
     assert fleet is not None and not fleet.champion.onnx
 
 
-def test_own_features_are_computed(
+def test_what_custom_says_later_does_not_matter(
     made: dict[str, Any], monkeypatch: pytest.MonkeyPatch, rows: list[Any]
 ) -> None:
-    """Where custom.py touches rows, the ONNX form alone would not know."""
+    """A bundle without code of the team was made without it, and ONNX Runtime still scores."""
     from mlproj import custom
 
-    monkeypatch.setattr(custom, "add_features", lambda frame: frame.assign(age=40))
     expected = champion.load_champion(made["binary"]).predict(
         load_split(made["binary"], "test").head(5)
     )
+    monkeypatch.setattr(custom, "add_features", lambda frame: frame.assign(age=40))
+    monkeypatch.setattr(custom, "decide", lambda frame, found: found * 0, raising=False)
     with Asked(made["binary"]).running() as asked:
-        assert asked.service.fleet.champion.onnx is False
+        assert asked.service.fleet.champion.onnx is True
         found = [each["prediction"] for each in asked.predict(rows[:5]).json["predictions"]]
     assert found == list(expected["prediction"])
 

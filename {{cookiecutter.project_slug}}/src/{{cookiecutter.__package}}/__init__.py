@@ -53,7 +53,9 @@ add_stages(
         chooses={
             "ESTIMATORS": ("baseline", "model.candidates"),
             "INPUTS": ("*",),
+            "METRICS": ("*",),
             "TASKS": ("model.task",),
+            "TRANSFORMERS": ("*",),
         },
     ),
     Stage(
@@ -62,7 +64,7 @@ add_stages(
         report="release",
         after=("train",),
         settings=("decision",),
-        chooses={"INPUTS": ("*",), "TASKS": ("model.task",)},
+        chooses={"INPUTS": ("*",), "METRICS": ("*",), "TASKS": ("model.task",)},
     ),
     Stage(
         "evaluate",
@@ -70,7 +72,7 @@ add_stages(
         report="metrics",
         after=("postprocess",),
         settings=("evaluate", "model.metric"),
-        chooses={"INPUTS": ("*",), "TASKS": ("model.task",)},
+        chooses={"INPUTS": ("*",), "METRICS": ("*",), "TASKS": ("model.task",)},
         options=".evaluate:options_of_a_run",
         then={"champion": ".bundle.champion:offer"},
         command=".cli:evaluate",

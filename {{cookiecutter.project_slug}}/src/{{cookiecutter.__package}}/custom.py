@@ -1,24 +1,35 @@
-"""The team's own part: cleaning rules, features, estimators and sources.
+"""The team's own part: cleaning rules, features, estimators, metrics, a rule, sources.
 
-The template renders this file once and never touches it again. Each part below works as it stands
-(it changes nothing) and carries an example: take the `#` away, adapt, and run the pipeline.
-Keep heavy imports inside the functions, so that the command line starts fast, and pass over columns
-that are not there: the tests run these rules on a sample table, too.
+The template renders this file once and never touches it again. It may become a folder, `custom/`.
+Each example below works as it stands: take the `#` away, adapt, and run the pipeline. Keep heavy
+imports inside the functions, so that the command line starts fast, and pass over columns that are
+not there: the tests run this code on a sample table, too.
+
+A bundle whose predictions need this code carries a copy and predicts by that, so that an edit here
+changes the next model, and none that is there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .evaluation import MetricFunction
 
 if TYPE_CHECKING:
     import narwhals as nw
     import pandas as pd
 
+    from .core.config import DataSettings
+    from .models import Candidate
+
 
 def clean(frame: nw.DataFrame[Any]) -> nw.DataFrame[Any]:
     """Drop or mend rows before the split; each row by itself, so that nothing leaks.
 
-    Written over narwhals, whose expressions read like polars and run on every data engine.
+    Written over narwhals, whose expressions read like polars: a data engine may hand over a lazy
+    frame, which has no rows to look at yet. What comes after the split is pandas.
     """
     # import narwhals as nw
     #
@@ -30,19 +41,41 @@ def clean(frame: nw.DataFrame[Any]) -> nw.DataFrame[Any]:
 def add_features(frame: pd.DataFrame) -> pd.DataFrame:
     """Add columns to the model's inputs, in training and in prediction alike.
 
-    Gets the columns that `data/schema.yaml` types, one row per example, without the target. A new
-    column is a number or text and follows from its own row: what is fitted belongs in
-    models/features.py.
+    Gets the columns that `data/schema.yaml` types, many rows or one, without the target. A new
+    column is a number or text and follows from its own row: what is fitted is a transformer.
     """
     # if {"price", "rooms"} <= set(frame.columns):
     #     frame = frame.assign(price_per_room=frame["price"] / frame["rooms"])
     return frame
 
 
-# An estimator of your own: name it in `[model] candidates`. `kind` says which inputs it gets:
-# "linear" (scaled, one-hot), "tree" (numbers as they are, missing ones too) or "filled" (as "tree",
-# without missing values).
+# What is fitted on train, inside the model, beside what becomes of each input anyway. The function
+# gets the inputs of train, the `kind` of estimator (see below) and the seed of the split; it
+# returns a transformer of scikit-learn's kind and the columns that it takes. Numbers may be
+# missing. A class of your own keeps what it has fitted as numpy arrays, not as tables.
+TRANSFORMERS: dict[str, Callable[[pd.DataFrame, str, int], tuple[Any, list[str]]]] = {}
+
+
+# def ten_groups(inputs: pd.DataFrame, kind: str, seed: int) -> tuple[Any, list[str]]:
+#     """Numbers in ten groups of about as many rows each."""
+#     from sklearn.impute import SimpleImputer
+#     from sklearn.pipeline import make_pipeline
+#     from sklearn.preprocessing import KBinsDiscretizer
 #
+#     groups = KBinsDiscretizer(10, encode="ordinal", quantile_method="averaged_inverted_cdf")
+#     columns = [name for name in ("age", "price") if name in inputs.columns]
+#     return make_pipeline(SimpleImputer(strategy="median"), groups), columns
+#
+#
+# TRANSFORMERS["ten_groups"] = ten_groups
+
+
+# An estimator, named in `[model] candidates`. `kind` says which inputs it gets: "linear" (scaled,
+# one-hot), "tree" (numbers as they are, missing ones too) or "filled" (as "tree", without missing
+# values).
+ESTIMATORS: dict[str, Callable[[str, int, dict[str, Any]], Candidate]] = {}
+
+
 # def extra_trees(task: str, seed: int, params: dict[str, Any]) -> Candidate:
 #     """Extremely randomised trees (Geurts et al., 2006)."""
 #     from sklearn import ensemble
@@ -53,20 +86,52 @@ def add_features(frame: pd.DataFrame) -> pd.DataFrame:
 #     kind = ensemble.ExtraTreesClassifier if classes else ensemble.ExtraTreesRegressor
 #     estimator = configure(kind, "extra_trees", params, random_state=seed)
 #     return Candidate("extra_trees", "EXTRATREES", "filled", estimator)
-
-ESTIMATORS: dict[str, Any] = {
-    # "extra_trees": extra_trees,
-}
-
-
-# A source of your own: `source = warehouse:sales` in conf.cfg calls fetch_warehouse("sales", ...).
 #
-# def fetch_warehouse(location: str, folder: Path, data: DataSettings) -> Path:
-#     """Fetch a table of the warehouse into the folder."""
+#
+# ESTIMATORS["extra_trees"] = extra_trees
+
+
+# A metric, in every table beside the others, and named in `[model] metric` to decide. The second
+# parameter is `y_pred` (classes or values) or `y_proba` (of two classes the probability of the one
+# to find, else of each class); `sample_weight` says how often a row counts. Greater is better and
+# 1 is perfect, unless declared otherwise.
+METRICS: dict[str, Callable[..., float] | MetricFunction] = {}
+
+
+# def wrong_share(y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
+#     """Share of wrong predictions."""
+#     import numpy as np
+#
+#     return float(np.average(y_true != y_pred, weights=sample_weight))
+#
+#
+# METRICS["wrong_share"] = MetricFunction(wrong_share, greater_is_better=False, perfect=0)
+
+
+# A rule after the prediction, wherever the model predicts: in the evaluation, a notebook, a batch
+# and the service. It gets the features (and ids, where a table has them) and the predictions:
+# `prediction`, and `probability_<class>` or `lower` and `upper`. Each row has to be decided by
+# itself, since a service gets rows one by one. Define it only if you need it: a service then takes
+# all packages, and `page` refuses the model.
+# def decide(frame: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+#     """Predict no number below 0."""
+#     if "lower" in predictions.columns:
+#         predictions = predictions.clip(lower=0)
+#     return predictions
+
+
+# A source: `source = folder:data/incoming` in conf.cfg calls fetch_folder("data/incoming", ...).
+SOURCES: dict[str, Callable[[str, Path, DataSettings], Path]] = {}
+
+
+# def fetch_folder(location: str, folder: Path, data: DataSettings) -> Path:
+#     """Fetch the CSV files of a folder as one table."""
+#     import pandas as pd
+#
 #     from .data.sources import save_table
 #
-#     return save_table(read_from_your_warehouse(location), folder, location)
-
-SOURCES: dict[str, Any] = {
-    # "warehouse": fetch_warehouse,
-}
+#     tables = [pd.read_csv(path) for path in sorted(Path(location).glob("*.csv"))]
+#     return save_table(pd.concat(tables), folder, Path(location).name)
+#
+#
+# SOURCES["folder"] = fetch_folder

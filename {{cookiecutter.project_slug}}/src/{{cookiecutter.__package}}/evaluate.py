@@ -27,7 +27,7 @@ from .evaluation.ledger import (
     recorded,
     state_of_test,
 )
-from .evaluation.metrics import METRICS, score, show, skill
+from .evaluation.metrics import choose_metric, find_metric, score, show, skill, title_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -155,7 +155,7 @@ def summary_table(project: Project) -> Table | None:
         table.add_column(f"{LEVEL:.0%} interval", justify="right")
     table.add_column("baseline", justify="right")
     for name, valid in facts["metrics"].items():
-        cells = [METRICS[name].title if name in METRICS else name]
+        cells = [title_of(name)]
         for found in (split["metrics"].get(name, {}) for split in splits if split):
             cells += [show(found.get("value")), in_words(found.get("low"), found.get("high"))]
         cells.append(show(valid["baseline"]))
@@ -181,7 +181,7 @@ def _find_evaluation(project: Project, settings: Settings) -> Evaluation:
         project=project,
         settings=settings,
         bundle=bundle,
-        metric=bundle.task.choose_metric(settings.model.metric),
+        metric=choose_metric(bundle.task, settings.model.metric),
         target=bundle.document["target"],
         data=manifest["fingerprint"],
         split=state_of_test(project),
@@ -207,7 +207,7 @@ def _measure(
     scores = {name: _bounds(each) | {"baseline": floor[name]} for name, each in intervals.items()}
     return labelled, {
         "rows": len(frame),
-        "metrics": {name: scores[name] for name in labelled.metrics},
+        "metrics": scores,
         "difference": _bounds(difference),
         "skill": skill(
             evaluation.metric, intervals[evaluation.metric].value, floor[evaluation.metric]
@@ -308,7 +308,7 @@ def _verdict(
     evaluation: Evaluation, result: dict[str, Any], test: dict[str, Any] | None, margin: float
 ) -> tuple[bool, str]:
     """Return whether the model clears its bar wherever it was measured, and the sentence."""
-    metric = METRICS[evaluation.metric].title
+    metric = find_metric(evaluation.metric).title
     for split, facts in (("valid", result), ("test", test)):
         if facts is None or _clears(facts["skill"], margin):
             continue
@@ -337,7 +337,7 @@ def _human(evaluation: Evaluation, result: dict[str, Any]) -> dict[str, Any] | N
     if human is None:
         return None
     found = result["metrics"][evaluation.metric]
-    sign = METRICS[evaluation.metric].sign
+    sign = find_metric(evaluation.metric).sign
     return {
         "value": human,
         "skill": skill(evaluation.metric, human, found["baseline"]),
@@ -384,7 +384,7 @@ def _notes_on_intervals(
         yield ("The 95% interval of the gain over the baseline includes 0; the gain may be chance.")
     for name, found in result["metrics"].items():
         if not math.isfinite(found["value"]):
-            yield f"{METRICS[name].title} is not defined on valid."
+            yield f"{find_metric(name).title} is not defined on valid."
 
 
 def _notes_on_test(

@@ -7,7 +7,7 @@ what would change it goes into a bundle of its own.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +20,19 @@ from .bundle.bundle import (
     CARD_FILE,
     ONNX_FILE,
     REFERENCE_FILE,
+    Bundle,
     baseline_with_truth,
     read_bundle,
     task_of,
     with_truth,
 )
 from .bundle.card import write_card
+from .bundle.carried import carries_code, files_to_carry, helpers, is_plain, note_made_here
 from .bundle.champion import promoted_runs
 from .bundle.onnx_export import export_onnx
 from .bundle.reference import ROWS as REFERENCE_ROWS
 from .bundle.reference import make_reference
+from .bundle.rule import check_alone
 from .core import registry
 from .core.errors import UserError
 from .core.files import file_sha256, fingerprint, read_json, write_atomic, write_json
@@ -42,12 +45,15 @@ from .data.schema import load_schema
 from .data.split import load_manifest, load_split
 from .evaluation.metrics import score, skill
 from .models.features import prepare
-from .models.persist import load_model, model_files
+from .models.persist import has_team_types, load_model, model_files
 from .tracking.runlog import git_commit, versions
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from .core.config import Settings
     from .data.schema import Schema
+    from .evaluation.predictions import Predictions
     from .tasks.task import Task
 
 Floats = NDArray[np.float64]
@@ -74,7 +80,7 @@ def postprocess(project: Project, settings: Settings) -> Report:
     if target is None:
         raise UserError("data/schema.yaml names no target; set [data] target and run `ingest`.")
     task: Task = registry.task(trained.facts["task"])
-    model = load_model(project.bundle_folder(run_id))
+    model, custom = load_model(project.bundle_folder(run_id)), registry.team()
     valid = load_split(project, "valid")
     inputs, truth = prepare(valid, schema), valid[target.name].to_numpy()
     raw = task.raw_scores(model, inputs, trained.facts["classes"])
@@ -82,16 +88,19 @@ def postprocess(project: Project, settings: Settings) -> Report:
     decision, facts = task.fit_decision(model, raw, truth, settings)
     document |= decision
     document["answer"] = task.answer_form(document)
-    document |= _judge(document, trained.facts["baseline"]["constant"], raw, truth)
+    bundle = Bundle(project.bundle_folder(run_id), document, model, custom)
+    predictions = _decide(bundle, valid, raw)
+    document |= _judge(document, trained.facts["baseline"]["constant"], predictions, truth)
     export = export_onnx(model, inputs, document)
     document["onnx"] = export.facts
     copies = count_copies(project, settings, schema, valid)
-    raw, truth = np.repeat(raw, copies, axis=0), np.repeat(truth, copies)
+    predictions = predictions.take(np.repeat(np.arange(len(valid)), copies))
+    truth = np.repeat(truth, copies)
     del valid, inputs
 
     train = load_split(project, "train", rows=REFERENCE_ROWS, seed=settings.split.seed)
     copies = count_copies(project, settings, schema, train)
-    reference = make_reference(schema, document, train, copies, raw, truth)
+    reference = make_reference(schema, document, train, copies, predictions, truth)
     bundle_id = _write_bundle(project, document, reference, export.content)
     folder = project.bundle_folder(bundle_id)
     kept = [folder / name for name in (*document["files"], BUNDLE_FILE)]
@@ -149,11 +158,23 @@ def _describe(
     }
 
 
+def _decide(bundle: Bundle, valid: pd.DataFrame, raw: Floats) -> Predictions:
+    """Return the predictions for valid, of which no row may depend on the others."""
+    typed = valid[bundle.columns_to_read(list(valid.columns))]
+    predictions = bundle.decide(typed, raw)
+    if hasattr(bundle.custom, "decide"):
+        check_alone(bundle, typed, predictions)
+    return predictions
+
+
 def _judge(
-    document: Mapping[str, Any], constant: Mapping[str, Any], raw: Floats, truth: NDArray[Any]
+    document: Mapping[str, Any],
+    constant: Mapping[str, Any],
+    predictions: Predictions,
+    truth: NDArray[Any],
 ) -> dict[str, Any]:
     """Return what bundle.json says of how good the packaged model is on valid."""
-    labelled = with_truth(document, truth, task_of(document).decide(document, raw))
+    labelled = with_truth(document, truth, predictions)
     baseline = {"constant": constant}
     naive = score(baseline_with_truth({**document, "baseline": baseline}, labelled))
     found, metric = score(labelled), document["metric"]
@@ -182,8 +203,9 @@ def _write_bundle(
         write_json(staging / REFERENCE_FILE, reference)
         if onnx is not None:
             (staging / ONNX_FILE).write_bytes(onnx)
-        files = [*model_files(source), *sorted(staging.iterdir())]
-        document["files"] = {path.name: file_sha256(path) for path in files}
+        made = [*model_files(source), *sorted(staging.iterdir())]
+        files = {path.name: path for path in made} | _carry(source, document)
+        document["files"] = {name: file_sha256(path) for name, path in files.items()}
         # As it will be read: with lists for tuples and null for what is no number.
         write_json(staging / BUNDLE_FILE, document)
         content = _content(read_json(staging / BUNDLE_FILE))
@@ -194,6 +216,8 @@ def _write_bundle(
             _fill(folder, files, document)
         if not same or not (folder / CARD_FILE).exists():
             write_card(project, document)
+        if carries_code(document):
+            note_made_here(project, folder.name)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return folder.name
@@ -220,13 +244,28 @@ def _choose_id(project: Project, run_id: str, content: Mapping[str, Any]) -> str
     return fingerprint(content)[:8]
 
 
-def _fill(folder: Path, files: Sequence[Path], document: Mapping[str, Any]) -> None:
+def _carry(source: Path, document: dict[str, Any]) -> dict[str, Path]:
+    """Return the files of the team's code that the predictions need, by their names in the bundle.
+
+    Sets `helpers` of `document` where that code builds on files that are not carried.
+    """
+    custom = registry.team()
+    if is_plain(custom) and not has_team_types(source):
+        return {}
+    others = helpers()
+    if others:
+        document["helpers"] = others
+    return files_to_carry(custom)
+
+
+def _fill(folder: Path, files: Mapping[str, Path], document: Mapping[str, Any]) -> None:
     """Put the files into the folder, and bundle.json last."""
     marker = folder / BUNDLE_FILE
     marker.unlink(missing_ok=True)
-    for path in files:
-        if path.parent != folder:
-            with write_atomic(folder / path.name) as temporary:
+    for name, path in files.items():
+        if path != folder / name:
+            (folder / name).parent.mkdir(exist_ok=True, parents=True)
+            with write_atomic(folder / name) as temporary:
                 shutil.copyfile(path, temporary)
     if ONNX_FILE not in document["files"]:
         (folder / ONNX_FILE).unlink(missing_ok=True)

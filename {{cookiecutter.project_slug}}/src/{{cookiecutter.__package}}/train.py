@@ -19,15 +19,16 @@ from sklearn.model_selection import GroupKFold, TimeSeriesSplit
 from sklearn.pipeline import Pipeline
 
 from .core import registry
-from .core.errors import UserError
+from .core.errors import UserError, first_line
 from .core.files import file_sha256, fingerprint
 from .core.progress import progress_bar
 from .core.reports import Report
 from .core.stages import code_of, write_report
-from .evaluation.metrics import score, skill
+from .evaluation.metrics import choose_metric, score, skill
 from .models import Candidate, make_candidate
 from .models.features import build_features
 from .models.persist import model_files, remove_unused, save_model
+from .models.team_steps import check_team_steps
 from .models.training_data import Rows, TrainingData, WarmStart, load_training_data
 from .tracking.logs import log_values, run_log, values_in_words
 from .tracking.runlog import (
@@ -45,6 +46,8 @@ from .tracking.runlog import (
 
 if TYPE_CHECKING:
     from logging import Logger
+
+    from sklearn.compose import ColumnTransformer
 
     from .core.config import Settings
     from .core.project import Project
@@ -95,15 +98,8 @@ def fit(candidate: Candidate, data: TrainingData, rows: Rows | None = None) -> P
 
     if data.warm_start is not None and candidate.kind != "constant":
         return data.warm_start.fit(data, rows)
-    features = build_features(
-        data.inputs,
-        data.schema,
-        candidate.kind,
-        target_kind=data.task.target_kind,
-        seed=data.settings.split.seed,
-        settings=data.settings.features,
-    )
-    pipeline = Pipeline([("features", features), ("model", clone(candidate.estimator))])
+    model = clone(candidate.estimator)
+    pipeline = Pipeline([("features", _features(candidate, data)), ("model", model)])
     if rows is None:
         pipeline.fit(data.inputs, data.target)
     else:
@@ -112,6 +108,18 @@ def fit(candidate: Candidate, data: TrainingData, rows: Rows | None = None) -> P
         # Predicting on one core: forests add their trees up in the order in which cores finish.
         pipeline[-1].set_params(n_jobs=1)
     return pipeline
+
+
+def _features(candidate: Candidate, data: TrainingData) -> ColumnTransformer:
+    """Return what a candidate is fed with, unfitted."""
+    return build_features(
+        data.inputs,
+        data.schema,
+        candidate.kind,
+        target_kind=data.task.target_kind,
+        seed=data.settings.split.seed,
+        settings=data.settings.features,
+    )
 
 
 def judge(pipeline: Pipeline, data: TrainingData, inputs: Any, target: Any) -> dict[str, float]:
@@ -201,7 +209,7 @@ def _make_candidates(settings: Settings) -> tuple[Candidate, list[Candidate]]:
         parameters = defaults | settings.params.get(name, {})
         return make_candidate(name, task.name, settings.split.seed, parameters)
 
-    metric = task.choose_metric(settings.model.metric)
+    metric = choose_metric(task, settings.model.metric)
     baseline = make("baseline", **task.baseline_parameters(metric))
     return baseline, [make(name) for name in dict.fromkeys(settings.model.candidates)]
 
@@ -250,9 +258,15 @@ def _run(
             pipeline = fit(candidate, data)
             seconds = time.perf_counter() - before
             valid = judge(pipeline, data, data.valid, data.valid_target)
-        except ValueError as error:
+        except UserError:
+            raise
+        except Exception as error:
+            features = _features(candidate, data)
+            check_team_steps(features, data.inputs, data.target, data.valid)
+            if not isinstance(error, ValueError):
+                raise
             raise UserError(
-                f"{candidate.name} cannot be fitted: {_first_line(error)}; "
+                f"{candidate.name} cannot be fitted: {first_line(error)}; "
                 f"{project.relative(path)} tells more."
             ) from error
         if candidate.name == "baseline":
@@ -353,8 +367,3 @@ def _facts(
         "seed": data.settings.split.seed,
         "summary": summary,
     }
-
-
-def _first_line(error: Exception) -> str:
-    """Return an error's first line without its full stop."""
-    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".:")

@@ -6,16 +6,20 @@ it, reference.json and card.md. `bundle.json` is written last, so a folder witho
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..core import registry
 from ..core.errors import UserError
 from ..core.files import file_sha256, read_json
+from ..models.inputs import input_sources
+from .carried import carries_code, load_code
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,11 +47,13 @@ class Bundle:
         folder: Where it was loaded from.
         document: The content of its `bundle.json`.
         model: The fitted pipeline, from prepared inputs to probabilities or values.
+        custom: The team's code that its predictions follow from.
     """
 
     folder: Path
     document: Mapping[str, Any]
     model: Any
+    custom: ModuleType
 
     @property
     def run_id(self) -> str:
@@ -171,14 +177,29 @@ class Bundle:
             for column in self.schema.ids
             if column.name in typed.columns
         }
-        predictions = self.task.decide(self.document, self.score(typed))
-        columns |= self.task.columns(self.document, predictions)
+        columns |= self.task.columns(self.document, self.predict_typed(typed))
         return pd.DataFrame(columns, index=frame.index, copy=False)
 
     def predict_arrays(self, frame: pd.DataFrame, *, strict: bool = False) -> Predictions:
         """Score rows and return arrays; see `predict`."""
-        typed = self.conform(frame, strict=strict)
-        return self.task.decide(self.document, self.score(typed))
+        return self.predict_typed(self.conform(frame, strict=strict))
+
+    def predict_typed(self, typed: pd.DataFrame) -> Predictions:
+        """Score conformed rows and return arrays; see `predict`."""
+        return self.decide(typed, self.score(typed))
+
+    def decide(self, typed: pd.DataFrame, raw: NDArray[np.float64]) -> Predictions:
+        """Turn the model's own output for conformed rows into predictions.
+
+        Raises:
+            UserError: If the team's rule fails, or returns what it must not.
+        """
+        predictions = self.task.decide(self.document, raw)
+        if typed.empty or not hasattr(self.custom, "decide"):
+            return predictions
+        from .rule import apply_rule
+
+        return apply_rule(self.custom.decide, self.task, self.document, typed, predictions)
 
     def evaluate(self, frame: pd.DataFrame) -> PredictionsWithTruth:
         """Score rows whose target is known, and return predictions beside the truth."""
@@ -196,7 +217,8 @@ class Bundle:
 
         if typed.empty:  # which scikit-learn refuses
             return np.empty((0, len(self.classes)) if self.classes else 0)
-        return self.task.raw_scores(self.model, prepare(typed, self.schema), self.classes)
+        inputs = prepare(typed, self.schema, self.custom)
+        return self.task.raw_scores(self.model, inputs, self.classes)
 
 
 def load_bundle(project: Project, run_id: str) -> Bundle:
@@ -208,9 +230,34 @@ def load_bundle(project: Project, run_id: str) -> Bundle:
     from ..models.persist import load_model
 
     document = read_bundle(project, run_id)
-    registry.team()  # an estimator of custom.py brings the types that it trusts
     folder = project.bundle_folder(run_id)
-    return Bundle(folder, document, load_model(folder))
+    if carries_code(document):
+        custom = load_code(project, document)
+        return Bundle(folder, document, load_model(folder, custom), custom)
+    return _load_without_code(folder, document)
+
+
+def _load_without_code(folder: Path, document: Mapping[str, Any]) -> Bundle:
+    """Load a bundle that needs no code of the team, or was made before bundles carried it.
+
+    The latter shows in a model that has other types or inputs than those here: as ever, it gets
+    them from today's custom.py.
+    """
+    from ..models.persist import load_model
+
+    try:
+        model = load_model(folder, registry.NO_TEAM)
+    except UserError:
+        model = load_model(folder)
+    bundle = Bundle(folder, document, model, registry.NO_TEAM)
+    taken = getattr(model[0], "feature_names_in_", ())
+    if set(taken) <= input_sources(bundle.schema).keys():
+        return bundle
+    custom = ModuleType("custom_of_before")
+    custom.__dict__.update(
+        {name: getattr(registry.team(), name, {}) for name in ("add_features", "INPUTS")}
+    )
+    return replace(bundle, custom=custom)
 
 
 def read_bundle(project: Project, run_id: str) -> dict[str, Any]:
@@ -237,9 +284,10 @@ def read_bundle(project: Project, run_id: str) -> dict[str, Any]:
             "train the model anew."
         )
     for name, sha256 in document["files"].items():
-        path = folder / Path(name).name
-        if not path.is_file() or file_sha256(path) != sha256:
-            state = "has changed" if path.is_file() else "is missing"
+        path = Path(os.path.normpath(folder / name))
+        there = path.is_relative_to(folder) and path.is_file()
+        if not there or file_sha256(path) != sha256:
+            state = "has changed" if there else "is missing"
             raise UserError(
                 f"models/{run_id}/{name} {state} since the bundle was made; bring it back, or "
                 f"delete models/{run_id} and run `train` and `postprocess`."

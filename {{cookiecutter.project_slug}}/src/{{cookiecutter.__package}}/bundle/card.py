@@ -14,6 +14,7 @@ from ..core.files import write_text
 from ..core.project import Project
 from ..core.registry import PACKAGE
 from .bundle import CARD_FILE, task_of
+from .carried import carries_code
 from .champion import read_champion
 
 BEGIN = (
@@ -74,6 +75,7 @@ def _head(document: Mapping[str, Any]) -> list[str]:
     label, params = document["estimator"]["label"], document["estimator"]["params"] or {}
     given = ", ".join(f"{key} = {value}" for key, value in params.items()) or "all as by default"
     name, target = document["estimator"]["name"], document["target"]
+    carried = ["Its predictions need code of `custom`, which this folder carries and uses."]
     return [
         f"# Model {document['run_id']}",
         "",
@@ -81,6 +83,7 @@ def _head(document: Mapping[str, Any]) -> list[str]:
         f"Parameters: {given}.",
         f"Code: commit {document['git_commit'] or 'unknown (no git repository)'}; "
         f"seed {document['seed']}; {_versions(document)}.",
+        *(carried if carries_code(document) else []),
     ]
 
 

@@ -15,12 +15,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..evaluation.bootstrap import bootstrap
-from ..evaluation.decision import label_codes
 from ..evaluation.distributions import describe, describe_numbers
-from .bundle import baseline_with_truth, task_of, with_truth
+from .bundle import baseline_with_truth, with_truth
 
 if TYPE_CHECKING:
     from ..data.schema import Schema
+    from ..evaluation.predictions import Predictions
 
 REFERENCE_VERSION = 2
 ROWS = 50_000
@@ -32,7 +32,7 @@ def make_reference(
     document: Mapping[str, Any],
     train: pd.DataFrame,
     copies: NDArray[np.int64],
-    raw: NDArray[np.float64],
+    predictions: Predictions,
     truth: NDArray[Any],
 ) -> dict[str, Any]:
     """Describe each feature and the target on at most 50,000 rows of train, and the predictions.
@@ -55,7 +55,7 @@ def make_reference(
         document: What bundle.json says of the model.
         train: The rows that the model was fitted on, or a sample of them.
         copies: How often each of these counts.
-        raw: The model's own output for valid: probabilities (rows, classes) or values (rows,).
+        predictions: For valid.
         truth: The target on valid.
     """
     places = np.repeat(np.arange(len(train)), copies)
@@ -67,8 +67,8 @@ def make_reference(
         "sampled": len(sample),
         "features": {each.name: describe(sample[each.name], each) for each in schema.features},
         "target": _target(sample[target.name], document),
-        "prediction": _prediction(document, raw, truth),
-        "metrics": _metrics(document, raw, truth),
+        "prediction": _prediction(document, predictions, truth),
+        "metrics": _metrics(document, predictions, truth),
     }
 
 
@@ -82,21 +82,20 @@ def _target(values: pd.Series[Any], document: Mapping[str, Any]) -> dict[str, An
 
 
 def _prediction(
-    document: Mapping[str, Any], raw: NDArray[np.float64], truth: NDArray[Any]
+    document: Mapping[str, Any], predicted: Predictions, truth: NDArray[Any]
 ) -> dict[str, Any]:
     """Return what the model said of valid."""
-    predicted = task_of(document).decide(document, raw)
     if predicted.probabilities is None:
-        return {"rows": len(raw), "values": describe_numbers(np.asarray(predicted.values))}
+        return {"rows": len(truth), "values": describe_numbers(np.asarray(predicted.values))}
     names = [str(name) for name in document["classes"]]
-    codes = label_codes(document, predicted.probabilities)
+    codes = pd.Index(document["classes"]).get_indexer(pd.Index(np.asarray(predicted.labels)))
     labels = np.bincount(codes, minlength=len(names)).tolist()
     known = pd.Index(document["classes"]).get_indexer(pd.Index(truth))
     seen = known >= 0  # valid may hold a class that train lacks
     confusion = np.zeros((len(names), len(names)), dtype=np.int64)
     np.add.at(confusion, (known[seen], codes[seen]), 1)
     return {
-        "rows": len(raw),
+        "rows": len(truth),
         "classes": {
             name: describe_numbers(predicted.probabilities[:, at]) for at, name in enumerate(names)
         },
@@ -106,10 +105,10 @@ def _prediction(
 
 
 def _metrics(
-    document: Mapping[str, Any], raw: NDArray[np.float64], truth: NDArray[Any]
+    document: Mapping[str, Any], predictions: Predictions, truth: NDArray[Any]
 ) -> dict[str, Any]:
     """Return each metric on valid with its interval."""
-    labelled = with_truth(document, truth, task_of(document).decide(document, raw))
+    labelled = with_truth(document, truth, predictions)
     baseline = baseline_with_truth(document, labelled)
     found, _ = bootstrap(
         labelled,

@@ -1,4 +1,4 @@
-"""The two ways in which a command ends early on purpose."""
+"""The two ways in which a command ends early on purpose, and errors in words."""
 
 
 class UserError(Exception):
@@ -7,3 +7,8 @@ class UserError(Exception):
 
 class GateError(Exception):
     """The work was done, but a bar was not met, such as beating the baseline (exit code 1)."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return an error's first line without its full stop, as the middle of a sentence."""
+    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".:")

@@ -76,6 +76,11 @@ class Project:
         return self.models / "champion.json"
 
     @property
+    def made_here(self) -> Path:
+        """The bundles with code of the team that were made in this checkout; not for git."""
+        return self.logs / "made_here.jsonl"
+
+    @property
     def logs(self) -> Path:
         """The folder of logs, one per run."""
         return self.root / "logs"

@@ -10,6 +10,7 @@ import importlib
 import sys
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple, TypeVar
 
@@ -27,6 +28,7 @@ class Registry(dict[str, Entry]):
         """Begin empty; `what` is the kind of entry in the sentence that refuses a second one."""
         super().__init__()
         self.what = what
+        self.replaced: dict[str, Entry] = {}  # what stood there before custom.py took the name
 
     def add(self, /, **entries: Entry) -> None:
         """Add a folder's entries.
@@ -83,11 +85,15 @@ class Stage(NamedTuple):
 TASKS = Registry[Any]("task")
 SOURCES = Registry[Any]("source")
 ESTIMATORS = Registry[Any]("estimator")
+# What a folder's task names beside the metrics that are here; those of `custom` count for any task.
+METRICS = Registry[Any]("metric")
 STAGES = Registry[Stage]("stage")
 COMMANDS = Registry[str]("command")
 REPORT_SECTIONS = Registry[Any]("section of the report")
 SETTINGS = Registry[str]("section of conf.cfg")
 EVIDENCE = Registry[Any]("kind of evidence")
+# Fitted on train as a part of the model, beside what becomes of every input; see custom.py.
+TRANSFORMERS = Registry[Any]("transformer")
 # By the class of an estimator, `"module:Class"`, the `models.Weights` that keep it in files.
 WEIGHTS = Registry[Any]("weights of the class")
 # By the kind of input, its `models.Input`.
@@ -96,10 +102,15 @@ INPUTS = Registry[Any]("kind of input")
 LISTENERS = Registry[Any]("listener")
 # The module, or the folder, that is the team's.
 TEAM = ".custom"
+# What stands for it where a bundle needs nothing of it.
+NO_TEAM = ModuleType("no_custom")
+_IMPORTED: dict[str, tuple[Path, int, int]] = {}
 # What it may declare, too, and may replace.
 FOR_THE_TEAM: dict[str, Registry[Any]] = {
     "SOURCES": SOURCES,
     "ESTIMATORS": ESTIMATORS,
+    "METRICS": METRICS,
+    "TRANSFORMERS": TRANSFORMERS,
     "REPORT_SECTIONS": REPORT_SECTIONS,
     "EVIDENCE": EVIDENCE,
     "WEIGHTS": WEIGHTS,
@@ -134,7 +145,8 @@ def _place(entry: Any) -> str:
 
 def named_by(entry: Any) -> list[Any]:
     """Return what the attributes of an entry hold, where it is more than a name or a function."""
-    values = entry._asdict() if isinstance(entry, tuple) else vars(entry)
+    as_dict = getattr(entry, "_asdict", None)  # of a named tuple
+    values = vars(entry) if as_dict is None else as_dict()
     return [value for value in values.values() if value is not None]
 
 
@@ -144,7 +156,10 @@ def lookup(registry: dict[str, Any], name: str, what: str) -> Any:
     Raises:
         UserError: If there is none; the sentence opens with `what` and lists the names.
     """
-    team()
+    if any(registry is each for each in FOR_THE_TEAM.values()):
+        team()
+    else:
+        extend_by_modules()
     if name not in registry:
         allowed = ", ".join(sorted(registry))
         raise UserError(f"{what} is '{name}'; choose one of: {allowed}.")
@@ -183,6 +198,49 @@ def team() -> ModuleType:
     """Return `custom`, the team's part, once its entries stand beside those of the folders."""
     extend_by_modules()
     custom = importlib.import_module(TEAM, PACKAGE)
+    _IMPORTED.update(team_files(custom))
     for name, registry in FOR_THE_TEAM.items():
-        registry.update(getattr(custom, name, {}))
+        own = declared(name, custom)
+        registry.replaced = {each: registry[each] for each in own if each in registry}
+        registry.update(own)
     return custom
+
+
+def entries(name: str, custom: ModuleType) -> dict[str, Any]:
+    """Return the folders' entries of a registry, and those of a `custom` other than today's.
+
+    Args:
+        name: One of `FOR_THE_TEAM`.
+        custom: The team's code that a bundle carries.
+    """
+    extend_by_modules()
+    registry = FOR_THE_TEAM[name]
+    today = declared(name, sys.modules.get(f"{PACKAGE}{TEAM}"))
+    folders = {each: entry for each, entry in registry.items() if today.get(each) is not entry}
+    return folders | registry.replaced | declared(name, custom)
+
+
+def declared(name: str, custom: ModuleType | None) -> dict[str, Any]:
+    """Return what a `custom` declares for a registry; nothing where it imports that registry."""
+    found: dict[str, Any] = getattr(custom, name, {})
+    return {} if found is FOR_THE_TEAM[name] else found
+
+
+def team_files(custom: ModuleType) -> dict[str, tuple[Path, int, int]]:
+    """Return the files of `custom` by their names in the package: path, time and size."""
+    if custom.__file__ is None:  # a folder without __init__.py
+        return {}
+    own = Path(custom.__file__)
+    if own.name == "__init__.py":
+        paths = [each for each in own.parent.rglob("*") if each.is_file()]
+        paths = sorted(each for each in paths if "__pycache__" not in each.parts)
+    else:
+        paths = [own]
+    base = Path(sys.modules[PACKAGE].__path__[0])
+    states = {path.relative_to(base).as_posix(): (path, path.stat()) for path in paths}
+    return {name: (path, stat.st_mtime_ns, stat.st_size) for name, (path, stat) in states.items()}
+
+
+def imported_files() -> dict[str, tuple[Path, int, int]]:
+    """Return `team_files` as they were when this process imported them."""
+    return _IMPORTED

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import registry
 from .aliases import gone, lost
-from .code_fingerprint import PACKAGE, Modules, check_team_code, code_fingerprint
+from .code_fingerprint import PACKAGE, Modules, check_team_code, code_fingerprint, reached
 from .errors import UserError
 from .files import fingerprint, write_json
 from .project import Project
@@ -106,6 +106,11 @@ def check_team() -> None:
     """
     functions = [stage.function for stage in registry.STAGES.values()]
     check_team_code(functions, _modules())
+
+
+def team_reaches() -> set[Path]:
+    """Return the files that the team's code is made of: its own, and what it imports."""
+    return reached([registry.TEAM], _modules())
 
 
 def _entries(known: Registry[Any], names: Iterable[str], settings: Settings) -> Iterator[str]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..core import registry
 from ..data.split import draw
 from .curves import plain, significant
-from .metrics import METRICS, score
+from .metrics import find_metric, score
 from .predictions import PredictionsWithTruth
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def importance(subject: Subject) -> dict[str, Any]:
     """
     frame = subject.frame.iloc[draw(len(subject.frame), IMPORTANCE_ROWS, subject.seed)]
     names = [column.name for column in subject.bundle.schema.features]
-    metric = METRICS[subject.metric]
+    metric = find_metric(subject.metric)
     before = score(subject.bundle.evaluate(frame))[metric.name]
     random = np.random.default_rng(subject.seed)
     rows = len(frame)
@@ -154,10 +154,11 @@ def learning_curve(subject: Subject, train: pd.DataFrame, pipeline: Any) -> dict
 
     order = _mixed_order(train[subject.target], bool(subject.bundle.classes), subject.seed)
     order, rows = order[:LEARNING_ROWS], int(subject.bundle.document["rows"]["train"])
-    inputs = prepare(train.iloc[order], subject.bundle.schema)
+    schema, custom = subject.bundle.schema, subject.bundle.custom
+    inputs = prepare(train.iloc[order], schema, custom)
     target = train[subject.target].to_numpy()[order]
     kept = draw(len(subject.frame), JUDGED_ROWS, subject.seed)
-    valid = prepare(subject.frame.iloc[kept], subject.bundle.schema)
+    valid = prepare(subject.frame.iloc[kept], schema, custom)
     valid_target = subject.frame[subject.target].to_numpy()[kept]
     points = []
     for size in _sizes(rows):

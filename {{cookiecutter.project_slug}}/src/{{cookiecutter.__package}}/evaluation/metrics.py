@@ -5,14 +5,23 @@ with the counts of a resample it is one draw of the bootstrap. The tests compare
 scikit-learn.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core import registry
+from ..core.errors import UserError
 from .predictions import PredictionsWithTruth
+from .team_metrics import needs_of, perfect_of, team_metrics, weighted_metric
+
+if TYPE_CHECKING:
+    from ..tasks.task import Task
 
 Array = NDArray[np.float64]
 Weighted = Callable[[Array], Array]  # weights (resamples, rows) -> the metric (resamples,)
@@ -43,6 +52,64 @@ class Metric:
         """1 where greater is better, else -1."""
         return 1 if self.greater_is_better else -1
 
+    def part(self, labelled: PredictionsWithTruth) -> str:
+        """Return what it is computed from: values, where it needs labels and there are none."""
+        return "values" if self.needs == "labels" and labelled.labels is None else self.needs
+
+
+def find_metric(name: str) -> Metric:
+    """Return a metric by its name: one of `METRICS`, of a folder, or of custom.py.
+
+    Raises:
+        UserError: If there is none, or its function does not say what it is computed from.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    own = team_metrics().get(name)
+    if own is not None:
+        return Metric(
+            name,
+            name.replace("_", " ").capitalize(),
+            lambda labelled: weighted_metric(name, own, labelled),
+            own.greater_is_better,
+            perfect_of(own),
+            needs_of(name, own),
+        )
+    if name not in registry.METRICS:
+        raise UserError(
+            f"There is no metric '{name}' any more; bring it back in METRICS of custom.py, or name "
+            "another [model] metric and run `run`."
+        )
+    found: Metric = registry.load(registry.METRICS[name])
+    return found
+
+
+def title_of(name: str) -> str:
+    """Return a metric as people write it; one that is gone by its name."""
+    try:
+        return find_metric(name).title
+    except UserError:
+        return name
+
+
+def choose_metric(task: Task, name: str) -> str:
+    """Return the metric that `[model] metric` names.
+
+    Raises:
+        UserError: If there is no such metric for the task, or one of custom.py is not of use to it.
+    """
+    own = team_metrics()
+    needed = {find_metric(each).needs for each in task.metrics}
+    for each in own:
+        if each in METRICS:
+            raise UserError(f"The metric '{each}' of custom.py is there already; rename it.")
+        if find_metric(each).needs == "probabilities" and "probabilities" not in needed:
+            raise UserError(
+                f"The metric '{each}' of custom.py takes y_proba, but a {task.name} predicts no "
+                "probabilities; let it take y_pred."
+            )
+    return task.choose_metric(name, own)
+
 
 def show(value: float | None) -> str:
     """Return a score for people, with as many decimals as tell models apart."""
@@ -59,7 +126,7 @@ def skill(metric: str, value: float, baseline: float) -> float:
     0 is the baseline's equal, 1 is perfect, below 0 is worse than the baseline; 0 as well where the
     baseline is perfect already, since nothing is left to show; nan where a score is.
     """
-    perfect = METRICS[metric].perfect
+    perfect = find_metric(metric).perfect
     if baseline == perfect and math.isfinite(value):
         return 0.0
     return (value - baseline) / (perfect - baseline)
@@ -72,14 +139,19 @@ def score(labelled: PredictionsWithTruth) -> dict[str, float]:
         (rows,), counts = distinct_rows(needs, labelled)
         for metric in metrics:
             scores[metric.name] = float(metric.prepare(rows)(counts[np.newaxis])[0])
-    return {name: scores[name] for name in labelled.metrics if name in scores}
+    return {name: scores[name] for name in _names(labelled) if name in scores}
+
+
+def _names(labelled: PredictionsWithTruth) -> tuple[str, ...]:
+    """Return what predictions are scored by: the metrics of their task, then those of custom.py."""
+    return (*labelled.metrics, *team_metrics())
 
 
 def metrics_by_need(labelled: PredictionsWithTruth) -> dict[str, list[Metric]]:
     """Return the metrics that can be computed, by the part of the predictions that they need."""
-    chosen = [METRICS[name] for name in labelled.metrics]
+    chosen = [find_metric(name) for name in _names(labelled)]
     return {
-        needs: [metric for metric in chosen if metric.needs == needs]
+        needs: [metric for metric in chosen if metric.part(labelled) == needs]
         for needs in ("values", "probabilities", "labels")
         if getattr(labelled, needs) is not None
     }

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# What there may be of predictions, an item per row.
+PARTS = ("labels", "probabilities", "values", "bounds")
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -17,11 +20,18 @@ class Predictions:
         labels: Predicted classes, as in the training data; (rows,).
         probabilities: Of each class; (rows, classes), columns in the order of the model's classes.
         values: Predicted values in the target's unit; (rows,).
+        bounds: The lower and the upper end of each value's interval, where the team's rule may have
+            moved them; (rows, 2). None where all are equally wide, as bundle.json says.
     """
 
     labels: NDArray[Any] | None = None
     probabilities: NDArray[np.float64] | None = None
     values: NDArray[np.float64] | None = None
+    bounds: NDArray[np.float64] | None = None
+
+    def take(self, rows: NDArray[Any]) -> Predictions:
+        """Return the predictions for some of the rows."""
+        return Predictions(**_taken(self, rows))
 
 
 @dataclass(frozen=True)
@@ -35,8 +45,10 @@ class PredictionsWithTruth:
         labels: Predicted class codes; (rows,).
         probabilities: Of each class, in the order of the codes; (rows, classes).
         values: Predicted values; (rows,).
+        bounds: See `Predictions`.
         classes: How many classes there are; 0 where none are predicted.
         positive: The code of the class to find; None unless there are two classes.
+        names: The class of each code, as the data has it.
     """
 
     truth: NDArray[Any]
@@ -44,8 +56,10 @@ class PredictionsWithTruth:
     labels: NDArray[np.intp] | None = None
     probabilities: NDArray[np.float64] | None = None
     values: NDArray[np.float64] | None = None
+    bounds: NDArray[np.float64] | None = None
     classes: int = 0
     positive: int | None = None
+    names: tuple[Any, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -53,11 +67,11 @@ class PredictionsWithTruth:
 
     def take(self, rows: NDArray[Any]) -> PredictionsWithTruth:
         """Return some of the rows."""
-        labels, probabilities, values = self.labels, self.probabilities, self.values
-        return replace(
-            self,
-            truth=self.truth[rows],
-            labels=None if labels is None else labels[rows],
-            probabilities=None if probabilities is None else probabilities[rows],
-            values=None if values is None else values[rows],
-        )
+        parts = _taken(self, rows)
+        return replace(self, truth=self.truth[rows], **parts)
+
+
+def _taken(whole: Any, rows: NDArray[Any]) -> dict[str, Any]:
+    """Return some rows of those of the arrays that are there."""
+    parts = {name: getattr(whole, name) for name in PARTS}
+    return {name: part[rows] for name, part in parts.items() if part is not None}

@@ -5,10 +5,11 @@ purpose, with named tuples for the slower `dataclasses`: the command line import
 """
 
 from collections.abc import Iterable
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from ..core.errors import UserError
-from ..core.registry import ESTIMATORS, INPUTS, WEIGHTS, load, lookup, team
+from ..core.registry import ESTIMATORS, INPUTS, WEIGHTS, entries, load, lookup, team
 
 
 class Candidate(NamedTuple):
@@ -114,22 +115,26 @@ WEIGHTS.add(
 )
 
 
-def input_kinds() -> dict[str, Input]:
-    """Return every kind of input by its name, in the order in which estimators get them."""
-    team()
-    others = sorted(INPUTS.keys() - set(OWN_INPUTS))
-    return {name: load(INPUTS[name]) for name in (*OWN_INPUTS, *others)}
+def input_kinds(custom: ModuleType | None = None) -> dict[str, Input]:
+    """Return every kind of input by its name, in the order in which estimators get them.
+
+    Args:
+        custom: The team's code; default: that of today.
+    """
+    found = entries("INPUTS", team() if custom is None else custom)
+    others = sorted(found.keys() - set(OWN_INPUTS))
+    return {name: load(found[name]) for name in (*OWN_INPUTS, *others)}
 
 
-def kinds_by_type() -> dict[str, str]:
+def kinds_by_type(custom: ModuleType | None = None) -> dict[str, str]:
     """Return the kind of input by the schema's type; where two serve one, that of a folder."""
-    kinds = input_kinds()
+    kinds = input_kinds(custom)
     return {each: name for name, kind in kinds.items() for each in kind.types}
 
 
-def are_plain(types: Iterable[str]) -> bool:
+def are_plain(types: Iterable[str], custom: ModuleType | None = None) -> bool:
     """Tell whether a service can prepare columns of these types without pandas."""
-    kinds, names = input_kinds(), kinds_by_type()
+    kinds, names = input_kinds(custom), kinds_by_type(custom)
     return all(kinds[names[each]].plain for each in types)
 
 

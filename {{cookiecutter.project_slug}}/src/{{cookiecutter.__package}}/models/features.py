@@ -7,6 +7,7 @@ word (missing numbers in forests, encoders fed with None, `min_frequency`) is av
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from ..core import registry
 from ..core.errors import UserError
 from . import input_kinds, kinds_by_type
 from .inputs import DATE_PARTS, words
+from .team_steps import team_steps
 
 if TYPE_CHECKING:
     from ..core.config import FeatureSettings
@@ -59,7 +61,7 @@ class StepOptions:
     inputs: pd.DataFrame
 
 
-def prepare(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+def prepare(frame: pd.DataFrame, schema: Schema, custom: ModuleType | None = None) -> pd.DataFrame:
     """Turn typed rows into the model's inputs, each row by itself.
 
     Numbers and flags become float64 with NaN, a date becomes six numbers (the last, `__days`, is
@@ -69,6 +71,7 @@ def prepare(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     Args:
         frame: Rows that conform to `schema`; columns beside its features are left out.
         schema: The types of the columns.
+        custom: The team's code; default: that of today.
 
     Returns:
         The inputs, in the order of the schema's features, then those that `custom.py` added.
@@ -78,9 +81,10 @@ def prepare(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
             of numbers, flags, dates nor text.
     """
     types = {column.name: column.type for column in schema.features}
-    kinds, names = input_kinds(), kinds_by_type()
+    custom = registry.team() if custom is None else custom
+    kinds, names = input_kinds(custom), kinds_by_type(custom)
     given = frame if list(frame.columns) == list(types) else frame[list(types)]
-    rows = _add_own_features(given)
+    rows = _add_own_features(given, custom)
     inputs: dict[str, Any] = {}
     changed = False
     for name in rows.columns:
@@ -120,6 +124,7 @@ def build_features(
         columns = [column for column, of in types.items() if of == name]
         if columns:
             steps += registry.load(each.steps)(columns, options)
+    steps += team_steps(inputs, kind, seed)
     # Trees take dense input only; a linear model is faster on sparse columns of zeros.
     return ColumnTransformer(steps, sparse_threshold=0.3 if kind == "linear" else 0)
 
@@ -144,9 +149,12 @@ def input_types(inputs: pd.DataFrame, schema: Schema, settings: FeatureSettings)
     return types
 
 
-def _add_own_features(given: pd.DataFrame) -> pd.DataFrame:
+def _add_own_features(given: pd.DataFrame, custom: ModuleType) -> pd.DataFrame:
     """Apply custom.py to the rows; it may add columns, not rows."""
-    rows = registry.team().add_features(given)
+    add = getattr(custom, "add_features", None)
+    if add is None:
+        return given
+    rows: pd.DataFrame = add(given)
     if not isinstance(rows, pd.DataFrame) or not rows.index.equals(given.index):
         raise UserError(
             "add_features in custom.py has to return the frame it got, with columns added and "

@@ -1,11 +1,29 @@
 """What a date and a text become as a model's inputs, in plain Python."""
 
+from __future__ import annotations
+
 import re
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..data.schema import Schema
 
 DATE_PARTS = ("year", "month", "day", "weekday", "hour", "days")
 EPOCH = datetime(1970, 1, 1)
 WORD = re.compile(r"\w\w+")
+
+
+def input_sources(schema: Schema) -> dict[str, tuple[int, int | None]]:
+    """Return, by the name of each input, the feature it comes from and which part of a date."""
+    found: dict[str, tuple[int, int | None]] = {}
+    for at, column in enumerate(schema.features):
+        if column.type == "datetime":
+            for part, name in enumerate(DATE_PARTS):
+                found[f"{column.name}__{name}"] = (at, part)
+        else:
+            found[column.name] = (at, None)
+    return found
 
 
 def words(text: str) -> str:

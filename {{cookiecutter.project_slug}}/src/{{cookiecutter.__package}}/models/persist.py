@@ -4,15 +4,19 @@
 `load_model(folder)` gives the pipeline back. The same model gives the same bytes.
 """
 
+import importlib
 import io
 import json
 import re
 import zipfile
+from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ..core import registry
-from ..core.errors import UserError
+from ..core.errors import UserError, first_line
 from ..core.files import remove_partial, write_atomic
 from ..core.project import Project
 from . import Weights
@@ -27,19 +31,27 @@ TRUSTED = {
     "sklearn.model_selection._split.KFold",
     "sklearn.tree._tree.Tree",
 }
+# Without what custom.py has added: a model of these types alone needs nothing of it.
+TRUSTED_HERE = frozenset(TRUSTED)
 
 
 def save_model(pipeline: Any, folder: Path) -> list[Path]:
     """Write the fitted `Pipeline` below `folder` and return the files, `model.skops` the last.
 
     Raises:
-        UserError: If the pipeline holds a type that loading would refuse.
+        UserError: If the pipeline holds what cannot be saved, or loading would refuse.
     """
     from skops.io import dumps, get_untrusted_types
 
     content, files = _take_weights_out(pipeline, folder)
-    raw = dumps(content)
-    refused = sorted(set(get_untrusted_types(data=raw)) - TRUSTED)
+    try:
+        raw = dumps(content)
+    except Exception as error:  # skops raises all kinds
+        raise UserError(
+            f"The model cannot be saved ({type(error).__name__}: {first_line(error)}); let what it "
+            "has fitted be numbers, text and numpy arrays, not tables of pandas."
+        ) from error
+    refused = _refused(get_untrusted_types(data=raw), registry.team())
     if refused:
         raise UserError(
             f"The model holds {refused[0]}, which would not be loaded again; add that name to "
@@ -50,27 +62,94 @@ def save_model(pipeline: Any, folder: Path) -> list[Path]:
     return [*files, folder / MODEL_FILE]
 
 
-def load_model(folder: Path) -> Any:
+def load_model(folder: Path, custom: ModuleType | None = None) -> Any:
     """Return the fitted `Pipeline` saved in `folder`.
 
+    Args:
+        folder: Of the model.
+        custom: The team's code that its types come from; default: that of today.
+
     Raises:
-        UserError: If there is none, it is damaged, or it holds a type that is not in `TRUSTED`.
+        UserError: If there is none, it is damaged, or it holds a type that is neither in `TRUSTED`
+            nor declared in the team's code.
     """
-    from skops.io import load
+    from skops.io import get_untrusted_types, loads
     from skops.io.exceptions import UntrustedTypesFoundException
 
     path = folder / MODEL_FILE
     if not path.exists():
         raise UserError(f"{path} does not exist; run `train` first.")
+    custom = registry.team() if custom is None else custom
     try:
-        content = load(path, trusted=sorted(TRUSTED))
-    except UntrustedTypesFoundException as error:
-        raise UserError(
-            f"{path} is not loaded, since its types are not trusted: {error}."
-        ) from None
+        raw = _with_types_of(path.read_bytes(), custom)
+        try:
+            content = loads(raw, trusted=sorted(TRUSTED))
+        except UntrustedTypesFoundException:
+            found = get_untrusted_types(data=raw)
+            refused = _refused(found, custom)
+            if refused:
+                raise UserError(
+                    f"{path} is not loaded, since its types are not trusted: {', '.join(refused)}."
+                ) from None
+            content = loads(raw, trusted=sorted({*TRUSTED, *found}))
     except (zipfile.BadZipFile, KeyError, EOFError) as error:
         raise UserError(f"{path} is damaged ({error}); delete it and run `train`.") from None
-    return _put_weights_in(content, folder)
+    return _put_weights_in(content, folder, custom)
+
+
+def has_team_types(folder: Path) -> bool:
+    """Tell whether the model in `folder` holds types that custom.py declares, or trusts."""
+    with zipfile.ZipFile(folder / MODEL_FILE) as archive:
+        schema = archive.read("schema.json").decode()
+    own = f"{registry.PACKAGE}{registry.TEAM}"
+    modules = {each.rpartition(".")[0] for each in TRUSTED - TRUSTED_HERE}
+    starts = [f'"__module__": "{own}.', *(f'"__module__": "{each}"' for each in (own, *modules))]
+    return any(each in schema for each in starts)
+
+
+def _refused(types: Iterable[str], custom: ModuleType) -> list[str]:
+    """Return those of the types that are neither trusted nor the team's own."""
+    return sorted(each for each in set(types) - TRUSTED if not _declares(custom, each))
+
+
+def _declares(custom: ModuleType, name: str) -> bool:
+    """Tell whether a class or function is defined in the team's code, and not imported there."""
+    prefix = f"{custom.__name__}."
+    if not name.startswith(prefix):
+        return False
+    module, parts = custom, name.removeprefix(prefix).split(".")
+    while len(parts) > 1 and find_spec(f"{module.__name__}.{parts[0]}") is not None:
+        module = importlib.import_module(f"{module.__name__}.{parts.pop(0)}")
+    found: Any = module
+    for part in parts:
+        found = getattr(found, part, None)
+    return getattr(found, "__module__", None) == module.__name__
+
+
+def _with_types_of(raw: bytes, custom: ModuleType) -> bytes:
+    """Return a model's file with the types of `custom` taken from a bundle's own module."""
+    own = f"{registry.PACKAGE}{registry.TEAM}"
+    if custom.__name__ in (own, registry.NO_TEAM.__name__):
+        return raw
+    renamed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(raw)) as source, zipfile.ZipFile(renamed, "w") as target:
+        for entry in source.infolist():
+            content = source.read(entry)
+            if entry.filename == "schema.json":
+                schema = json.loads(content)
+                _rename_modules(schema, own, custom.__name__)
+                content = json.dumps(schema).encode()
+            target.writestr(entry.filename, content)
+    return renamed.getvalue()
+
+
+def _rename_modules(node: Any, old: str, new: str) -> None:
+    """Replace a module, and those below it, wherever a type names its module; in place."""
+    for item in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        _rename_modules(item, old, new)
+    module = node.get("__module__") if isinstance(node, dict) else None
+    if isinstance(module, str) and (module == old or module.startswith(f"{old}.")):
+        node["__module__"] = new + module[len(old) :]
 
 
 def model_files(folder: Path) -> list[Path]:
@@ -127,7 +206,7 @@ def _take_weights_out(pipeline: Any, folder: Path) -> tuple[Any, list[Path]]:
     return {"features": pipeline[:-1], weights.name: rest}, files
 
 
-def _put_weights_in(content: Any, folder: Path) -> Any:
+def _put_weights_in(content: Any, folder: Path, custom: ModuleType) -> Any:
     """Undo `_take_weights_out`.
 
     Raises:
@@ -136,7 +215,7 @@ def _put_weights_in(content: Any, folder: Path) -> Any:
     if not isinstance(content, dict):
         return content
     pipeline = content.pop("features")
-    for weights in _all_weights():
+    for weights in map(registry.load, registry.entries("WEIGHTS", custom).values()):
         if weights.name in content:
             estimator = registry.load(weights.load)(folder, content[weights.name])
             pipeline.steps.append(("model", estimator))

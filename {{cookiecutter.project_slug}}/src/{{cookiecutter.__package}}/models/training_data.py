@@ -114,7 +114,9 @@ def load_training_data(project: Project, settings: Settings) -> TrainingData:
         settings=settings,
         schema=schema,
         task=task,
-        metric=task.choose_metric(settings.model.metric),
+        metric=task.choose_metric(
+            settings.model.metric, registry.declared("METRICS", registry.team())
+        ),
         inputs=inputs,
         target=fit_target,
         groups=fit_groups,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..bundle.bundle import Bundle, baseline_with_truth, with_truth
 from ..evaluation.bootstrap import Interval, bootstrap, in_words
 from ..evaluation.drift import Finding, compare_names, compare_numbers
-from ..evaluation.metrics import METRICS, show, skill
+from ..evaluation.metrics import find_metric, show, skill
 from ..evaluation.predictions import Predictions, PredictionsWithTruth
 
 if TYPE_CHECKING:
@@ -134,8 +134,8 @@ def compare_performance(
     name = str(bundle.document["metric"])
     if labelled is None or len(labelled) < LEAST_LABELLED or name not in reference["metrics"]:
         return None, None
-    metric = METRICS[name]
-    if getattr(labelled, metric.needs) is None:
+    metric = find_metric(name)
+    if getattr(labelled, metric.part(labelled)) is None:
         return None, None
     before = Interval(**{key: _nan(value) for key, value in reference["metrics"][name].items()})
     baseline = baseline_with_truth(bundle.document, labelled)

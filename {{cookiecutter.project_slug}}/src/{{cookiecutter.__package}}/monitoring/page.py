@@ -10,7 +10,7 @@ from ..core.files import write_text
 from ..core.project import Project
 from ..core.reports import read_report
 from ..evaluation.bootstrap import in_words
-from ..evaluation.metrics import METRICS, show
+from ..evaluation.metrics import find_metric, show
 from ..reporting.html import Section, bullets, cards, figures, html_page, table
 from ..reporting.plots import Plot
 from .words import NAME, counted
@@ -149,7 +149,7 @@ def _cards(facts: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         )
     measured = facts["performance"]
     if measured:
-        title, was = METRICS[measured["metric"]].title, measured["reference"]
+        title, was = find_metric(measured["metric"]).title, measured["reference"]
         interval = in_words(measured["now"]["low"], measured["now"]["high"])
         yield f"{title} with labels", show(measured["now"]["value"]), (
             f"{interval}; {show(was['value'])} on valid"

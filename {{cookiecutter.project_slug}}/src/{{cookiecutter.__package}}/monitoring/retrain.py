@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..bundle.bundle import Bundle, baseline_with_truth, load_bundle
+from ..bundle.carried import carries_code, is_of_today
 from ..bundle.champion import load_champion, read_champion
 from ..bundle.champion import promote as put_into_service
 from ..core.errors import GateError, UserError
@@ -28,9 +29,10 @@ from ..data.schema import INFER_AGAIN, load_schema
 from ..data.split import choose_rule, load_manifest, load_split
 from ..evaluate import evaluate
 from ..evaluation.bootstrap import Interval, bootstrap, in_words
-from ..evaluation.metrics import METRICS, score, show
+from ..evaluation.metrics import choose_metric, find_metric, score, show
 from ..evaluation.predictions import PredictionsWithTruth
 from ..ingest import ingest
+from ..models.persist import load_model
 from ..models.training_data import Rows, TrainingData, WarmStart
 from ..postprocess import postprocess
 from ..preprocess import preprocess
@@ -156,12 +158,12 @@ def comparison_table(result: Comparison) -> Table:
         table.add_column(heading, justify="right")
     for name, (old, new) in result.scores.items():
         chosen = name == result.metric
-        gain = new - old if METRICS[name].greater_is_better else old - new
+        gain = new - old if find_metric(name).greater_is_better else old - new
         shown = f"{gain:+.4f}"
         if chosen:
             shown += f" ({in_words(result.gain.low, result.gain.high)})"
         style = "bold" if chosen else None
-        table.add_row(METRICS[name].title, show(old), show(new), shown, style=style)
+        table.add_row(find_metric(name).title, show(old), show(new), shown, style=style)
     return table
 
 
@@ -189,7 +191,7 @@ def paired_gain(
     """
     new, old = (replace(each, metrics=(metric,)) for each in (challenger, champion))
     _, found = bootstrap(new, old, metric, resamples=resamples, seed=seed, rows=rows)
-    if METRICS[metric].greater_is_better:
+    if find_metric(metric).greater_is_better:
         return found
     return Interval(-found.value, -found.high, -found.low)
 
@@ -331,6 +333,11 @@ def _require_warm(champion: Bundle) -> None:
             f"{label} cannot go on from where it is: it has neither partial_fit nor warm_start; "
             "run `retrain` without --warm."
         )
+    if not is_of_today(champion.document):
+        raise UserError(
+            f"{champion.run_id} was trained with other code than custom holds now; run `retrain` "
+            "without --warm."
+        )
 
 
 def _warm_start(
@@ -338,13 +345,14 @@ def _warm_start(
 ) -> tuple[Settings, WarmStart]:
     """Return settings with the champion's kind as the only candidate, and how it goes on."""
     name = champion.document["estimator"]["name"]
+    fitted = load_model(champion.folder) if carries_code(champion.document) else champion.model
     model = settings.model.model_copy(update={"candidates": (name,), "folds": 0})
 
     def fit(data: TrainingData, rows: Rows | None) -> Pipeline:
         new = _is_new(load_split(project, "train"), champion, known)
         if rows is None:
-            return go_on(champion.model, data, new)
-        return go_on(champion.model, data.take(rows), new[rows])
+            return go_on(fitted, data, new)
+        return go_on(fitted, data.take(rows), new[rows])
 
     return settings.model_copy(update={"model": model}), WarmStart(champion.run_id, fit)
 
@@ -412,7 +420,7 @@ def _compare(
         frame, about = frame[new], "the rows of valid that are new since the champion"
     elif known is not None:
         about = f"all of valid, since only {int(new.sum())} of its rows are new"
-    metric = challenger.task.choose_metric(settings.model.metric)
+    metric = choose_metric(challenger.task, settings.model.metric)
     old, fresh = (_label(bundle, frame, settings) for bundle in (champion, challenger))
     options = settings.evaluate
     gain = paired_gain(
@@ -424,7 +432,7 @@ def _compare(
         rows=options.rows,
     )
     floor = baseline_with_truth(challenger.document, fresh)
-    reach = abs(METRICS[metric].perfect - score(floor)[metric])
+    reach = abs(find_metric(metric).perfect - score(floor)[metric])
     needed = monitor_settings(settings).better * reach
     before, after = score(old), score(fresh)
     result = Comparison(
@@ -451,7 +459,7 @@ def _label(bundle: Bundle, frame: pd.DataFrame, settings: Settings) -> Predictio
 
 def _with_verdict(result: Comparison, *, promoted: bool) -> Comparison:
     """Return the result with its verdict."""
-    title, spread = METRICS[result.metric].title, in_words(result.gain.low, result.gain.high)
+    title, spread = find_metric(result.metric).title, in_words(result.gain.low, result.gain.high)
     gain = f"by {show(result.gain.value)} {title} ({spread})"
     bar = f"for sure by {show(result.needed)} or more" if result.needed else "for sure"
     if promoted:

@@ -153,7 +153,7 @@ def window_of(bundle: Bundle, frame: pd.DataFrame, where: str, most: int = 50_00
             return _logged(bundle, answers.iloc[at])
         if lacking:
             return None
-        return bundle.task.decide(bundle.document, bundle.score(typed.iloc[at]))
+        return bundle.predict_typed(typed.iloc[at])
 
     target = bundle.document["target"]
     truth = None

@@ -17,7 +17,7 @@ from ..core.reports import Report, read_report
 from ..core.stages import require
 from ..evaluation.bootstrap import in_words
 from ..evaluation.ledger import openings, openings_in_words, state_of_test
-from ..evaluation.metrics import METRICS, show
+from ..evaluation.metrics import find_metric, show, title_of
 from . import plots
 from .html import Section, bullets, cards, figures, short_number, table
 from .plots import Plot
@@ -35,7 +35,7 @@ def summary_section(project: Project, settings: Settings) -> Section:
     """Verdict, headline metric beside the baseline, all metrics."""
     facts = require(project, "evaluate").facts
     name, test = facts["metric"], facts["test"]
-    valid, title = facts["metrics"][name], METRICS[name].title
+    valid, title = facts["metrics"][name], find_metric(name).title
     state, word = ("", "Bar cleared") if facts["passed"] else (" missed", "Bar missed")
     shown = [(f"{title} on valid", show(valid["value"]), in_words(valid["low"], valid["high"]))]
     if test:
@@ -117,7 +117,7 @@ def models_section(project: Project, settings: Settings) -> Section:
     """Every candidate beside the baseline."""
     facts = require(project, "train").facts
     metric = facts["metric"]
-    others = [name for name in METRICS if name in facts["baseline"]["valid"] and name != metric]
+    others = [name for name in facts["baseline"]["valid"] if name != metric]
     entries = [*facts["candidates"], facts["baseline"]]
     chosen = next((at for at, e in enumerate(entries) if e["run_id"] == facts["run_id"]), None)
     rows = []
@@ -137,14 +137,14 @@ def models_section(project: Project, settings: Settings) -> Section:
                 *cost,
             )
         )
-    title = METRICS[metric].title
+    title = find_metric(metric).title
     headings = (
         "Model",
         "Run",
         f"{title}, cross-validated",
         f"{title}, valid",
         "Skill",
-        *(METRICS[name].title for name in others),
+        *(find_metric(name).title for name in others),
         "Fit, s",
         "Peak, MB",
     )
@@ -171,7 +171,7 @@ def models_section(project: Project, settings: Settings) -> Section:
 def curves_section(project: Project, settings: Settings) -> Section | None:
     """Ranking, calibration, residuals and learning."""
     facts = require_report(project, "diagnostics", "evaluate").facts
-    title = METRICS[facts["metric"]].title
+    title = find_metric(facts["metric"]).title
     drawn = _own_plots(project, facts, "curves")
     curve = facts["learning_curve"]
     if len(curve["points"]) > 1:
@@ -192,7 +192,7 @@ def errors_section(project: Project, settings: Settings) -> Section:
     ranks = facts["importance"]
     drawn = _own_plots(project, facts, "errors")
     if any(_known(entry["mean"]) for entry in ranks["features"]):
-        drawn.append(plots.draw_importance(ranks, METRICS[ranks["metric"]].title))
+        drawn.append(plots.draw_importance(ranks, find_metric(ranks["metric"]).title))
     text = (
         f'<p class="soft">Columns are shuffled {ranks["repeats"]} times on {ranks["rows"]:,} rows '
         "of valid. Columns that say the same as another look less important than they are."
@@ -234,7 +234,7 @@ def openings_section(project: Project, settings: Settings) -> Section:
             str(line["date"])[:16].replace("T", " "),
             line["run_id"],
             line["reason"],
-            METRICS[line["metric"]].title,
+            title_of(line["metric"]),
             show(line["metrics"][line["metric"]]["value"]),
         )
         for line in here
@@ -289,7 +289,7 @@ def _headline(facts: dict[str, Any]) -> Iterator[Plot]:
         rows.append((plots.PERSON, human, human, human))
     baseline = facts["metrics"][name]["baseline"]
     if rows and _known(baseline):
-        yield plots.draw_scores(METRICS[name].title, rows, baseline, METRICS[name].perfect)
+        yield plots.draw_scores(find_metric(name).title, rows, baseline, find_metric(name).perfect)
 
 
 def _metrics_table(facts: dict[str, Any]) -> str:
@@ -299,7 +299,7 @@ def _metrics_table(facts: dict[str, Any]) -> str:
     headings += ["Test", "95% interval on test"] if test else []
     rows = []
     for name, found in facts["metrics"].items():
-        metric = METRICS[name]
+        metric = find_metric(name)
         row = [metric.title, "higher" if metric.greater_is_better else "lower"]
         for each in (found, test["metrics"].get(name, {})) if test else (found,):
             row += [show(each.get("value")), in_words(each.get("low"), each.get("high"))]

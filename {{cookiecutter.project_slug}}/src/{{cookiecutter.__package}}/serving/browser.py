@@ -15,10 +15,11 @@ from ..bundle.bundle import ONNX_FILE, answer_of, read_bundle
 from ..bundle.champion import verify_champion
 from ..core.errors import UserError
 from ..data.schema import Column
+from ..models.inputs import input_sources
 from .page import local_page
 from .rows import Rules
 from .runtime import API, LICENCE, LOADER, WASM, runtime_files
-from .scoring import Model, input_sources, load_model
+from .scoring import Model, load_model
 
 if TYPE_CHECKING:
     from ..core.config import Settings
@@ -108,9 +109,9 @@ def _load(project: Project, settings: Settings, run_id: str) -> Model:
     loaded = load_model(project, run_id, None, rules)
     if not loaded.onnx:
         raise UserError(
-            f"models/{run_id} needs add_features of custom.py or a module's own inputs, which no "
-            "browser runs, or is of an earlier version of the template; train without them, or "
-            "use `serve`."
+            f"models/{run_id} needs code of custom.py (add_features, decide) or a module's own "
+            "inputs, which no browser runs, or is of an earlier version of the template; train "
+            "without them, or use `serve`."
         )
     for column in loaded.reader.columns:
         unknown = set(re.findall("%(.)", column.format or "")) - set(DIRECTIVES)

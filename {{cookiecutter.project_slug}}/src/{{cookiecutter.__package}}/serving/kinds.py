@@ -14,12 +14,15 @@ import msgspec
 import numpy as np
 
 from ..bundle.bundle import answer_of, task_of
+from ..core.errors import UserError
 from ..data.cast import spell
 from ..evaluation.decision import SMALLEST, label_codes, temper
 from .rows import LARGEST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from ..evaluation.predictions import Predictions
 
     Scores = NDArray[np.float64]
 
@@ -40,10 +43,36 @@ class Kind(Protocol):
         """Return one prediction per row, ready to be encoded."""
 
 
-def make_kind(document: Mapping[str, Any]) -> Kind:
-    """Return the kind that `answer` of bundle.json names."""
-    own: Any = {"class": Classes, "number": Numbers}
-    return own.get(answer_of(document)["kind"], OfTask)(document)  # type: ignore[no-any-return]
+def make_kind(document: Mapping[str, Any], *, decided: bool) -> Kind:
+    """Return the kind that `answer` of bundle.json names.
+
+    Args:
+        document: The content of bundle.json.
+        decided: Whether the scores are predictions that the team's rule has left, see `as_scores`.
+
+    Raises:
+        UserError: If the team's rule cannot be served for this kind.
+    """
+    name = answer_of(document)["kind"]
+    if decided and name not in DECIDED:
+        raise UserError(
+            f"models/{document['run_id']} gives predictions of the kind '{name}', which the "
+            "service cannot change by decide of custom.py; score batches, or do without the rule."
+        )
+    kinds: Any = DECIDED if decided else {"class": Classes, "number": Numbers}
+    return kinds.get(name, OfTask)(document)  # type: ignore[no-any-return]
+
+
+def as_scores(document: Mapping[str, Any], predictions: Predictions) -> Scores:
+    """Return decided predictions as one array: a column per number, that of the class last."""
+    if predictions.probabilities is None:
+        values, bounds = np.asarray(predictions.values), predictions.bounds
+        if bounds is None or not np.isfinite(bounds).all():
+            return values[:, np.newaxis]
+        return np.column_stack([values, bounds])
+    places = {name: at for at, name in enumerate(document["classes"])}
+    codes = [places[name] for name in np.asarray(predictions.labels).tolist()]
+    return np.column_stack([predictions.probabilities, codes])
 
 
 class ClassPrediction(msgspec.Struct, gc=False):
@@ -115,6 +144,47 @@ class Numbers:
         if half is None:
             return [NumberPrediction(value, None, None) for value in scores.tolist()]
         return [NumberPrediction(value, value - half, value + half) for value in scores.tolist()]
+
+
+class DecidedClasses(Classes):
+    """Probabilities and the class, as the team's rule left them; the class's place comes last."""
+
+    def calibrate(self, raw: Scores) -> Scores:
+        """Return the scores, which are calibrated."""
+        return raw
+
+    def codes(self, scores: Scores) -> list[int]:
+        """Return the place of each row's class in `classes`."""
+        codes: list[int] = scores[:, -1].astype(int).tolist()
+        return codes
+
+    def predictions(self, scores: Scores, codes: list[int]) -> list[Any]:
+        """Return the class of each row with the probability of every class."""
+        return super().predictions(scores[:, :-1], codes)
+
+
+class DecidedNumbers:
+    """Values and their bounds, if any, as the team's rule left them."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        """Take nothing: the rule decided all."""
+
+    def calibrate(self, raw: Scores) -> Scores:
+        """Return the scores as they are; (rows, 1) or (rows, 3)."""
+        return raw
+
+    def codes(self, scores: Scores) -> list[int]:
+        """Return nothing."""
+        return []
+
+    def predictions(self, scores: Scores, codes: list[int]) -> list[Any]:
+        """Return the value of each row with its bounds."""
+        none = (None, None) if scores.shape[1] == 1 else ()
+        return [NumberPrediction(*row, *none) for row in scores.tolist()]
+
+
+# By the kind of answer, what serves predictions that the team's rule has left.
+DECIDED: dict[str, Any] = {"class": DecidedClasses, "number": DecidedNumbers}
 
 
 class OfTask:

@@ -24,15 +24,16 @@ from ..bundle.bundle import (
     read_bundle,
     task_of,
 )
+from ..bundle.carried import carries_code
 from ..bundle.champion import read_promoted
 from ..core import registry
 from ..core.errors import UserError
 from ..core.files import read_json
 from ..data.schema import Schema
 from ..models import are_plain
-from ..models.inputs import DATE_PARTS, date_parts, words
+from ..models.inputs import DATE_PARTS, date_parts, input_sources, words
 from .example import reference_row
-from .kinds import make_kind
+from .kinds import as_scores, make_kind
 from .rows import Refusal, Row, RowReader, Rules
 from .writer import OWN
 
@@ -50,7 +51,13 @@ Table = Any
 
 
 class Engine(Protocol):
-    """Computes the model's own output for rows."""
+    """Computes the model's own output for rows.
+
+    Attributes:
+        decides: Whether it goes on to predictions by the team's rule, see `kinds.as_scores`.
+    """
+
+    decides: bool
 
     def table(self, rows: Sequence[Row]) -> Table:
         """Return rows as this engine takes them."""
@@ -94,7 +101,7 @@ class Model:
         self.onnx = engine is not None
         self._engine: Engine = engine or _BundleEngine(project, self.run_id, self.schema)
         self.classes: list[Any] = document["classes"]
-        self._kind = make_kind(document)
+        self._kind = make_kind(document, decided=self._engine.decides)
         self._heading = _heading(document)
         self._check_answer()
         self.pace = self._warm_up()
@@ -144,13 +151,7 @@ class Model:
         Raises:
             Refusal: If the model has no finite number for a row.
         """
-        raw = self._engine.scores(table)
-        if not math.isfinite(np.add.reduce(raw, axis=None)):
-            finite = np.isfinite(raw).reshape(len(raw), -1).all(axis=1)
-            rule = "lies so far from training that the model has no number for it"
-            fault = {"row": int(np.argmin(finite)), "field": None, "value": None, "rule": rule}
-            raise Refusal(422, "schema", [fault])
-        return self._kind.calibrate(raw)
+        return self._kind.calibrate(_finite(self._engine.scores(table)))
 
     def codes(self, scores: NDArray[np.float64]) -> list[int]:
         """Return the place of each row's class in `classes`; nothing where there are none."""
@@ -170,6 +171,8 @@ class Model:
 
     def explained(self, scores: NDArray[np.float64]) -> tuple[int | None, str]:
         """Return which of one row's scores an explanation follows, and its name."""
+        if self._engine.decides and self.classes:
+            scores = np.eye(len(self.classes))[self.codes(scores)]  # the likeliest is the decided
         return task_of(self.document).explained(self.document, scores)
 
     def heading(self, request_id: str) -> dict[str, Any]:
@@ -207,9 +210,9 @@ def load_model(project: Project, run_id: str, sha256: str | None, rules: Rules) 
 def _onnx_engine(project: Project, document: Mapping[str, Any], schema: Schema) -> Engine | None:
     """Return the ONNX form as an engine; None where there is none that it can feed."""
     facts = document["onnx"]
-    if not facts["equal"] or ONNX_FILE not in document["files"] or not _is_plain():
+    if not facts["equal"] or ONNX_FILE not in document["files"] or carries_code(document):
         return None
-    if not are_plain(column.type for column in schema.features):
+    if not are_plain((column.type for column in schema.features), registry.NO_TEAM):
         return None
     sources = input_sources(schema)
     # Bundles of earlier versions of the template list their inputs one by one: skops serves them.
@@ -222,29 +225,10 @@ def _onnx_engine(project: Project, document: Mapping[str, Any], schema: Schema) 
     return _OnnxEngine(content, document, schema)
 
 
-def _is_plain() -> bool:
-    """Tell whether `add_features` of custom.py hands rows back as they are, whatever they hold."""
-    probe: Any = object()
-    try:
-        return bool(registry.team().add_features(probe) is probe)
-    except Exception:  # noqa: BLE001  # it looked at the rows, which this probe has none of
-        return False
-
-
-def input_sources(schema: Schema) -> dict[str, tuple[int, int | None]]:
-    """Return, by the name of each input, the feature it comes from and which part of a date."""
-    found: dict[str, tuple[int, int | None]] = {}
-    for at, column in enumerate(schema.features):
-        if column.type == "datetime":
-            for part, name in enumerate(DATE_PARTS):
-                found[f"{column.name}__{name}"] = (at, part)
-        else:
-            found[column.name] = (at, None)
-    return found
-
-
 class _OnnxEngine:
     """onnxruntime, fed from tuples."""
+
+    decides = False
 
     def __init__(self, content: bytes, document: Mapping[str, Any], schema: Schema) -> None:
         import onnxruntime
@@ -308,6 +292,20 @@ class _OnnxEngine:
         return feeds
 
 
+def _finite(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the model's output as it is.
+
+    Raises:
+        Refusal: If it has no finite number for a row.
+    """
+    if not math.isfinite(np.add.reduce(scores, axis=None)):
+        finite = np.isfinite(scores).reshape(len(scores), -1).all(axis=1)
+        rule = "lies so far from training that the model has no number for it"
+        fault = {"row": int(np.argmin(finite)), "field": None, "value": None, "rule": rule}
+        raise Refusal(422, "schema", [fault])
+    return scores
+
+
 def _word(value: str | None, kind: str) -> str:
     """Return a string as the encoders expect it."""
     if value is None:
@@ -323,6 +321,7 @@ class _BundleEngine:
 
         self._bundle: Bundle = load_bundle(project, run_id)
         self._names = [column.name for column in schema.features]
+        self.decides = hasattr(self._bundle.custom, "decide")
 
     def table(self, rows: Sequence[Row]) -> Table:
         """Return the rows as they are."""
@@ -334,4 +333,8 @@ class _BundleEngine:
 
         frame = pd.DataFrame.from_records(list(table), columns=self._names)
         # The rows are validated; what is left to do is the types.
-        return self._bundle.score(self._bundle.conform(frame, strict=False))
+        typed = self._bundle.conform(frame, strict=False)
+        raw = self._bundle.score(typed)
+        if not self.decides:
+            return raw
+        return as_scores(self._bundle.document, self._bundle.decide(typed, _finite(raw)))

@@ -190,7 +190,8 @@ class Classification(Task):
 
         classes = document["classes"]
         probabilities = np.asarray(predictions.probabilities)
-        labels = pd.Series(classes).array.take(label_codes(document, probabilities))
+        codes = pd.Index(classes).get_indexer(pd.Index(np.asarray(predictions.labels)))
+        labels = pd.Series(classes).array.take(codes)
         shares = {f"probability_{name}": probabilities[:, at] for at, name in enumerate(classes)}
         return {"prediction": labels, **shares}
 
@@ -273,6 +274,7 @@ class Classification(Task):
             probabilities=shares,
             classes=count + unseen,
             positive=_positive_code(classes, positive),
+            names=(*classes, *([np.asarray(truth)[known < 0][0]] if unseen else [])),
         )
 
     def constant_with_truth(
@@ -285,11 +287,12 @@ class Classification(Task):
         shares[: len(classes)] = [by_name.get(str(name), 0.0) for name in classes]
         return PredictionsWithTruth(
             labelled.truth,
-            self.metrics,
+            labelled.metrics,
             labels=np.full(rows, shares.argmax()),
             probabilities=np.broadcast_to(shares, (rows, len(shares))),
             classes=labelled.classes,
             positive=labelled.positive,
+            names=labelled.names,
         )
 
     def row_errors(self, labelled: PredictionsWithTruth) -> tuple[Array, str]:

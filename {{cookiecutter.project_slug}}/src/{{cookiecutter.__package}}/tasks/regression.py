@@ -124,16 +124,17 @@ class Regression(Task):
 
     def columns(self, document: Mapping[str, Any], predictions: Predictions) -> dict[str, Any]:
         """Return `prediction`, `lower` and `upper`."""
-        half = document["interval"]["half_width"]
-        half = np.nan if half is None else half
-        values = np.asarray(predictions.values)
-        return {"prediction": values, "lower": values - half, "upper": values + half}
+        lower, upper = _bounds(document, predictions).T
+        return {"prediction": np.asarray(predictions.values), "lower": lower, "upper": upper}
 
     def read_columns(
         self, document: Mapping[str, Any], frame: pd.DataFrame, numbers: Any
     ) -> Predictions:
-        """Return the values."""
-        return Predictions(values=numbers(frame, ["prediction"])[:, 0])
+        """Return the values, with their bounds where the table has them."""
+        values = numbers(frame, ["prediction"])[:, 0]
+        if not {"lower", "upper"} <= set(frame.columns):
+            return Predictions(values=values)
+        return Predictions(values=values, bounds=numbers(frame, ["lower", "upper"]))
 
     def answer_form(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return a number and its bounds, which are null where valid had too few rows."""
@@ -156,7 +157,9 @@ class Regression(Task):
     ) -> PredictionsWithTruth:
         """Return both as floats."""
         values = np.asarray(predictions.values, float)
-        return PredictionsWithTruth(np.asarray(truth, float), self.metrics, values=values)
+        return PredictionsWithTruth(
+            np.asarray(truth, float), self.metrics, values=values, bounds=predictions.bounds
+        )
 
     def constant_with_truth(
         self, labelled: PredictionsWithTruth, constant: Mapping[str, Any], classes: Sequence[Any]
@@ -180,7 +183,11 @@ class Regression(Task):
         interval = document.get("interval")
         if not interval or interval.get("half_width") is None:
             return None
-        within = np.abs(np.asarray(labelled.values) - labelled.truth) <= interval["half_width"]
+        if labelled.bounds is None:
+            within = np.abs(np.asarray(labelled.values) - labelled.truth) <= interval["half_width"]
+        else:
+            lower, upper = labelled.bounds.T
+            within = (lower <= labelled.truth) & (labelled.truth <= upper)
         return {"level": interval["level"], "coverage": float(within.mean())}
 
     # -------------------------------------------------------------------------------- packaging
@@ -220,6 +227,16 @@ class Regression(Task):
         """Name the interval."""
         half = document["interval"]["half_width"]
         return "no interval" if half is None else f"interval ± {half:.4g}"
+
+
+def _bounds(document: Mapping[str, Any], predictions: Predictions) -> Array:
+    """Return the ends of each value's interval, (rows, 2); nan where valid had too few rows."""
+    if predictions.bounds is not None:
+        return predictions.bounds
+    half = document["interval"]["half_width"]
+    half = np.nan if half is None else half
+    values = np.asarray(predictions.values)
+    return np.column_stack([values - half, values + half])
 
 
 REGRESSION = Regression()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,16 +61,21 @@ class Task(ABC):
     target_kind: str
     diagnostics: tuple[Diagnostic, ...] = ()
 
-    def choose_metric(self, name: str) -> str:
+    def choose_metric(self, name: str, others: Iterable[str] = ()) -> str:
         """Return the metric that `[model] metric` names.
 
+        Args:
+            name: "auto", or a metric.
+            others: Those of custom.py.
+
         Raises:
-            UserError: If the task has no such metric.
+            UserError: If the task has no such metric, nor is it one of the others.
         """
         if name == "auto":
             return self.default_metric
-        if name not in self.metrics:
-            allowed = ", ".join(self.metrics)
+        names = (*self.metrics, *others)
+        if name not in names:
+            allowed = ", ".join(names)
             raise UserError(
                 f"conf.cfg, [model] metric = {name}: a {self.name} is scored by auto, {allowed}."
             )
