@@ -41,6 +41,7 @@ MODULES = {
         "docs/kubernetes.md",
     ],
     "platform=kubernetes serving=rest monitoring=yes": ["deploy/kubernetes/monitoring/files.yaml"],
+    "boosters=yes": ["src/{package}/models/boosters"],
     "monitoring=yes": ["docs/alerts.md", "src/{package}/monitoring", "tests/test_monitoring.py"],
     "serving=rest": [
         "deploy/grafana",

@@ -24,6 +24,7 @@ CHOICES = {
     "platform": ["docker", "local", "kubernetes"],
     "serving": ["batch", "rest"],
     "monitoring": ["no", "yes"],
+    "boosters": ["no", "yes"],
 }
 
 # Answers that cannot go together, each with what to choose instead, as in:

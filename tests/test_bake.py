@@ -61,6 +61,7 @@ CHANGES = {
     "serving=rest": """
         compose.yaml deploy/grafana deploy/prometheus deploy/serve.txt docs/containers.md
         docs/runbook.md docs/serving.md src/{package}/serving tests/test_serving.py""",
+    "boosters=yes": "src/{package}/models/boosters",
     "monitoring=yes": "docs/alerts.md src/{package}/monitoring tests/test_monitoring.py",
     "platform=local serving=rest": "-compose.yaml -deploy/serve.txt -docs/containers.md",
     "platform=kubernetes serving=rest": """
@@ -160,6 +161,7 @@ NAMES_OF_MODULES = {
     "platform=kubernetes": ["Kubernetes", "kubectl"],
     "serving=rest": ["REST service"],
     "monitoring=yes": ["retrain", "drift.json", "[monitor]"],
+    "boosters=yes": ["xgboost", "lightgbm", "catboost", "nvidia"],
 }
 # The checklist's items name alternatives that are not installed and documents of later stages; and
 # every token is looked for, whoever hands it out.

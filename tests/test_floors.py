@@ -12,7 +12,13 @@ from floors import hold_to_floors
 
 Bake = Callable[..., BakedProject]
 
-FULL = {"stage": "production", "platform": "kubernetes", "serving": "rest", "monitoring": "yes"}
+FULL = {
+    "stage": "production",
+    "platform": "kubernetes",
+    "serving": "rest",
+    "monitoring": "yes",
+    "boosters": "yes",
+}
 
 
 @pytest.mark.parametrize("answers", [{}, FULL], ids=["default", "full"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
@@ -93,14 +93,21 @@ MOVED = {
     "train:choose": "train:find_winner",
     "train:load_material": "models.training_data:load_training_data",
 }
-_MOVED_MODULES = {entry.partition(":")[0] for entry in MOVED}
-_MODULES = {f"{PACKAGE}.{module}" for module in _MOVED_MODULES}
+# The modules of the table.
+_MODULES: set[str] = set()
 # Where a warning was given: old name, file, line.
 _warned: set[tuple[str, str, int]] = set()
 
 
+def add(moved: Mapping[str, str]) -> None:
+    """Add moves to the table: those of a folder that is not in every project."""
+    MOVED.update(moved)
+    _MODULES.update(f"{PACKAGE}.{entry.partition(':')[0]}" for entry in moved)
+
+
 def install() -> None:
     """Let imports of this package find what an earlier version had elsewhere."""
+    add(MOVED)
     others = [finder for finder in sys.meta_path if getattr(finder, "serves", None) != PACKAGE]
     sys.meta_path[:] = [Finder(), *others]
 
@@ -118,7 +125,7 @@ def gone() -> dict[str, str]:
 
 def lost(module: str, name: str) -> str | None:
     """Return where a name is now that a module, still there, has lost; None for any other."""
-    if module not in _MOVED_MODULES or _defines(f"{PACKAGE}.{module}", name):
+    if f"{PACKAGE}.{module}" not in _MODULES or _defines(f"{PACKAGE}.{module}", name):
         return None
     for place, new in _places(f"{PACKAGE}.{module}", name):
         if _defines(place, new):

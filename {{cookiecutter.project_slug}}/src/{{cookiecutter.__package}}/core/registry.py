@@ -165,11 +165,18 @@ def load(entry: Any) -> Any:
 @cache
 def extend_by_modules() -> None:
     """Import every folder of the package once, so that it adds its entries."""
+    _import_folders(PACKAGE)
+
+
+def _import_folders(package: str) -> None:
+    """Import the folders in a package, and those in them."""
     from pkgutil import iter_modules
 
-    for module in iter_modules(sys.modules[PACKAGE].__path__):
-        if module.ispkg and f".{module.name}" != TEAM:
-            importlib.import_module(f".{module.name}", PACKAGE)
+    for module in iter_modules(sys.modules[package].__path__):
+        name = f"{package}.{module.name}"
+        if module.ispkg and name != f"{PACKAGE}{TEAM}":
+            importlib.import_module(name)
+            _import_folders(name)
 
 
 @cache

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import UserError
-from ..core.registry import ESTIMATORS, INPUTS, WEIGHTS, load, lookup, team
+from ..core.registry import ESTIMATORS, INPUTS, load, lookup, team
 
 
 @dataclass(frozen=True)
@@ -98,23 +98,6 @@ ESTIMATORS.add(
     linear=".models.classic:linear",
     forest=".models.classic:forest",
     hgb=".models.classic:hgb",
-)
-
-# Boosters.
-ESTIMATORS.add(
-    xgboost=".models.boosters:xgboost",
-    lightgbm=".models.boosters:lightgbm",
-    catboost=".models.boosters:catboost",
-)
-WEIGHTS.add(
-    **{
-        ".models.boosters:Booster": Weights(
-            "booster",
-            ("xgboost.json", "lightgbm.txt", "catboost.cbm"),
-            save=".models.boosters:save_booster",
-            load=".models.boosters:load_booster",
-        )
-    }
 )
 
 
