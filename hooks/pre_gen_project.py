@@ -24,6 +24,7 @@ CHOICES = {
     "platform": ["docker", "local", "kubernetes"],
     "serving": ["batch", "rest"],
     "monitoring": ["no", "yes"],
+    "checklist": ["yes", "no"],
     "boosters": ["no", "yes"],
 }
 

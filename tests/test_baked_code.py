@@ -168,7 +168,8 @@ def test_ruff_finds_nothing(projects_to_lint: list[BakedProject]) -> None:
 
 
 @pytest.mark.modules
-def test_mypy_finds_nothing(bake: Bake, tmp_path: Path) -> None:
+@pytest.mark.parametrize("answers", [{"boosters": "yes"}, {"checklist": "no"}], ids=describe)
+def test_mypy_finds_nothing(bake: Bake, answers: Answers, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path)]
-    done = subprocess.run(command, cwd=bake().root, capture_output=True, encoding="utf-8")
+    done = subprocess.run(command, cwd=bake(**answers).root, capture_output=True, encoding="utf-8")
     assert (done.returncode, done.stdout.splitlines()[-1][:7]) == (0, "Success"), done.stdout

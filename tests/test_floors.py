@@ -21,7 +21,9 @@ FULL = {
 }
 
 
-@pytest.mark.parametrize("answers", [{}, FULL], ids=["default", "full"])
+@pytest.mark.parametrize(
+    "answers", [{}, {"checklist": "no"}, FULL], ids=["default", "less", "full"]
+)
 def test_a_project_keeps_to_its_floors(bake: Bake, answers: dict[str, str]) -> None:
     code, text = hold_to_floors(bake(**answers).root)
     assert (code, "4 kept, 0 broken" in text) == (0, True), text

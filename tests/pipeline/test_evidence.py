@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlproj.checklist.catalogue import stage_of
+from mlproj.checklist.context import read_answers
 from mlproj.checklist.catalogue import Evidence, Item
 from mlproj.checklist.conditions import parse_condition
 from mlproj.checklist.context import Context
@@ -18,7 +20,6 @@ from mlproj.checklist.verify import ItemResult, verify
 from mlproj.core.errors import UserError
 from mlproj.core.files import write_json
 from mlproj.core.project import Project
-from mlproj.core.project_answers import read_answers, stage_of
 
 DATA, MODEL = "47641db76e5f6559", "fe7ff51c"
 NO_RECORDS = Records({}, {})

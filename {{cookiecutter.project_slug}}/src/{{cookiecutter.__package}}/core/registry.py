@@ -10,6 +10,7 @@ import importlib
 import sys
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple, TypeVar
 
@@ -84,7 +85,10 @@ TASKS = Registry[Any]("task")
 SOURCES = Registry[Any]("source")
 ESTIMATORS = Registry[Any]("estimator")
 STAGES = Registry[Stage]("stage")
+# By its name, a function, or a `typer.Typer` for a group of commands.
 COMMANDS = Registry[str]("command")
+# By the word that opens it, what makes the rest of a line, of (project): `run` ends with these.
+LAST_LINES = Registry[str]("last line of a run")
 REPORT_SECTIONS = Registry[Any]("section of the report")
 SETTINGS = Registry[str]("section of conf.cfg")
 EVIDENCE = Registry[Any]("kind of evidence")
@@ -164,19 +168,12 @@ def load(entry: Any) -> Any:
 
 @cache
 def extend_by_modules() -> None:
-    """Import every folder of the package once, so that it adds its entries."""
-    _import_folders(PACKAGE)
-
-
-def _import_folders(package: str) -> None:
-    """Import the folders in a package, and those in them."""
-    from pkgutil import iter_modules
-
-    for module in iter_modules(sys.modules[package].__path__):
-        name = f"{package}.{module.name}"
-        if module.ispkg and name != f"{PACKAGE}{TEAM}":
-            importlib.import_module(name)
-            _import_folders(name)
+    """Import every folder of the package, and those in them, once: each adds its entries."""
+    package = Path(sys.modules[PACKAGE].__path__[0])
+    found = [*package.glob("*/__init__.py"), *package.glob("*/*/__init__.py")]
+    for name in sorted(".".join(path.relative_to(package).parts[:-1]) for path in found):
+        if not f".{name}.".startswith(f"{TEAM}."):
+            importlib.import_module(f".{name}", PACKAGE)
 
 
 @cache
