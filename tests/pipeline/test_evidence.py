@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlproj.checklist.catalogue import stage_of
-from mlproj.checklist.context import read_answers
-from mlproj.checklist.catalogue import Evidence, Item
+from mlproj.checklist.catalogue import Evidence, Item, stage_of
 from mlproj.checklist.conditions import parse_condition
-from mlproj.checklist.context import Context
+from mlproj.checklist.context import Context, read_answers
 from mlproj.checklist.evidence import Finding, Verdict
 from mlproj.checklist.records import Records, SignOff, Waiver
 from mlproj.checklist.verify import ItemResult, verify

@@ -25,7 +25,9 @@ aliases.add(
         "checklist.documents:Line": "checklist.documents:MarkdownLine",
         "checklist.documents:Rows": "checklist.documents:NumberedLines",
         "checklist.documents:Section": "checklist.documents:Heading",
-        "checklist.measured": "checklist.parts checklist.markdown checklist.context checklist.catalogue",
+        "checklist.measured": (
+            "checklist.parts checklist.markdown checklist.context checklist.catalogue"
+        ),
         "checklist.measured:Form": "checklist.parts:Part",
         "checklist.measured:Material": "checklist.context:Context",
         "checklist.rules": "checklist.conditions",
