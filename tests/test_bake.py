@@ -62,9 +62,17 @@ CHANGES = {
         compose.yaml deploy/grafana deploy/prometheus deploy/serve.txt docs/containers.md
         docs/runbook.md docs/serving.md src/{package}/evaluation/explain.py src/{package}/serving
         tests/test_serving.py""",
+    "checklist=no": """
+        -checklist -docs/data.md -docs/scoping.md -src/{package}/checklist
+        -tests/test_checklist.py""",
+    "boosters=yes": "src/{package}/models/boosters",
     "monitoring=yes": """
         docs/alerts.md src/{package}/evaluation/drift.py src/{package}/monitoring
         tests/test_monitoring.py""",
+    "stage=mvp checklist=no": "-docs/deployment.md -docs/modelling.md",
+    "stage=production checklist=no": """
+        -docs/deployment.md -docs/modelling.md -docs/business.md -docs/infrastructure.md
+        -docs/monitoring.md""",
     "platform=local serving=rest": "-compose.yaml -deploy/serve.txt -docs/containers.md",
     "platform=kubernetes serving=rest": """
         -deploy/kubernetes/base/files.yaml -deploy/kubernetes/base/predict.yaml
@@ -163,10 +171,15 @@ NAMES_OF_MODULES = {
     "platform=kubernetes": ["Kubernetes", "kubectl"],
     "serving=rest": ["REST service"],
     "monitoring=yes": ["retrain", "drift.json", "[monitor]"],
+    "checklist=yes": ["checklist", "sign-off", "make gate"],
+    "boosters=yes": ["xgboost", "lightgbm", "catboost", "nvidia"],
 }
-# The checklist's items name alternatives that are not installed and documents of later stages; and
-# every token is looked for, whoever hands it out.
-TALKS_OF_ALL = [".cruft.json", "src/*/checklist/items/*.yaml", "src/*/checklist/evidence.py"]
+# The checklist's items name alternatives that are not installed and documents of later stages;
+# every token is looked for, whoever hands it out; and the updater knows the team's files of all.
+TALKS_OF_ALL = [
+    *(".cruft.json", "tools/template.py"),
+    *("src/*/checklist/items/*.yaml", "src/*/checklist/evidence.py"),
+]
 
 
 @over_all_answers
@@ -187,10 +200,10 @@ def test_a_module_is_there_whole_or_gone_whole_and_not_named(bake: Bake, answers
 
 # --------------------------------------------------------------------------------- why it is there
 
-# Found by what reads them, not by name: people, pytest, the checklist, Grafana, and kustomize
+# Found by what reads them, not by name: people, pytest, git, the checklist, Grafana, and kustomize
 # (test_kubernetes.py looks at its files).
 FOUND_OTHERWISE = [
-    *("*/README.md", "tests/*.py", "src/*/checklist/items/*.yaml"),
+    *("*/README.md", "*/.gitattributes", "tests/*.py", "src/*/checklist/items/*.yaml"),
     *("deploy/grafana/*.yml", "deploy/kubernetes/*"),
 ]
 

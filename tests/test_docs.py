@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from answers import CHOICES, SKELETON, TEMPLATE
+from answers import CHOICES, SKELETON, TEMPLATE, pins_of
 
 DOCS = TEMPLATE / "docs"
 PINS = (SKELETON / "constraints.txt", TEMPLATE / "constraints.txt")
@@ -65,24 +65,23 @@ def test_readme_lists_every_prompt_and_choice() -> None:
 
 @pytest.mark.parametrize("path", PINS, ids=["skeleton", "template"])
 def test_constraints_are_exact_versions_and_nothing_else(path: Path) -> None:
-    lines = path.read_text(encoding="utf-8").splitlines()
     assert [
-        line for line in lines if not re.fullmatch(r"[a-z0-9._-]+==[0-9][0-9a-z.]*", line)
+        line for line in pins_of(path) if not re.fullmatch(r"[a-z0-9._-]+==[0-9][0-9a-z.]*", line)
     ] == []
-    assert lines == sorted(lines, key=lambda line: line.partition("==")[0])
+    for block in re.split(r"^\{%.*$", path.read_text(encoding="utf-8"), flags=re.MULTILINE):
+        lines = block.split()
+        assert lines == sorted(lines, key=lambda line: line.partition("==")[0])
 
 
 def test_no_version_is_pinned_twice() -> None:
-    names = [
-        {line.split("==")[0] for line in path.read_text("utf-8").splitlines()} for path in PINS
-    ]
+    names = [{line.split("==")[0] for line in pins_of(path)} for path in PINS]
     assert names[0] & names[1] == set()
 
 
 def test_every_tool_of_the_template_is_pinned() -> None:
     groups = tomllib.loads((TEMPLATE / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
     wanted = {re.split(r"[\[<>=]", text)[0] for texts in groups.values() for text in texts}
-    pinned = {line.split("==")[0] for path in PINS for line in path.read_text("utf-8").splitlines()}
+    pinned = {line.split("==")[0] for path in PINS for line in pins_of(path)}
     assert wanted - pinned == set()
 
 

@@ -27,7 +27,7 @@ GIVEN_UP = {
     ),
     "checklist.records": ("SIGNED WAIVED PATIENCE NOBODY", "a constant of its file"),
     "checklist.rules": ("FORM", "a constant of its file"),
-    "checklist.verify": ("own_stage OUT", "the stage is read by core/project_answers.py"),
+    "checklist.verify": ("own_stage OUT", "the stage is read by checklist/catalogue.py"),
     "cli": ("preprocess train postprocess report", "commands follow from the registry of stages"),
     "data.infer": (
         "MOST_CLASSES_OF_FRACTIONS MOST_CLASSES_OF_INTEGERS MOST_CLASSES",

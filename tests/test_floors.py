@@ -12,10 +12,18 @@ from floors import hold_to_floors
 
 Bake = Callable[..., BakedProject]
 
-FULL = {"stage": "production", "platform": "kubernetes", "serving": "rest", "monitoring": "yes"}
+FULL = {
+    "stage": "production",
+    "platform": "kubernetes",
+    "serving": "rest",
+    "monitoring": "yes",
+    "boosters": "yes",
+}
 
 
-@pytest.mark.parametrize("answers", [{}, FULL], ids=["default", "full"])
+@pytest.mark.parametrize(
+    "answers", [{}, {"checklist": "no"}, FULL], ids=["default", "less", "full"]
+)
 def test_a_project_keeps_to_its_floors(bake: Bake, answers: dict[str, str]) -> None:
     code, text = hold_to_floors(bake(**answers).root)
     assert (code, "4 kept, 0 broken" in text) == (0, True), text

@@ -28,6 +28,7 @@ from answers import (
     TEMPLATE,
     hook_literal,
     is_possible,
+    pins_of,
 )
 from baking import BakedProject, bake_project, run_git, run_hook
 from cookiecutter.exceptions import FailedHookException
@@ -161,7 +162,7 @@ def test_the_hook_knows_the_choices_of_the_prompts() -> None:
 
 
 def test_the_hook_knows_every_dependency(bake: Bake) -> None:
-    project = tomllib.loads(bake(serving="rest").text("pyproject.toml"))["project"]
+    project = tomllib.loads(bake(serving="rest", boosters="yes").text("pyproject.toml"))["project"]
     extras = project["optional-dependencies"].values()
     requirements = [*project["dependencies"], *(text for extra in extras for text in extra)]
     names = {re.split(r"[\[<>=!~; ]", text, maxsplit=1)[0] for text in requirements}
@@ -169,7 +170,7 @@ def test_the_hook_knows_every_dependency(bake: Bake) -> None:
 
 
 def test_the_hook_refuses_the_name_of_everything_that_is_installed() -> None:
-    lines = (SKELETON / "constraints.txt").read_text(encoding="utf-8").split()
+    lines = pins_of(SKELETON / "constraints.txt")
     installed = {re.split("==", line)[0].replace(".", "-") for line in lines}
     modules = {
         module

@@ -236,7 +236,7 @@ def test_the_real_command_refuses_what_is_typed_with_one_sentence(
         "\nchurn\n\nJo \U0001f600\n": "Error: author_name 'Jo \\U0001f600' holds an emoji",
         "\n../canary\n": "Error: project_slug '../canary' is not a plain name",
     }.items():
-        status, printed = command(template, typed=answers + "\n" * 10)
+        status, printed = command(template, typed=answers + "\n" * len(COOKIECUTTER))
         assert status == 1
         # Jinja's markers apart, a long value is cut.
         assert sentence[:60] in printed

@@ -109,7 +109,9 @@ def test_zizmor_finds_nothing(bake: Bake, where: str) -> None:
     assert (code, re.sub(r"\s+", " ", text)) == (0, "No findings to report. Good job!")
 
 
-@pytest.mark.parametrize("answer", [*(f"ci={ci}" for ci in CHOICES["ci"]), "serving=rest"])
+@pytest.mark.parametrize(
+    "answer", [*(f"ci={ci}" for ci in CHOICES["ci"]), "serving=rest", "checklist=no"]
+)
 def test_yamllint_finds_nothing(bake: Bake, answer: str) -> None:
     prompt, _, choice = answer.partition("=")
     command = [tool("yamllint"), "--strict", "--config-data", YAML_RULES, "."]

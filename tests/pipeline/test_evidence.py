@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlproj.checklist.catalogue import Evidence, Item
+from mlproj.checklist.catalogue import Evidence, Item, stage_of
 from mlproj.checklist.conditions import parse_condition
-from mlproj.checklist.context import Context
+from mlproj.checklist.context import Context, read_answers
 from mlproj.checklist.evidence import Finding, Verdict
 from mlproj.checklist.records import Records, SignOff, Waiver
 from mlproj.checklist.verify import ItemResult, verify
 from mlproj.core.errors import UserError
 from mlproj.core.files import write_json
 from mlproj.core.project import Project
-from mlproj.core.project_answers import read_answers, stage_of
 
 DATA, MODEL = "47641db76e5f6559", "fe7ff51c"
 NO_RECORDS = Records({}, {})

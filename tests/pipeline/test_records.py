@@ -137,9 +137,9 @@ def test_two_branches_that_signed_merge_without_a_conflict(tmp_path: Path) -> No
         subprocess.run(["git", "-C", tmp_path, *words], check=True, capture_output=True)
 
     git("init", "--quiet", "--initial-branch=main")
-    attributes = (SKELETON / ".gitattributes").read_bytes()
-    (tmp_path / ".gitattributes").write_bytes(attributes)
     put(project, items[0])
+    attributes = (SKELETON / "checklist" / ".gitattributes").read_bytes()
+    (tmp_path / "checklist" / ".gitattributes").write_bytes(attributes)
     git("add", "--all")
     git("commit", "--quiet", "--message", "one")
     git("checkout", "--quiet", "-b", "branch")
@@ -178,7 +178,7 @@ def test_decisions_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
         done = [pool.submit(waive, project, CATALOGUE, i, reason="r", by="b") for i in items]
     assert [each.result() for each in done] == [None] * len(items)
     assert set(read_records(project, CATALOGUE).waivers) == {item.id for item in items}
-    assert [path.name for path in project.checklist.iterdir()] == ["signoffs.yaml"]
+    assert [path.name for path in (project.root / "checklist").iterdir()] == ["signoffs.yaml"]
 
 
 def test_a_lock_that_a_killed_process_left_is_named(

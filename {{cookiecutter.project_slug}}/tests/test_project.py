@@ -36,12 +36,6 @@ def test_own_settings_are_valid(command: list[str]) -> None:
     assert "[data]" in result.stdout
 
 
-def test_own_checklist_is_well_formed(command: list[str]) -> None:
-    result = start(command, "checklist", folder=ROOT)
-    assert result.returncode == 0, result.stderr
-    assert "Scoping" in result.stdout
-
-
 def test_wrong_setting_is_one_sentence(command: list[str], fresh_project: Any) -> None:
     result = start(command, "ingest", "--set", "split.rule=odd", folder=fresh_project.root)
     assert result.returncode == 2

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .checklist.commands import checklist_app
 from .core import registry
 from .core.errors import GateError, UserError
 from .core.options import Overrides
@@ -41,7 +40,6 @@ runs_app = typer.Typer(help="Look at training runs.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(champion_app, name="champion")
 app.add_typer(runs_app, name="runs")
-app.add_typer(checklist_app, name="checklist")
 
 
 def run(
@@ -225,7 +223,11 @@ def _add_commands() -> None:
         app.command(stage.name)(command)
     app.command("predict")(predict)
     for name, entry in registry.COMMANDS.items():
-        app.command(name)(registry.load(entry))
+        command = registry.load(entry)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
 
 
 def _command_of(stage: Stage) -> Callable[..., None]:
@@ -290,23 +292,10 @@ def _results_shown(project: "Project") -> Iterator[None]:
     page = project.reports / "index.html"
     if page.exists():
         typer.echo(f"Report: {page}")
-    _say_checklist(project)
+    for word, entry in registry.LAST_LINES.items():
+        typer.echo(f"{word}: {registry.load(entry)(project)}")
     if missed:
         raise missed
-
-
-def _say_checklist(project: "Project") -> None:
-    """Bring the measured parts of the documents up to date, and say what is still open."""
-    from .checklist.measured import refresh
-    from .checklist.summary import count, upcoming
-    from .checklist.verify import assess
-
-    refresh(project)
-    assessment = assess(project, brief=True)
-    counts = count(assessment.results.values())
-    todo = upcoming(assessment)
-    ahead = f"; next: {todo[0].item.id} (`checklist next`)" if todo else ""
-    typer.echo(f"Checklist: {counts.done} of {counts.total} done at {assessment.stage}{ahead}")
 
 
 def _print(renderable: object) -> None:

@@ -14,9 +14,10 @@ import yaml
 from ..core import registry
 from ..core.errors import UserError
 from ..core.project import Project
-from ..core.project_answers import STAGES
 from .conditions import Condition, parse_condition
 
+# How mature a project claims to be; `core/stages.py` has the steps of the pipeline.
+STAGES = ("poc", "mvp", "production")
 # The order of a project, and of every list of items.
 AREAS = (
     "scoping",
@@ -209,6 +210,11 @@ class Catalogue:
         return self.items[name]
 
 
+def folder_of(project: Project) -> Path:
+    """Return the folder of sign-offs, waivers and the team's own items."""
+    return project.root / "checklist"
+
+
 def load_catalogue(project: Project, *, brief: bool = False) -> Catalogue:
     """Load the template's items and the team's own; `brief` where only states are needed.
 
@@ -219,7 +225,7 @@ def load_catalogue(project: Project, *, brief: bool = False) -> Catalogue:
         UserError: With file and line, at the first fault.
     """
     files = [template_file(name) for name in AREAS]
-    own = project.checklist / f"{OWN}.yaml"
+    own = folder_of(project) / f"{OWN}.yaml"
     if own.exists():
         files.append(YamlFile(own, project.relative(own)))
     areas, seen = [], dict[str, str]()
@@ -544,3 +550,16 @@ def is_inside(pattern: str) -> bool:
     # A drive letter or a backslash means different things on different systems.
     forbidden = {"", ".", ".."} & set(steps) or set(pattern) & set("\\:\0")
     return not forbidden and pattern.count("**") == steps.count("**") <= 1
+
+
+def stage_of(answers: Mapping[str, Any]) -> str:
+    """Return the stage that the answers claim; a proof of concept where they do not say.
+
+    Raises:
+        UserError: If it is not one of `STAGES`.
+    """
+    stage = answers.get("stage", STAGES[0])
+    if stage not in STAGES:
+        known = ", ".join(STAGES)
+        raise UserError(f".cruft.json has the stage '{stage}'; change it there to one of {known}.")
+    return str(stage)

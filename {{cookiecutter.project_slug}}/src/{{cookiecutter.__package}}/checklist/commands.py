@@ -90,8 +90,8 @@ def list_(
     ] = False,
 ) -> None:
     """List the items that apply, with their states."""
-    from ..core.project_answers import STAGES
     from . import show, summary
+    from .catalogue import STAGES
     from .verify import NOT_APPLICABLE, assess
 
     area, state = summary.check_area(area), summary.check_state(state)
@@ -172,8 +172,8 @@ def gate(
 ) -> None:
     """Refuse, with exit code 1, what lacks an item of the stage; for CI."""
     from ..core.errors import GateError
-    from ..core.project_answers import STAGES
     from . import show, summary
+    from .catalogue import STAGES
     from .verify import assess
 
     assessment = assess(_project(), summary.check_stage(stage), brief=True)

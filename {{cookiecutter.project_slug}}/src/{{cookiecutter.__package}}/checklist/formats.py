@@ -11,7 +11,7 @@ from typing import Any
 
 from ..core.files import write_text
 from ..core.project import Project
-from .catalogue import SECTIONS, TESTS_PER_SECTION
+from .catalogue import SECTIONS, TESTS_PER_SECTION, folder_of
 from .records import Records, one_line
 from .summary import KINDS, SIGNS, Counts, Survey, by_area, count, next_stage, split_code
 from .verify import NOT_APPLICABLE, STATES, WAIVED, Assessment, ItemResult
@@ -214,8 +214,8 @@ def write(project: Project, survey: Survey) -> list[Path]:
 
     files = {
         project.reports / "checklist.html": page(survey, datetime.now(UTC).date()),
-        project.checklist / "checklist.md": markdown(survey),
-        project.checklist / "badge.svg": badge(survey.shown),
+        folder_of(project) / "checklist.md": markdown(survey),
+        folder_of(project) / "badge.svg": badge(survey.shown),
     }
     for path, text in files.items():
         write_text(path, text)

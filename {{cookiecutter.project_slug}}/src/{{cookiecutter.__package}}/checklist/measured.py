@@ -13,6 +13,19 @@ from .documents import MarkdownLine, read_lines, read_text, refuse, shown_name
 from .parts import ANSWERS, PARTS, SCHEMA
 
 
+def last_line(project: Project) -> str:
+    """Bring the measured parts up to date; return how many items are done, and what is next."""
+    from .summary import count, upcoming
+    from .verify import assess
+
+    refresh(project)
+    assessment = assess(project, brief=True)
+    counts = count(assessment.results.values())
+    todo = upcoming(assessment)
+    ahead = f"; next: {todo[0].item.id} (`checklist next`)" if todo else ""
+    return f"{counts.done} of {counts.total} done at {assessment.stage}{ahead}"
+
+
 def refresh(project: Project) -> list[str]:
     """Write the measured parts of every document; return the documents that changed.
 

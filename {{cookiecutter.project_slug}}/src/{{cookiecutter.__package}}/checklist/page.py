@@ -10,15 +10,15 @@ from datetime import date
 from html import escape
 from pathlib import Path
 
-from ..core.project_answers import STAGES
-from .catalogue import SECTIONS, TESTS_PER_SECTION, Area, Item, Reference
+from .catalogue import SECTIONS, STAGES, TESTS_PER_SECTION, Area, Item, Reference
 from .records import Records, one_line
-from .score import PAPER, Score
 from .summary import (
     KINDS,
     NEXT,
+    PAPER,
     SIGNS,
     Counts,
+    Score,
     Survey,
     by_area,
     count,

@@ -16,7 +16,7 @@ from typing import Any
 from ..core.errors import UserError
 from ..core.files import write_text
 from ..core.project import Project
-from .catalogue import Catalogue, Item, YamlFile
+from .catalogue import Catalogue, Item, YamlFile, folder_of
 
 HEAD = """\
 # What people decided about items of the checklist; one line each. Written by `checklist sign`,
@@ -71,7 +71,7 @@ def read_records(project: Project, catalogue: Catalogue) -> Records:
     Raises:
         UserError: With file and line: not YAML, unknown keys or ids, marks of a merge conflict.
     """
-    path = project.checklist / "signoffs.yaml"
+    path = folder_of(project) / "signoffs.yaml"
     if not path.exists():
         return NO_RECORDS
     file = YamlFile(path, project.relative(path))
@@ -159,7 +159,7 @@ def withdraw(project: Project, catalogue: Catalogue, item: Item) -> None:
 @contextmanager
 def _locked(project: Project) -> Iterator[None]:
     """Let one process at a time change the decisions, so that none is lost; others wait."""
-    lock = project.checklist / ".lock"
+    lock = folder_of(project) / ".lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + LOCK_TIMEOUT
     while True:
@@ -187,7 +187,7 @@ def _write(project: Project, records: Records) -> None:
         lines += [
             f"  {name}: {_one_line_mapping(vars(entries[name]))}\n" for name in sorted(entries)
         ]
-    write_text(project.checklist / "signoffs.yaml", "".join(lines))
+    write_text(folder_of(project) / "signoffs.yaml", "".join(lines))
 
 
 def _one_line_mapping(entry: dict[str, Any]) -> str:

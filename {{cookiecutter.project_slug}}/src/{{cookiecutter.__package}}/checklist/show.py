@@ -12,8 +12,18 @@ from dataclasses import dataclass, replace
 
 from .catalogue import SECTIONS, TESTS_PER_SECTION, Item
 from .records import Records, one_line
-from .score import Score
-from .summary import KINDS, NEXT, SIGNS, Counts, by_area, count, next_stage, rule_text, upcoming
+from .summary import (
+    KINDS,
+    NEXT,
+    SIGNS,
+    Counts,
+    Score,
+    by_area,
+    count,
+    next_stage,
+    rule_text,
+    upcoming,
+)
 from .verify import (
     DONE,
     NOT_APPLICABLE,

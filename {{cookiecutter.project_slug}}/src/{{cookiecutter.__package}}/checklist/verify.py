@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from ..core import registry
 from ..core.errors import UserError
 from ..core.project import Project
-from ..core.project_answers import STAGES, stage_of
-from .catalogue import Area, Catalogue, Evidence, Item, load_catalogue
+from .catalogue import (
+    STAGES,
+    Area,
+    Catalogue,
+    Evidence,
+    Item,
+    load_catalogue,
+    stage_of,
+)
 from .context import Context
 from .evidence import Verdict
 from .records import read_records

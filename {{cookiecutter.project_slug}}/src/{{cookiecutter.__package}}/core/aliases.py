@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
@@ -33,23 +33,6 @@ MOVED = {
     "bundle": "bundle.bundle evaluation.decision evaluation.predictions",
     "card": "bundle.card",
     "champion": "bundle.champion",
-    "checklist.catalogue:Source": "checklist.catalogue:YamlFile",
-    "checklist.catalogue:Where": "checklist.catalogue:KeyPath",
-    "checklist.catalogue:template_source": "checklist.catalogue:template_file",
-    "checklist.documents": "checklist.measured",
-    "checklist.documents:Line": "checklist.documents:MarkdownLine",
-    "checklist.documents:Rows": "checklist.documents:NumberedLines",
-    "checklist.documents:Section": "checklist.documents:Heading",
-    "checklist.measured": "checklist.parts checklist.markdown core.project_answers",
-    "checklist.measured:Form": "checklist.parts:Part",
-    "checklist.measured:Material": "checklist.context:Context",
-    "checklist.rules": "checklist.conditions",
-    "checklist.rules:Rule": "checklist.conditions:Condition",
-    "checklist.rules:parse_rule": "checklist.conditions:parse_condition",
-    "checklist.summary:filled": "checklist.summary:by_area",
-    "checklist.summary:later": "checklist.summary:next_stage",
-    "checklist.verify:Result": "checklist.verify:ItemResult",
-    "checklist.verify:until": "checklist.verify:stages_up_to",
     "cli": "core.options",
     "config": "core.config",
     "data.clean:Cleaned": "data.clean:CleanedRows",
@@ -93,14 +76,21 @@ MOVED = {
     "train:choose": "train:find_winner",
     "train:load_material": "models.training_data:load_training_data",
 }
-_MOVED_MODULES = {entry.partition(":")[0] for entry in MOVED}
-_MODULES = {f"{PACKAGE}.{module}" for module in _MOVED_MODULES}
+# The modules of the table.
+_MODULES: set[str] = set()
 # Where a warning was given: old name, file, line.
 _warned: set[tuple[str, str, int]] = set()
 
 
+def add(moved: Mapping[str, str]) -> None:
+    """Add moves to the table: those of a folder that is not in every project."""
+    MOVED.update(moved)
+    _MODULES.update(f"{PACKAGE}.{entry.partition(':')[0]}" for entry in moved)
+
+
 def install() -> None:
     """Let imports of this package find what an earlier version had elsewhere."""
+    add(MOVED)
     others = [finder for finder in sys.meta_path if getattr(finder, "serves", None) != PACKAGE]
     sys.meta_path[:] = [Finder(), *others]
 
@@ -118,7 +108,7 @@ def gone() -> dict[str, str]:
 
 def lost(module: str, name: str) -> str | None:
     """Return where a name is now that a module, still there, has lost; None for any other."""
-    if module not in _MOVED_MODULES or _defines(f"{PACKAGE}.{module}", name):
+    if f"{PACKAGE}.{module}" not in _MODULES or _defines(f"{PACKAGE}.{module}", name):
         return None
     for place, new in _places(f"{PACKAGE}.{module}", name):
         if _defines(place, new):

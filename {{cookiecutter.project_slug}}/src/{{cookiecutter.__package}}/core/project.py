@@ -91,11 +91,6 @@ class Project:
         return self.root / "docs"
 
     @property
-    def checklist(self) -> Path:
-        """The folder of sign-offs, waivers and the team's own items."""
-        return self.root / "checklist"
-
-    @property
     def answers_file(self) -> Path:
         """The answers that the project was made with, as cruft keeps them."""
         return self.root / ".cruft.json"

@@ -88,7 +88,10 @@ ESTIMATORS = Registry[Any]("estimator")
 # What a folder's task names beside the metrics that are here; those of `custom` count for any task.
 METRICS = Registry[Any]("metric")
 STAGES = Registry[Stage]("stage")
+# By its name, a function, or a `typer.Typer` for a group of commands.
 COMMANDS = Registry[str]("command")
+# By the word that opens it, what makes the rest of a line, of (project): `run` ends with these.
+LAST_LINES = Registry[str]("last line of a run")
 REPORT_SECTIONS = Registry[Any]("section of the report")
 SETTINGS = Registry[str]("section of conf.cfg")
 EVIDENCE = Registry[Any]("kind of evidence")
@@ -185,12 +188,12 @@ def load(entry: Any) -> Any:
 
 @cache
 def extend_by_modules() -> None:
-    """Import every folder of the package once, so that it adds its entries."""
-    from pkgutil import iter_modules
-
-    for module in iter_modules(sys.modules[PACKAGE].__path__):
-        if module.ispkg and f".{module.name}" != TEAM:
-            importlib.import_module(f".{module.name}", PACKAGE)
+    """Import every folder of the package, and those in them, once: each adds its entries."""
+    package = Path(sys.modules[PACKAGE].__path__[0])
+    found = [*package.glob("*/__init__.py"), *package.glob("*/*/__init__.py")]
+    for name in sorted(".".join(path.relative_to(package).parts[:-1]) for path in found):
+        if not f".{name}.".startswith(f"{TEAM}."):
+            importlib.import_module(f".{name}", PACKAGE)
 
 
 @cache

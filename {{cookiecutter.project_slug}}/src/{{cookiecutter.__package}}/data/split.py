@@ -365,7 +365,7 @@ def data_keys(manifest: Mapping[str, Any] | None, source: str) -> int:
     """Return the version of the keys that ingest computes, and fingerprints the table by.
 
     It stays the same as long as the source does, even if the rows are split by newer keys, because
-    champion and sign-offs refer to the data by that fingerprint.
+    the champion, and what people sign, refer to the data by that fingerprint.
     """
     if manifest is None or manifest["source"] != source:
         return NEWEST

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from ..core.errors import UserError
-from ..core.registry import ESTIMATORS, INPUTS, WEIGHTS, entries, load, lookup, team
+from ..core.registry import ESTIMATORS, INPUTS, entries, load, lookup, team
 
 
 class Candidate(NamedTuple):
@@ -95,23 +95,6 @@ ESTIMATORS.add(
     linear=".models.classic:linear",
     forest=".models.classic:forest",
     hgb=".models.classic:hgb",
-)
-
-# Boosters.
-ESTIMATORS.add(
-    xgboost=".models.boosters:xgboost",
-    lightgbm=".models.boosters:lightgbm",
-    catboost=".models.boosters:catboost",
-)
-WEIGHTS.add(
-    **{
-        ".models.boosters:Booster": Weights(
-            "booster",
-            ("xgboost.json", "lightgbm.txt", "catboost.cbm"),
-            save=".models.boosters:save_booster",
-            load=".models.boosters:load_booster",
-        )
-    }
 )
 
 

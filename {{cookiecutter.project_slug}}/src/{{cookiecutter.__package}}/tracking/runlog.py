@@ -111,7 +111,7 @@ def own_parameters(estimator: Any) -> dict[str, Any]:
     except TypeError:  # an estimator of the team that cannot be built without arguments
         defaults = {}
     own = {key: value for key, value in given.items() if repr(value) != repr(defaults.get(key))}
-    own |= own.pop("params", None) or {}  # a booster's are one level down
+    own |= own.pop("params", None) or {}  # of a wrapped library, one level down
     plain = (bool, int, float, str, list, type(None))
     return {key: value if isinstance(value, plain) else repr(value) for key, value in own.items()}
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
-from ..core.errors import UserError
-from ..core.files import write_atomic
-from . import Candidate, configure
+from ...core.errors import UserError
+from ...core.files import write_atomic
+from .. import Candidate, configure
 
 
 @dataclass(frozen=True)
