@@ -36,7 +36,7 @@ def test_a_project_of_cruft_create(upstream: Upstream, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cruft", "create", f"file://{upstream.root}", "--no-input"]
     subprocess.run([*command, "--checkout", "v1.0.0"], cwd=tmp_path, check=True)
     checkout = Checkout(tmp_path / "ml-project")
-    assert "is in no git repository" in refused(checkout.tool("update"))
+    assert "is not in a git repository" in refused(checkout.tool("update"))
     checkout.git("init", "--quiet")
     checkout.commit()
     applied(checkout.tool("update"))
