@@ -342,3 +342,10 @@ def everything(checkout: Checkout) -> dict[str, bytes]:
     files = (path for path in checkout.root.rglob("*") if path.is_file())
     relative = {path.relative_to(checkout.root).as_posix(): path for path in files}
     return {name: p.read_bytes() for name, p in relative.items() if not name.startswith(".git/")}
+
+
+def documented(heading: str) -> str:
+    """Return the first block of commands below a heading of `docs/living.md`."""
+    page = (TEMPLATE / "docs" / "living.md").read_text(encoding="utf-8")
+    section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return str(re.findall(r"```bash\n(.*?)```", section, re.DOTALL)[0])

@@ -22,15 +22,16 @@ def refuse(sentence: str) -> NoReturn:
 
 def git(*words: str) -> str:
     """Return what git prints; raises CalledProcessError if it fails."""
-    command = ["git", "-c", f"core.hooksPath={os.devnull}", *words]  # a person's hooks are not run
+    command = ["git", *words]
     done = subprocess.run(command, input=b"", capture_output=True, check=True)  # noqa: S603
     return done.stdout.decode("utf-8", "replace")
 
 
 def read_state() -> dict[str, str]:
     """Return what .cruft.json holds; it has to lead to a version of a template."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         state: dict[str, str] = json.loads(STATE.read_text(encoding="utf-8"))
+        state["template"] = state["template"].removeprefix("git+")
         if state["template"] and state["commit"]:
             return state
     refuse(
@@ -58,12 +59,11 @@ def main() -> None:
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"):
         os.environ.pop(name, None)  # set by git around its own hooks
     state = read_state()
-    address = state["template"].removeprefix("git+")
-    shown = re.sub(r"(?<=//)[^/]*@", "", address)
+    shown = re.sub(r"(?<=//)[^/]*@", "", state["template"])
     updater = Path(state.get("directory") or "", "updater").as_posix()
     with tempfile.TemporaryDirectory(prefix="template-", ignore_cleanup_errors=True) as folder:
         try:
-            version = fetch(address, updater, folder)
+            version = fetch(state["template"], updater, folder)
         except (FileNotFoundError, subprocess.CalledProcessError) as error:
             said = getattr(error, "stderr", b"git was not found").decode("utf-8", "replace")
             why = f"cannot be cloned ({' '.join(said.split())})"
@@ -71,7 +71,7 @@ def main() -> None:
         except KeyboardInterrupt:
             sys.exit(130)
         print(f"Running the updater of {shown}, {version}", file=sys.stderr, flush=True)
-        options = ["--start=1", f"--template={folder}/template.git"]  # 1: how it is started
+        options = ["--start=1", f"--template={folder}/template.git"]  # 1: its INTERFACE
         sys.argv = [f"{folder}/{updater}", *options, *sys.argv[1:]]
         runpy.run_path(sys.argv[0], run_name="__main__")
 
