@@ -16,8 +16,8 @@ from .git import Refusal, git, start_git
 from .status import show_diff, show_status
 from .update import bring
 
-# How tools/template.py starts the updater: `--start=1 --root=FOLDER --template=CLONE COMMAND ...`.
-# The first argument is the same in every version.
+# How tools/template.py starts the updater, in the project's folder: `--start=1 --template=CLONE`,
+# then what the person typed. The first argument is the same in every version.
 INTERFACE = 1
 
 # Set by git around its own hooks: they would send our commands to another repository.
@@ -50,7 +50,6 @@ def main(arguments: Sequence[str]) -> int:
         )
     for name in ELSEWHERE & set(os.environ):
         del os.environ[name]
-    os.chdir(options.root)
     options.directory = None
     if options.template is None:
         options.template, options.directory = own_repository()
@@ -100,8 +99,8 @@ def make_parser() -> Parser:
         epilog=ABOUT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    for hidden, default in {"--start": None, "--root": Path(), "--template": None}.items():
-        parser.add_argument(hidden, type=Path, default=default, help=argparse.SUPPRESS)
+    for hidden in ("--start", "--template"):
+        parser.add_argument(hidden, type=Path, help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     status = commands.add_parser("status", help="the version, how far behind, what differs here")
     status.set_defaults(run=show_status)

@@ -35,9 +35,9 @@ def read_state() -> dict[str, str]:
         if state["template"] and state["commit"]:
             return state
     refuse(
-        f"{STATE} is missing or does not say which version of which template it follows: restore "
-        "it from git, or write the address as template and the full id of a commit as commit "
-        "(`git ls-remote --tags ADDRESS` lists those of each release)."
+        f"{STATE} is missing or does not say which version of the template it follows: restore it "
+        "with `git checkout HEAD -- .cruft.json`, or write the template's git address there as "
+        "template, and as commit one that `git ls-remote --tags ADDRESS` lists for its releases."
     )
 
 
