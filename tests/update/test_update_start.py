@@ -6,9 +6,11 @@ import base64
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +26,7 @@ from living import (
     Upstream,
     applied,
     create,
+    everything,
     refused,
     replaced,
     started,
@@ -179,3 +182,28 @@ def test_an_address_that_needs_a_login(project: Project, locked: str, tmp_path: 
     assert f"Template  {locked}\n" in applied(checkout.tool("status"))
     sentence = refused(checkout.tool("update", "--to", "v9"))
     assert "secret" not in sentence
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
+def test_a_stop_while_the_template_is_fetched_changes_nothing(
+    project: Project, tmp_path: Path, sign: signal.Signals
+) -> None:
+    checkout = project()
+    before = everything(checkout)
+    slow = f'#!/bin/sh\necho "$1" > {tmp_path}/began\nexec sleep 60\n'
+    (tmp_path / "git").write_text(slow, encoding="utf-8")
+    (tmp_path / "git").chmod(0o755)
+    running = subprocess.Popen(
+        [sys.executable, "tools/template.py", "update"],
+        cwd=checkout.root,
+        env={**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+    while not (tmp_path / "began").exists():
+        time.sleep(0.05)
+    os.killpg(running.pid, sign)
+    said = running.communicate()[1]
+    assert said == "" and running.returncode == (130 if sign == signal.SIGINT else -sign)
+    assert everything(checkout) == before and checkout.status() == []
