@@ -19,7 +19,7 @@ RUNS = 15
 
 def clone(target: Path) -> Path:
     """Copy the template as it stands into a repository of its own, as a user's clone is."""
-    for part in ("cookiecutter.json", "hooks", "{{cookiecutter.project_slug}}"):
+    for part in ("cookiecutter.json", "hooks", "updater", "{{cookiecutter.project_slug}}"):
         source = TEMPLATE / part
         if source.is_dir():
             ignored = shutil.ignore_patterns("__pycache__")

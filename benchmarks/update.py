@@ -16,8 +16,8 @@ from measure import Command, alternate, neutral_config, show
 
 RUNS = 7
 CHANGED = [
-    *("cli", "config", "evaluate", "features", "metrics"),
-    *("postprocess", "predict", "report", "runs", "train"),
+    *("cli", "core/config", "evaluate", "models/features", "evaluation/metrics"),
+    *("postprocess", "predict", "report", "tracking/runs", "train"),
 ]
 
 

@@ -59,9 +59,10 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clean copy of the template, as a git repository with one commit."""
     copy = tmp_path_factory.mktemp("template") / "ml-preflight"
     copy.mkdir()
-    hooks = ["hooks/pre_gen_project.py", "hooks/post_gen_project.py"]
+    code = [*(TEMPLATE / "hooks").glob("*.py"), *(TEMPLATE / "updater").glob("*.py")]
+    parts = [f"{path.parent.name}/{path.name}" for path in code]
     skeleton = [f"{SKELETON.name}/{name}" for name in skeleton_files()]
-    for name in ["cookiecutter.json", *hooks, *skeleton]:
+    for name in ["cookiecutter.json", *parts, *skeleton]:
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(TEMPLATE / name, copy / name)
     run_git(copy, "init", "--quiet", "--initial-branch=main", "--template=")

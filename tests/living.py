@@ -35,14 +35,7 @@ class Checkout:
 
     def checked_tool(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `python tools/template.py ...` as a person does."""
-        return subprocess.run(
-            [sys.executable, "tools/template.py", *arguments],
-            cwd=self.root,
-            env={**os.environ, **environment},
-            capture_output=True,
-            encoding="utf-8",
-            errors="backslashreplace",
-        )
+        return started([sys.executable, "tools/template.py", *arguments], self.root, **environment)
 
     def git(self, *arguments: str) -> str:
         """Return what git prints in the project's folder."""
@@ -94,6 +87,25 @@ class Checkout:
 
 
 Project = Callable[..., Checkout]
+
+# What is said before the updater runs. Projects of earlier versions have an updater of their own.
+ANNOUNCED = re.compile(r"\ARunning the updater of (\S+), (\S+), commit (\w{10})\n")
+
+
+def started(
+    command: list[str], folder: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of the updater; what is said before it runs is taken off stderr."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        encoding="utf-8",
+        errors="backslashreplace",
+    )
+    done.stderr = ANNOUNCED.sub("", done.stderr)
+    return done
 
 
 def quiet(arguments: tuple[str, ...]) -> list[str]:
@@ -330,3 +342,10 @@ def everything(checkout: Checkout) -> dict[str, bytes]:
     files = (path for path in checkout.root.rglob("*") if path.is_file())
     relative = {path.relative_to(checkout.root).as_posix(): path for path in files}
     return {name: p.read_bytes() for name, p in relative.items() if not name.startswith(".git/")}
+
+
+def documented(heading: str) -> str:
+    """Return the first block of commands below a heading of `docs/living.md`."""
+    page = (TEMPLATE / "docs" / "living.md").read_text(encoding="utf-8")
+    section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return str(re.findall(r"```bash\n(.*?)```", section, re.DOTALL)[0])

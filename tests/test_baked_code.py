@@ -24,7 +24,7 @@ over_all_answers = pytest.mark.parametrize("answers", PAIRWISE, ids=describe)
 USED_OTHERWISE = {
     "black": "Makefile",
     "catboost": "models/boosters/estimators.py imports it by the candidate's name",
-    "cruft": "tools/template.py",
+    "cruft": "the updater of the template imports it, started by tools/template.py",
     "gcsfs": "fsspec opens gs:// with it",
     "httptools": "uvicorn reads requests with it",
     "ipykernel": "runs the notebooks of tests/test_notebooks.py",

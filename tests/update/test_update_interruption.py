@@ -9,8 +9,10 @@ import subprocess
 import sys
 
 import pytest
+from answers import TEMPLATE
 from living import (
     Project,
+    Upstream,
     applied,
     everything,
     refused,
@@ -47,14 +49,12 @@ def test_a_stop_in_the_middle_is_undone_by_the_command_that_was_printed(
 # Stops at the given line of `write` or `remove`, as a kill would: nothing is cleaned up. Where git
 # writes the files, it is given only the first half of them.
 STOPPER = """
-import argparse, importlib.util, json, os, subprocess, sys
+import argparse, json, os, subprocess, sys, tempfile
 from pathlib import Path
-spec = importlib.util.spec_from_file_location("tool", "tools/template.py")
-tool = importlib.util.module_from_spec(spec)
-sys.modules["tool"] = tool
-spec.loader.exec_module(tool)
-project = tool.open_project()
-options = argparse.Namespace(to="v2.0.0", answers=["ci=none"], dry_run=False, no_checks=True)
+sys.path.append(sys.argv[1])
+from updater import git, project, update, writing
+project = project.open_project()
+options = argparse.Namespace(to="v2.0.0", answers=["ci=none"], template=Path(sys.argv[2]))
 undo = ["git", "reset", "--quiet", "--hard", project.head]
 
 def files():
@@ -62,7 +62,7 @@ def files():
     return {str(path): path.read_bytes() for path in found}
 
 def stop_at(line):
-    left, start = [line], tool.start_git
+    left, start = [line], git.start_git
     def trace(frame, event, argument):
         if frame.f_code.co_name not in ("write", "remove"):
             return None
@@ -77,19 +77,19 @@ def stop_at(line):
             start(arguments, b"\\0".join(names[: len(names) // 2]) + b"\\0", index)
             os._exit(9)
         return start(arguments, stdin, index)
-    tool.start_git = half
+    git.start_git = half
     sys.settrace(trace)
 
 before, codes, line = files(), [], 0
-with tool.work_folder() as work:
-    plan = tool.make_plan(project, options, work)
+with tempfile.TemporaryDirectory() as work:
+    plan = update.plan_update(project, options, Path(work))
     while not codes or codes[-1] == 9:
         line += 1
         child = os.fork()
         if child == 0:
             stop_at(line)
             try:
-                tool.write(project, plan.merged, plan.changes)
+                writing.write(project, plan.merged, plan.changes)
             finally:
                 os._exit(1 if sys.exc_info()[0] else 0)
         codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
@@ -102,11 +102,16 @@ with tool.work_folder() as work:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="stops children of its own")
-def test_a_stop_at_any_line_that_writes_is_undone_by_one_command(project: Project) -> None:
+def test_a_stop_at_any_line_that_writes_is_undone_by_one_command(
+    project: Project, upstream: Upstream
+) -> None:
     checkout = project()
     checkout.write("data/train/part-0.parquet", "ignored, and precious")
     done = subprocess.run(
-        [sys.executable, "-c", STOPPER], cwd=checkout.root, capture_output=True, encoding="utf-8"
+        [sys.executable, "-c", STOPPER, str(TEMPLATE), str(upstream.root / ".git")],
+        cwd=checkout.root,
+        capture_output=True,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stdout + done.stderr
     stops = [json.loads(line) for line in done.stdout.splitlines()]

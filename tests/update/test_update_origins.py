@@ -1,10 +1,9 @@
-"""However a project was made, it can be updated; adopting the template, and leaving it."""
+"""However a project was made, it can be updated; and it can leave the template."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from living import (
     Upstream,
     applied,
     create,
+    documented,
     left,
     refused,
     upstream_of_work_tree,
@@ -36,7 +36,7 @@ def test_a_project_of_cruft_create(upstream: Upstream, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cruft", "create", f"file://{upstream.root}", "--no-input"]
     subprocess.run([*command, "--checkout", "v1.0.0"], cwd=tmp_path, check=True)
     checkout = Checkout(tmp_path / "ml-project")
-    assert "is in no git repository" in refused(checkout.tool("update"))
+    assert "is not in a git repository" in refused(checkout.tool("update"))
     checkout.git("init", "--quiet")
     checkout.commit()
     applied(checkout.tool("update"))
@@ -143,57 +143,7 @@ def test_with_a_program_run_from_the_package_index(upstream: Upstream, tmp_path:
     applied(Checkout(tmp_path / "ml-project").tool("update"))
 
 
-# Adopting the template, by the commands of the documentation.
-
-
-def documented(heading: str) -> str:
-    """Return the first block of commands below a heading of `docs/living.md`."""
-    page = (TEMPLATE / "docs" / "living.md").read_text(encoding="utf-8")
-    section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    return str(re.findall(r"```bash\n(.*?)```", section, re.DOTALL)[0])
-
-
-def test_adopting_keeps_own_files_adds_the_template_s_and_shows_conflicts(
-    upstream: Upstream, tmp_path: Path
-) -> None:
-    ours = Checkout(tmp_path / "churn")
-    ours.root.mkdir()
-    ours.git("init", "--quiet", "--initial-branch=main")
-    ours.write("README.md", "# Churn, since 2019\n")
-    ours.write("src/churn/legacy.py", "print('works')\n")
-    ours.write(".gitignore", "secret.txt\n")
-    ours.commit("years of work")
-    ours.write("secret.txt", "ignored")
-    script = documented("Adopt it in a repository that exists")
-    script = script.replace("<the address of the template>", upstream.address)
-    bin_folder = Path(sys.executable).parent
-    done = subprocess.run(
-        ["bash", "-c", f"cd churn\n{script}"],
-        cwd=tmp_path,
-        env={**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"},
-        input="\n" * 20,
-        capture_output=True,
-        encoding="utf-8",
-    )
-    assert "Automatic merge failed" in done.stdout, done.stdout + done.stderr
-    conflicts = ours.git("diff", "--name-only", "--diff-filter=U").split()
-    assert conflicts == [".gitignore", "README.md"]
-    assert "# Churn, since 2019\n" in ours.text("README.md") and "<<<<<<<" in ours.text("README.md")
-    assert ours.text("src/churn/legacy.py") == "print('works')\n"
-    assert ours.text("secret.txt") == "ignored"
-    assert ours.has("src/churn/train.py") and ours.has("conf.cfg") and ours.has("Makefile")
-    for name in conflicts:
-        ours.write(name, re.sub(r"^(<{7}|={7}|>{7}).*\n", "", ours.text(name), flags=re.M))
-    ours.commit("adopt the template")
-    assert ours.git("log", "--format=%s").splitlines()[-1] == "years of work"
-    state = json.loads(ours.text(".cruft.json"))
-    assert state["commit"] == upstream.commit_of("v2.0.0")
-    status = applied(ours.tool("status"))
-    assert "the newest\nChanged here, of the template's files:\n  .gitignore\n  README.md\n" in (
-        status
-    )
-    applied(ours.tool("set", "region=us"))
-    assert ours.answers()["region"] == "us"
+# Leaving the template, by the commands of the documentation.
 
 
 def test_leaving_takes_nothing_that_the_project_needs(project: Project) -> None:

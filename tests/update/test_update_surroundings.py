@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from living import (
     everything,
     left,
     refused,
+    started,
 )
 
 pytestmark = pytest.mark.modules
@@ -116,7 +116,7 @@ def test_what_is_refused_before_anything_is_rendered(project: Project, tmp_path:
         return refused(checkout.tool("update"))
 
     assert "such as stage=mvp" in refused(checkout.tool("set", "stage"))
-    assert "'colr' is no question of v1.0.0: it asks for project_name," in (
+    assert "v1.0.0 does not ask for 'colr': it asks for project_name," in (
         refused(checkout.tool("set", "colr=red"))
     )
     assert "ci 'travis' is not a choice of v1.0.0: choose github, gitlab, jenkins or none" in (
@@ -159,7 +159,7 @@ def test_a_tree_that_is_not_clean_or_no_repository_is_refused(
     # A look is always allowed.
     assert "+A line of v1.1.0." in applied(checkout.tool("update", "--dry-run"))
     shutil.rmtree(checkout.root / ".git")
-    assert "is in no git repository" in refused(checkout.tool("update"))
+    assert "is not in a git repository" in refused(checkout.tool("update"))
     run_git(checkout.root, "init", "--quiet")
     assert "has no commit yet" in refused(checkout.tool("update"))
 
@@ -169,16 +169,15 @@ def test_without_git_or_cruft_a_sentence_says_how_to_get_it(
 ) -> None:
     checkout = project()
     assert "git was not found" in refused(checkout.tool("update", PATH=str(tmp_path)))
-    (tmp_path / "git").write_text('#!/bin/sh\necho "git version 2.34.1"\n', encoding="utf-8")
+    script = (
+        '#!/bin/sh\ncase "$*" in *--version) echo "git version 2.34.1" ;; '
+        f'*) exec {shutil.which("git")} "$@" ;; esac\n'
+    )
+    (tmp_path / "git").write_text(script, encoding="utf-8")
     (tmp_path / "git").chmod(0o755)
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     assert "install git 2.38 or newer" in refused(checkout.tool("update", PATH=path))
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "tools/template.py", "status"],
-        cwd=checkout.root,
-        capture_output=True,
-        encoding="utf-8",
-    )
+    done = started([sys.executable, "-I", "-S", "tools/template.py", "status"], checkout.root)
     assert "cruft is not installed for this Python: run `make setup`" in refused(done)
 
 
@@ -290,7 +289,7 @@ def test_the_checks_run_on_what_changed(project: Project) -> None:
     checkout.commit()
     done = checkout.checked_tool("update")
     assert done.returncode == 1
-    assert "black is not content" in done.stdout and "ruff is not content" in done.stdout
+    assert "black does not accept" in done.stdout and "ruff does not accept" in done.stdout
     assert "F401" in done.stdout and "make format" in done.stdout
 
 

@@ -1,0 +1,1 @@
+"""Keeps a project in step with this template: status, update, set, diff and adopt."""
