@@ -41,6 +41,20 @@ Next:
 """
 
 
+def test_a_run_ends_with_how_many_items_are_done(
+    run: Run, root: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from mlproj import cli
+    from mlproj.core.project import Project
+
+    assert run()[0] == 0  # the folders have registered themselves
+    (root / "reports" / "metrics.json").unlink()
+    with cli._results_shown(Project(root)):
+        pass
+    last = capfd.readouterr().out.splitlines()[-1]
+    assert last == "Checklist: 1 of 4 done at poc; next: own-notes (`checklist next`)"
+
+
 @pytest.mark.parametrize("arguments", [(), ("list",), ("list", "--state", "open"), ("gate",)])
 def test_later_items_stay_out_of_sight_until_asked_for(run: Run, arguments: tuple[str]) -> None:
     assert "own-later" not in run(*arguments)[1]
