@@ -14,6 +14,7 @@ from mlproj.bundle.champion import load_champion
 from mlproj.core.code_fingerprint import PACKAGE
 from mlproj.core.errors import UserError
 from mlproj.core.project import Project
+from mlproj.core.registry import PARTS, extend_by_modules
 from mlproj.data.split import load_split
 from room import Room
 
@@ -254,4 +255,5 @@ def test_a_bundle_from_before_goes_on_with_the_features_of_today(room: Room) -> 
 
 def test_what_the_template_keeps_in_the_package() -> None:
     names = {path.stem for path in PACKAGE.iterdir()} - {"__pycache__", "custom"}
-    assert names == TEMPLATE
+    extend_by_modules()
+    assert names == TEMPLATE | PARTS

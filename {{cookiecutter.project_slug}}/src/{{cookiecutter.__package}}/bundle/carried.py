@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 # In a bundle the code is called as it is in the package.
 FILE, FOLDER = "custom.py", "custom/"
-# What the template keeps in the package. What else `custom` imports is the team's, and is not
+# What the template keeps in every package; folders that come with an answer add themselves to
+# `registry.PARTS`. What else `custom` imports is the team's, and is not
 # carried: a bundle notes its state.
 TEMPLATE = frozenset(
     {
         *("__init__", "__main__", "cli"),
         *("ingest", "preprocess", "train", "postprocess", "evaluate", "predict", "report"),
-        *("bundle", "checklist", "core", "data", "evaluation", "models", "monitoring"),
-        *("reporting", "serving", "tasks", "tracking"),
+        *("bundle", "core", "data", "evaluation", "models", "reporting", "tasks", "tracking"),
     }
 )
 
@@ -88,7 +88,7 @@ def helpers() -> dict[str, str]:
     for path in sorted(team_reaches()):
         name = relative(path, PACKAGE)
         top = Path(name).parts[0].removesuffix(".py")
-        if top not in TEMPLATE and top != registry.TEAM[1:]:
+        if top not in TEMPLATE | registry.PARTS and top != registry.TEAM[1:]:
             found[name] = digest(path, PACKAGE)
     return found
 

@@ -2,6 +2,7 @@
 
 from ..core import aliases, registry
 
+registry.PARTS.add("checklist")
 registry.COMMANDS.add(checklist=".checklist.commands:checklist_app")
 registry.LAST_LINES.add(Checklist=".checklist.measured:last_line")
 registry.EVIDENCE.add(

@@ -103,6 +103,8 @@ WEIGHTS = Registry[Any]("weights of the class")
 INPUTS = Registry[Any]("kind of input")
 # By any name, what is called with each event, see `core.listeners`.
 LISTENERS = Registry[Any]("listener")
+# The folders that come with an answer. They are the template's, not the team's.
+PARTS: set[str] = set()
 # The module, or the folder, that is the team's.
 TEAM = ".custom"
 # What stands for it where a bundle needs nothing of it.

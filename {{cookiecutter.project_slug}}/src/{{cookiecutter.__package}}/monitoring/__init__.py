@@ -3,8 +3,9 @@
 Light on purpose: the command line imports it at every start.
 """
 
-from ..core.registry import COMMANDS, REPORT_SECTIONS, SETTINGS
+from ..core.registry import COMMANDS, PARTS, REPORT_SECTIONS, SETTINGS
 
+PARTS.add("monitoring")
 COMMANDS.add(
     monitor=".monitoring.commands:monitor",
     labelled=".monitoring.commands:labelled",
