@@ -177,8 +177,7 @@ NAMES_OF_MODULES = {
 # The checklist's items name alternatives that are not installed and documents of later stages;
 # every token is looked for, whoever hands it out; and the updater knows the team's files of all.
 TALKS_OF_ALL = [
-    *(".cruft.json", "tools/template.py"),
-    *("src/*/checklist/items/*.yaml", "src/*/checklist/evidence.py"),
+    *(".cruft.json", "src/*/checklist/items/*.yaml", "src/*/checklist/evidence.py"),
 ]
 
 
