@@ -174,11 +174,9 @@ NAMES_OF_MODULES = {
     "checklist=yes": ["checklist", "sign-off", "make gate"],
     "boosters=yes": ["xgboost", "lightgbm", "catboost", "nvidia"],
 }
-# The checklist's items name alternatives that are not installed and documents of later stages;
-# every token is looked for, whoever hands it out; and the updater knows the team's files of all.
-TALKS_OF_ALL = [
-    *(".cruft.json", "src/*/checklist/items/*.yaml", "src/*/checklist/evidence.py"),
-]
+# The checklist's items name alternatives that are not installed and documents of later stages; and
+# every token is looked for, whoever hands it out.
+TALKS_OF_ALL = [".cruft.json", "src/*/checklist/items/*.yaml", "src/*/checklist/evidence.py"]
 
 
 @over_all_answers
