@@ -87,7 +87,7 @@ def expected(bundle: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
     found = as_model(bundle, typed)
     if bundle.task.name == "regression":
         return pd.DataFrame(found.clip(lower=30))
-    young = typed["age"] < 40
+    young = typed["age"].lt(40).fillna(False).astype(bool)
     for column, value in {"prediction": "no", "probability_no": 1, "probability_yes": 0}.items():
         found[column] = found[column].mask(young, value)
     return found
