@@ -22,7 +22,7 @@ folds = 0
 bootstrap = 20
 margin = 0
 """
-HEAD = "import pandas as pd\n\n\ndef clean(frame):\n    return frame\n"
+HEAD = "def clean(frame):\n    return frame\n"
 
 
 class Room:
@@ -52,6 +52,13 @@ class Room:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the project."""
         return self._run("-m", "mlproj", *arguments)
+
+    def run_without(self, package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the project where a package is not installed."""
+        start = f"import runpy, sys; sys.modules[{package!r}] = None; sys.argv[0] = 'mlproj'; "
+        return self._run(
+            "-c", f"{start}runpy.run_module('mlproj', run_name='__main__')", *arguments
+        )
 
     def python(self, code: str) -> Any:
         """Run code that prints JSON, and return that."""

@@ -170,6 +170,16 @@ def test_the_service_answers_by_the_rule(
         np.testing.assert_allclose(shares, decided["probability_yes"])
 
 
+def test_an_image_without_pandas_refuses_a_rule(room: Room) -> None:
+    """So the build notices, and installs all packages."""
+    done = room.run_without("pandas", "serve", "--check")
+    assert done.returncode == 2
+    assert "cannot be served here (ModuleNotFoundError" in done.stderr
+    assert "needs all that pyproject.toml depends on" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "can be served here" in room.run("serve", "--check").stdout
+
+
 def test_the_page_refuses_a_rule(project: Project, tmp_path: Path) -> None:
     from mlproj.serving.browser import write_page
 
