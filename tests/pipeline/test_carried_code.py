@@ -232,25 +232,31 @@ def test_a_change_of_custom_during_a_run_is_refused(room: Room) -> None:
     assert "code of custom changed while this command ran" in done
 
 
-def test_a_bundle_from_before_goes_on_with_the_features_of_today(room: Room) -> None:
-    """It carries nothing, and its inputs show that it needs them; a later rule is not for it."""
-    run_id = room.report("release")["run_id"]
-    room.write(FIRST.replace("TRANSFORMERS =", "OTHERS ="))
+@pytest.mark.parametrize("column", ["age_next", "income"])
+def test_a_bundle_from_before_goes_on_with_the_features_of_today(room: Room, column: str) -> None:
+    """It carries nothing, whether its features are new columns or replace others."""
+    room.write(f"""
+
+def add_features(frame):
+    return frame.assign({column}=frame["income"] * 2.0)
+""")
     run_id = room.trained()
     folder = room.root / "models" / run_id
     (folder / "custom.py").unlink()
     document = room.bundle(run_id)
-    del document["files"]["custom.py"]
+    del document["files"]["custom.py"], document["answer"]
     (folder / "bundle.json").write_text(json.dumps(document), encoding="utf-8")
-    found = load_bundle(Project(room.root), run_id)
+    rows = load_split(Project(room.root), "test")
     with pytest.MonkeyPatch.context() as patched:
         from mlproj import custom
 
-        patched.setattr(custom, "add_features", lambda frame: frame.assign(age_next=50.0))
-        found = load_bundle(Project(room.root), run_id)
-        scores = found.predict(load_split(Project(room.root), "test"))
-    assert scores["probability_yes"].between(0, 1).all()
-    assert not hasattr(found.custom, "decide")
+        patched.setattr(custom, "decide", None, raising=False)  # a later rule is not for it
+        answers = []
+        for value in (1.0, 1e9):
+            changed = {column: value}
+            patched.setattr(custom, "add_features", lambda frame, new=changed: frame.assign(**new))
+            answers.append(load_bundle(Project(room.root), run_id).predict(rows)["prediction"])
+    assert answers[0].tolist() != answers[1].tolist()
 
 
 def test_what_the_template_keeps_in_the_package() -> None:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from ..core import registry
 from ..core.errors import UserError
 from ..core.files import file_sha256, read_json
-from ..models.inputs import input_sources
 from .carried import carries_code, load_code
 
 if TYPE_CHECKING:
@@ -240,24 +239,19 @@ def load_bundle(project: Project, run_id: str) -> Bundle:
 def _load_without_code(folder: Path, document: Mapping[str, Any]) -> Bundle:
     """Load a bundle that needs no code of the team, or was made before bundles carried it.
 
-    The latter shows in a model that has other types or inputs than those here: as ever, it gets
-    them from today's custom.py.
+    The latter do not say how an answer looks, either. As ever, they get features and types from
+    today's custom.py.
     """
     from ..models.persist import load_model
 
-    try:
-        model = load_model(folder, registry.NO_TEAM)
-    except UserError:
-        model = load_model(folder)
-    bundle = Bundle(folder, document, model, registry.NO_TEAM)
-    taken = getattr(model[0], "feature_names_in_", ())
-    if set(taken) <= input_sources(bundle.schema).keys():
-        return bundle
+    custom = registry.NO_TEAM
+    if "answer" in document:
+        return Bundle(folder, document, load_model(folder, custom), custom)
     custom = ModuleType("custom_of_before")
     custom.__dict__.update(
         {name: getattr(registry.team(), name, {}) for name in ("add_features", "INPUTS")}
     )
-    return replace(bundle, custom=custom)
+    return Bundle(folder, document, load_model(folder), custom)
 
 
 def read_bundle(project: Project, run_id: str) -> dict[str, Any]:
