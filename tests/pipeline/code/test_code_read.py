@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 import subprocess
 import sys
@@ -113,44 +112,16 @@ def parsed_fixture(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 def forget() -> None:
     """Stand for the end of a process."""
     syntax._READ.clear()
-    syntax._kept.cache_clear()
 
 
-def test_a_file_is_parsed_once(write: Write, parsed: list[bytes]) -> None:
+def test_a_process_parses_a_file_once(write: Write, parsed: list[bytes]) -> None:
     package = write({"train.py": "from . import a", "a.py": "x = 1"})
     first = code_of(package)
-    assert len(parsed) == 2
-    assert code_of(package) == first
-    forget()
     assert code_of(package) == first
     assert len(parsed) == 2
     (package / "a.py").write_text("x = 22", encoding="utf-8")
     assert code_of(package) != first
     assert parsed[2:] == [b"x = 22"]
-
-
-def test_what_is_kept_brings_every_kind_of_finding_back(write: Write, parsed: list[bytes]) -> None:
-    package = write(
-        {
-            "__init__.py": "T = {'load': '.a:load'}\ndef __getattr__(name):\n    return T[name]",
-            "train.py": "from . import load\nX = 'x.css'",
-            "x.css": "",
-            "a.py": "",
-            "custom.py": "\n\nfrom . import train",
-        }
-    )
-    found = reached(package)
-    assert found == {"a.py", "x.css"}
-    with pytest.raises(UserError) as first:
-        check_team_code([".train:train"], Modules(package))
-    code_of(package)
-    parsed.clear()
-    forget()
-    assert reached(package) == found
-    with pytest.raises(UserError) as again:
-        check_team_code([".train:train"], Modules(package))
-    assert str(again.value) == str(first.value)
-    assert not parsed
 
 
 @pytest.mark.parametrize("same", ["time and size", "size"])
@@ -243,30 +214,10 @@ def test_damaged_answers_are_found_again(settled: Path, damage: str) -> None:
     assert code_of(settled) == before
 
 
-@pytest.mark.parametrize("damage", ["", "[]", '{"by": 1}', "cut", "shape", "older"])
-def test_a_damaged_or_older_cache_is_made_again(
-    write: Write, damage: str, parsed: list[bytes]
+def test_a_folder_for_reading_only_does_no_harm(
+    write: Write, parsed: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = write({"train.py": "from . import a", "a.py": ""})
-    first = code_of(package)
-    (cache,) = package.rglob("code.json")
-    whole = cache.read_text(encoding="utf-8")
-    broken, older = json.loads(whole), json.loads(whole)
-    for each in broken["sources"].values():
-        each["imports"] = [[1]]
-    older["by"] = "an earlier version"
-    for each in older["sources"].values():
-        each["code"], each["imports"] = "as it was hashed then", []
-    texts = {"cut": whole[:50], "shape": json.dumps(broken), "older": json.dumps(older)}
-    text = texts.get(damage, damage)
-    cache.write_text(text, encoding="utf-8")
-    forget()
-    assert code_of(package) == first
-    assert reached(package) == {"a.py"}
-    assert json.loads(cache.read_text(encoding="utf-8")) == json.loads(whole)
-
-
-def test_a_folder_for_reading_only_does_no_harm(write: Write, parsed: list[bytes]) -> None:
+    monkeypatch.setattr(code, "SETTLED", 0)
     package = write({"train.py": "x = 1"})
     (package / "__pycache__").write_text("in the way", encoding="utf-8")
     assert code_of(package)
@@ -278,6 +229,7 @@ def test_nothing_is_written_where_python_may_not_write_either(
     write: Write, parsed: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr(code, "SETTLED", 0)
     package = write({"train.py": "x = 1"})
     assert code_of(package)
     assert not (package / "__pycache__").exists()

@@ -9,6 +9,7 @@ alone. Third-party packages count elsewhere, by their versions.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import sys
@@ -24,15 +25,12 @@ from .code_imports import (
     Source,
     State,
     as_import,
-    cache_file,
     digest,
-    keep,
     place_of,
     project_of,
     read_source,
     relative,
     state_of,
-    write_cache,
 )
 from .errors import UserError
 
@@ -183,7 +181,6 @@ class Modules:
         if answer is None:
             answer = self._kept.answers[question] = find()
             self._kept.write()
-            keep(self.package)
         return answer
 
     def source(self, module: Path) -> Source:
@@ -328,7 +325,9 @@ class Kept:
         """Look at nothing yet; `roots` are the folders from which the team's modules come."""
         self._package = package
         self._roots = roots
-        self._file = cache_file(package, "stages.json")
+        # Where Python keeps what it compiles.
+        compiled = importlib.util.cache_from_source(str(package / "__init__.py"))
+        self._file = Path(compiled).with_name("stages.json")
         # The package's files, and what else was looked at, each as it was before that.
         self._inside: dict[str, State] = {}
         self._outside: dict[str, State | None] = {}
@@ -351,13 +350,18 @@ class Kept:
             self._outside.setdefault(str(path), _state(path))
 
     def write(self) -> None:
-        """Keep the answers, unless a file may be in the middle of being edited."""
+        """Keep the answers, unless Python may keep nothing, or a file has only just been edited."""
         states = [*self._inside.values(), *filter(None, self._outside.values())]
         newest = max((max(modified, changed) for modified, changed, *_ in states), default=0)
-        if time_ns() - newest > SETTLED:
-            state = self._digest(self._outside)
-            document = {"state": state, "outside": [*self._outside], "answers": self.answers}
-            write_cache(self._file, document)
+        if sys.dont_write_bytecode or time_ns() - newest <= SETTLED:
+            return
+        state = self._digest(self._outside)
+        document = {"state": state, "outside": [*self._outside], "answers": self.answers}
+        partial = self._file.with_name(f"{self._file.name}.{os.getpid()}")
+        with suppress(OSError):  # a folder for reading only: the next process looks again
+            self._file.parent.mkdir(exist_ok=True)
+            partial.write_text(json.dumps(document), encoding="utf-8")
+            partial.replace(self._file)
 
     def _digest(self, outside: Mapping[str, State | None]) -> str:
         """Return a digest of all that the answers follow from."""

@@ -1,22 +1,17 @@
 """What one source file says: its imports, the files it names, and its syntax as a hash.
 
 The hash is the same whatever the comments, the formatting, the docstrings and the version of
-Python. Parsing a whole package takes half a second, so each file is parsed once: the findings are
-kept beside what Python compiles.
+Python. A process parses each file once.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
-import json
 import os
 import re
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -31,12 +26,8 @@ State = tuple[int, int, int, int]
 FILE_NAME = re.compile(r"[\w.-]+(/[\w.-]+)*\.\w+")
 MODULE_NAME = re.compile(r"\.*\w+(\.\w+)*(:\w+)?")
 ENTRY = re.compile(r"\.\w+(\.\w+)*:\w+")
-# What was parsed, among what Python compiled.
-SOURCES = "code.json"
 # What this process has read, by file, with the state that the file was in.
 _READ: dict[Path, tuple[State, Any]] = {}
-# The packages of which this process has parsed files that no earlier one had kept.
-_CHANGED: set[Path] = set()
 
 
 class Import(NamedTuple):
@@ -81,7 +72,7 @@ def digest(path: Path, package: Path) -> str:
 
 def read_source(path: Path, package: Path) -> Source:
     """Return what a Python file says, parsed once per state of the file."""
-    return _once(path, lambda: _read_source(path, package))
+    return _once(path, lambda: _parse(path.read_bytes(), place_of(path, package)))
 
 
 def _once(path: Path, read: Callable[[], T]) -> T:
@@ -100,20 +91,6 @@ def state_of(stat: os.stat_result) -> State:
     A copy may bring its time along, so the time of its entry in the folder counts too.
     """
     return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
-
-
-def _read_source(path: Path, package: Path) -> Source:
-    """Return what a file says: as an earlier process kept it for the same bytes, else parsed."""
-    content = path.read_bytes()
-    state, name = hashlib.sha256(content).hexdigest(), relative(path, package)
-    kept = _kept(cache_file(package, SOURCES))
-    with suppress(KeyError, TypeError, ValueError):  # not kept, or damaged
-        if kept[name]["state"] == state:
-            return _from_json(kept[name])
-    source = _parse(content, place_of(path, package))
-    kept[name] = {"state": state, **vars(source)}
-    _CHANGED.add(package)
-    return source
 
 
 def _parse(content: bytes, place: str) -> Source:
@@ -296,65 +273,6 @@ def _lazy_names(tree: ast.Module) -> dict[str, list[Import]]:
                 found = as_import(module)._replace(line=value.lineno)
                 lazy.setdefault(name, []).append(found._replace(dots=found.dots or 1))
     return lazy
-
-
-def _from_json(kept: Mapping[str, Any]) -> Source:
-    """Return a source as it was kept."""
-    return Source(
-        kept["code"],
-        tuple(map(_import_from, kept["imports"])),
-        {name: tuple(map(_import_from, found)) for name, found in kept["lazy"].items()},
-        tuple(kept["files"]),
-        {name: tuple(map(_import_from, found)) for name, found in kept["entries"].items()},
-        tuple(kept["loads"]),
-    )
-
-
-def _import_from(values: list[Any]) -> Import:
-    """Return an import as it was kept."""
-    line, dots, module, names = values
-    return Import(line, dots, module, tuple(names))
-
-
-def cache_file(package: Path, name: str) -> Path:
-    """Return where to keep what was found in a package: where Python keeps what it compiles."""
-    compiled = importlib.util.cache_from_source(str(package / "__init__.py"))
-    return Path(compiled).with_name(name)
-
-
-def write_cache(file: Path, document: Mapping[str, Any]) -> None:
-    """Keep a document, where Python may keep what it compiled."""
-    if sys.dont_write_bytecode:
-        return
-    partial = file.with_name(f"{file.name}.{os.getpid()}")
-    with suppress(OSError):  # a folder for reading only: the next process looks again
-        file.parent.mkdir(exist_ok=True)
-        partial.write_text(json.dumps(document, separators=(",", ":")), encoding="utf-8")
-        partial.replace(file)
-
-
-@cache
-def _kept(file: Path) -> dict[str, Any]:
-    """Read once what an earlier process kept; nothing where this module has changed since."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        document = json.loads(file.read_bytes())
-        if document["by"] == _own_state():
-            return dict(document["sources"])
-    return {}
-
-
-def keep(package: Path) -> None:
-    """Keep what this process parsed."""
-    if package in _CHANGED:
-        _CHANGED.remove(package)
-        file = cache_file(package, SOURCES)
-        write_cache(file, {"by": _own_state(), "sources": _kept(file)})
-
-
-@cache
-def _own_state() -> str:
-    """Return the SHA-256 of this file, which says how sources are read."""
-    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 
 def as_import(entry: str) -> Import:
