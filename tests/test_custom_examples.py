@@ -61,3 +61,43 @@ def test_mypy_finds_nothing(project: BakedProject, tmp_path: Path) -> None:
     for wanted in (EXAMPLES, *ONE_BY_ONE):
         put(project, wanted)
         assert found_by(project, "mypy", "--cache-dir", str(tmp_path)) == ""
+
+
+OWN_CLASS = '''
+
+class AboveMean(TransformerMixin, BaseEstimator):
+    """Which numbers are above train's mean, times a weight."""
+
+    def __init__(self, weight: float = 1.0) -> None:
+        self.weight = weight
+
+    def fit(self, inputs: pd.DataFrame, target: Any = None) -> AboveMean:
+        """Take the means."""
+        self.means_ = inputs.mean().to_numpy()
+        return self
+
+    def transform(self, inputs: pd.DataFrame) -> Any:
+        """Compare with the means."""
+        return self.weight * (inputs.to_numpy() > self.means_)
+
+
+def above_mean(inputs: pd.DataFrame, kind: str, seed: int) -> tuple[Any, list[str]]:
+    """Numbers above their mean."""
+    return AboveMean(), [name for name in inputs.columns if inputs[name].dtype == float]
+
+
+TRANSFORMERS["above_mean"] = above_mean
+'''
+
+
+def test_a_transformer_of_a_class_of_ones_own_passes_lint_and_types(
+    project: BakedProject, tmp_path: Path
+) -> None:
+    path = project.root / "src" / project.package / "custom.py"
+    head = "from typing import TYPE_CHECKING, Any\n"
+    imported = f"{head}\nfrom sklearn.base import BaseEstimator, TransformerMixin\n"
+    text = TEXT.replace(head, imported, 1) + OWN_CLASS
+    path.write_text(text, encoding="utf-8", newline="\n")
+    assert found_by(project, "black", "--check", "--quiet", "--diff") == ""
+    assert found_by(project, "ruff", "check", "--no-cache", "--output-format=concise") == ""
+    assert found_by(project, "mypy", "--cache-dir", str(tmp_path)) == ""

@@ -42,7 +42,7 @@ GIVEN_UP = {
     "monitoring.drift": ("*", "evaluation/drift.py; a default project does not name monitoring"),
     "monitoring.labelled": ("Labelled", "it never leaves monitoring"),
     "monitoring.labels": ("labelled_outcome", "it never leaves monitoring"),
-    "monitoring.retrain": ("Result", "it never leaves monitoring"),
+    "monitoring.retrain": ("Result BLOCK", "it never leaves monitoring"),
     "pipeline": ("TABLE", "the stages stand in the registry"),
     "serving.openapi": ("NUMBER_OR_NONE", "the form of answers is the task's"),
     "serving.page": ("OUTCOME", "the form of answers is the task's"),
@@ -75,7 +75,7 @@ def defined(node: ast.stmt, with_imported: bool = False) -> list[str]:
     """Return the names that a statement defines, or also imports."""
     match node:
         case ast.ImportFrom() if with_imported:
-            return [alias.name for alias in node.names]
+            return [alias.asname or alias.name for alias in node.names]
         case ast.FunctionDef() | ast.ClassDef():
             return [node.name]
         case ast.Assign():

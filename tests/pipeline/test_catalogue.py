@@ -34,7 +34,7 @@ ITEMS = list(CATALOGUE.items.values())
 DOCUMENTS = {path.name: read_document(path) for path in sorted((SKELETON / "docs").glob("*.md"))}
 # The stage that each document comes with, from the manifest of modules.
 STAGE_OF = {"docs/scoping.md": "poc", "docs/data.md": "poc", "docs/experiments.md": "poc"} | {
-    path: condition.removeprefix("stage=").split("|")[0]
+    path: re.split(r"[|\s]", condition.removeprefix("stage="))[0]
     for condition, paths in MODULES.items()
     for path in paths
     if condition.startswith("stage=") and path.startswith("docs/")

@@ -67,7 +67,7 @@ def ingest(
 
 def evaluate(
     overrides: Overrides,
-    final: Annotated[bool, typer.Option(help="Open the test split: once per model.")] = False,
+    final: Annotated[bool, typer.Option(help="Open test: once, and then with --again.")] = False,
     again: Annotated[str | None, typer.Option(help="Why test is opened once more.")] = None,
 ) -> None:
     """Judge the bundle against the baseline."""

@@ -5,8 +5,8 @@ Each example below works as it stands: take the `#` away, adapt, and run the pip
 imports inside the functions, so that the command line starts fast, and pass over columns that are
 not there: the tests run this code on a sample table, too.
 
-A bundle whose predictions need this code carries a copy and predicts by that, so that an edit here
-changes the next model, and none that is there.
+A bundle whose predictions need this code carries a copy and predicts by that: an edit here changes
+the next model, never one that is packaged already.
 """
 
 from __future__ import annotations
@@ -49,10 +49,12 @@ def add_features(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-# What is fitted on train, inside the model, beside what becomes of each input anyway. The function
-# gets the inputs of train, the `kind` of estimator (see below) and the seed of the split; it
-# returns a transformer of scikit-learn's kind and the columns that it takes. Numbers may be
-# missing. A class of your own keeps what it has fitted as numpy arrays, not as tables.
+# A transformer is fitted on train, inside the model; what it makes of its columns is added to what
+# the model gets anyway. The function gets the inputs of train, the `kind` of estimator (see below)
+# and the seed of the split; it returns a transformer of scikit-learn's kind and the columns that it
+# takes, as a DataFrame in which numbers may be missing. A class of your own inherits from
+# scikit-learn's TransformerMixin and BaseEstimator, and keeps what it has fitted as numbers, text
+# and numpy arrays, not as tables.
 TRANSFORMERS: dict[str, Callable[[pd.DataFrame, str, int], tuple[Any, list[str]]]] = {}
 
 
@@ -71,8 +73,8 @@ TRANSFORMERS: dict[str, Callable[[pd.DataFrame, str, int], tuple[Any, list[str]]
 
 
 # An estimator, named in `[model] candidates`. `kind` says which inputs it gets: "linear" (scaled,
-# one-hot), "tree" (numbers as they are, missing ones too) or "filled" (as "tree", without missing
-# values).
+# one-hot, maybe sparse), "tree" (numbers as they are, missing ones too) or "filled" (as "tree",
+# without missing values). `params` come from conf.cfg: `[params]`, `extra_trees.max_depth = 8`.
 ESTIMATORS: dict[str, Callable[[str, int, dict[str, Any]], Candidate]] = {}
 
 
@@ -91,10 +93,12 @@ ESTIMATORS: dict[str, Callable[[str, int, dict[str, Any]], Candidate]] = {}
 # ESTIMATORS["extra_trees"] = extra_trees
 
 
-# A metric, in every table beside the others, and named in `[model] metric` to decide. The second
-# parameter is `y_pred` (classes or values) or `y_proba` (of two classes the probability of the one
-# to find, else of each class); `sample_weight` says how often a row counts. Greater is better and
-# 1 is perfect, unless declared otherwise.
+# A metric, in every table beside the others, and named in `[model] metric` to decide. `y_true`
+# holds classes as the data spells them, or values. The second parameter is `y_pred` (the same) or
+# `y_proba` (of two classes the probability of the one to find, else of each class);
+# `sample_weight` says how often a row counts. Greater is better and 1 is perfect, unless declared
+# otherwise: the skill over the baseline follows from `perfect`. The baseline gives every row the
+# same probability, so a metric that sorts rows by it has to treat equal ones alike.
 METRICS: dict[str, Callable[..., float] | MetricFunction] = {}
 
 
@@ -110,9 +114,10 @@ METRICS: dict[str, Callable[..., float] | MetricFunction] = {}
 
 # A rule after the prediction, wherever the model predicts: in the evaluation, a notebook, a batch
 # and the service. It gets the features (and ids, where a table has them) and the predictions:
-# `prediction`, and `probability_<class>` or `lower` and `upper`. Each row has to be decided by
-# itself, since a service gets rows one by one. Define it only if you need it: a service then takes
-# all packages, and `page` refuses the model.
+# `prediction`, and `probability_<class>` or `lower` and `upper`; it returns these, changed in place
+# or not. Each row has to be decided by itself, since a service gets rows one by one. Define it only
+# if you need it: the image of a service then holds all packages that training needs, and a model
+# with a rule cannot become a page that predicts in the browser.
 # def decide(frame: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
 #     """Predict no number below 0."""
 #     if "lower" in predictions.columns:

@@ -27,7 +27,14 @@ from .bundle.bundle import (
     with_truth,
 )
 from .bundle.card import write_card
-from .bundle.carried import carries_code, files_to_carry, helpers, is_plain, note_made_here
+from .bundle.carried import (
+    carries_code,
+    files_to_carry,
+    has_rule,
+    helpers,
+    is_plain,
+    note_made_here,
+)
 from .bundle.champion import promoted_runs
 from .bundle.onnx_export import export_onnx
 from .bundle.reference import ROWS as REFERENCE_ROWS
@@ -247,11 +254,16 @@ def _choose_id(project: Project, run_id: str, content: Mapping[str, Any]) -> str
 def _carry(source: Path, document: dict[str, Any]) -> dict[str, Path]:
     """Return the files of the team's code that the predictions need, by their names in the bundle.
 
-    Sets `helpers` of `document` where that code builds on files that are not carried.
+    Sets `custom` of `document`, what of that code the model holds, and `helpers` where the code
+    builds on files that are not carried.
     """
     custom = registry.team()
     if is_plain(custom) and not has_team_types(source):
         return {}
+    document["custom"] = {
+        "transformers": sorted(registry.declared("TRANSFORMERS", custom)),
+        "rule": hasattr(custom, "decide"),
+    }
     others = helpers()
     if others:
         document["helpers"] = others
@@ -275,5 +287,7 @@ def _fill(folder: Path, files: Mapping[str, Path], document: Mapping[str, Any]) 
 def _summary(run_id: str, document: Mapping[str, Any]) -> str:
     """Return the phrase that the command line prints."""
     decision = task_of(document).summarise_decision(document)
+    if has_rule(document):
+        decision += ", decide of custom.py"
     onnx = "with ONNX" if document["onnx"]["equal"] else "without ONNX"
     return f"models/{run_id}: {decision}, {onnx}"

@@ -14,7 +14,7 @@ from ..core.files import write_text
 from ..core.project import Project
 from ..core.registry import PACKAGE
 from .bundle import CARD_FILE, task_of
-from .carried import carries_code
+from .carried import carries_code, has_rule
 from .champion import read_champion
 
 BEGIN = (
@@ -75,7 +75,11 @@ def _head(document: Mapping[str, Any]) -> list[str]:
     label, params = document["estimator"]["label"], document["estimator"]["params"] or {}
     given = ", ".join(f"{key} = {value}" for key, value in params.items()) or "all as by default"
     name, target = document["estimator"]["name"], document["target"]
-    carried = ["Its predictions need code of `custom`, which this folder carries and uses."]
+    fitted = document.get("custom", {}).get("transformers", [])
+    carried = [
+        "Its predictions need code of `custom`, which this folder carries and uses.",
+        *([f"Transformers of `custom`: {', '.join(map(_code, fitted))}."] if fitted else []),
+    ]
     return [
         f"# Model {document['run_id']}",
         "",
@@ -131,7 +135,10 @@ def _metrics(document: Mapping[str, Any]) -> list[str]:
 
 def _decision(document: Mapping[str, Any]) -> list[str]:
     """Return how the model's output becomes a prediction."""
-    return ["## From score to decision", *task_of(document).explain_decision(document)]
+    lines = ["## From score to decision", *task_of(document).explain_decision(document)]
+    if has_rule(document):
+        lines.append("After that, the rule `decide` of `custom` may change a prediction.")
+    return lines
 
 
 def _limits(document: Mapping[str, Any]) -> list[str]:

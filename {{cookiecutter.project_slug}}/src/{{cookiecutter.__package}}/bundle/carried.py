@@ -46,6 +46,11 @@ def carries_code(document: Mapping[str, Any]) -> bool:
     return any(map(_is_team, document["files"]))
 
 
+def has_rule(document: Mapping[str, Any]) -> bool:
+    """Tell whether a bundle's code has the last word on its predictions: `decide`."""
+    return bool(document.get("custom", {}).get("rule"))
+
+
 def _is_team(name: str) -> bool:
     """Tell whether a file of a bundle is the team's."""
     return name == FILE or name.startswith(FOLDER)

@@ -46,5 +46,7 @@ def close_names(name: str, names: Sequence[str]) -> str:
     close = difflib.get_close_matches(name.strip().casefold(), folded, n=3, cutoff=0.6)
     if close:
         return "close to it: " + ", ".join(f"'{folded[match]}'" for match in close)
-    shown = ", ".join(f"'{known}'" for known in list(names)[:10])
-    return f"its columns are: {shown}" + (" ..." if len(names) > 10 else "")
+    known = [f"'{each}'" for each in names]
+    if len(known) > 20:  # the target is often the last
+        known[10:-10] = ["..."]
+    return f"its columns are: {', '.join(known)}"

@@ -54,8 +54,9 @@ def save_model(pipeline: Any, folder: Path) -> list[Path]:
     refused = _refused(get_untrusted_types(data=raw), registry.team())
     if refused:
         raise UserError(
-            f"The model holds {refused[0]}, which would not be loaded again; add that name to "
-            "TRUSTED of models/persist.py in custom.py if you trust it, or use another estimator."
+            f"{type(pipeline[-1]).__name__} holds {refused[0]}, a type that is not loaded again "
+            "unless you trust it. If you do, write in custom.py: from .models.persist import "
+            f"TRUSTED; TRUSTED.add({refused[0]!r}). Else use another estimator."
         )
     with write_atomic(folder / MODEL_FILE) as temporary:
         _write_canonical(raw, temporary)

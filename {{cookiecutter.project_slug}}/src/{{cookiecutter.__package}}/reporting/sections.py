@@ -162,7 +162,10 @@ def models_section(project: Project, settings: Settings) -> Section:
     ]
     floor = facts["baseline"]["valid"][metric]
     plot = [plots.draw_candidates(title, drawn, floor)] if _known(floor) else []
-    caption = "Before calibration, at the usual threshold; the memory is that of the whole process."
+    caption = (
+        "Before calibration and any rule of custom.py, at the usual threshold; the memory is that "
+        "of the whole process."
+    )
     return Section(
         "Models", text + figures(plot) + table(headings, rows, caption=caption, chosen=chosen)
     )

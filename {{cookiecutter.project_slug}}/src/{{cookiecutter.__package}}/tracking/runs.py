@@ -12,6 +12,8 @@ from .runlog import read_runs
 if TYPE_CHECKING:
     from rich.table import Table
 
+# What the metrics of a comparison are, and are not.
+TRAINED = "The metrics are those of training: before calibration and any rule of custom.py."
 # The parts of a comparison, in the order in which they are shown.
 AREAS = ("model", "data", "settings", "versions")
 MODEL = ("name", "task", "metric", "seed", "params")
@@ -129,7 +131,7 @@ def compare_table(project: Project, first: str, second: str) -> Table:
     alike = len(comparison.differences) == 0
     table = Table(
         title=f"{one['label']} {one['run_id']} and {two['label']} {two['run_id']}",
-        caption="Nothing went into them differently." if alike else None,
+        caption="Nothing went into them differently." if alike else TRAINED,
         box=SIMPLE_HEAD,
     )
     table.add_column("what", overflow="fold")
@@ -146,7 +148,7 @@ def compare_table(project: Project, first: str, second: str) -> Table:
         chosen = "bold" if name in (one["metric"], two["metric"]) else None
         table.add_row(f"{name} on valid", *values, style=chosen)
     if one["data"] != two["data"] or one["split"] != two["split"]:
-        table.caption = "Their data differ, and so may the rows behind the metrics."
+        table.caption = f"Their data differ, and so may the rows behind the metrics. {TRAINED}"
     return table
 
 
