@@ -211,11 +211,10 @@ def test_what_a_rule_must_not_return(
         with_rule(bundle, rule).predict(rows.set_index(rows.index + 7))
 
 
+@pytest.mark.parametrize("room", ["classification"], indirect=True)
 def test_classes_and_probabilities_that_a_rule_must_not_return(
     bundle: Bundle, rows: pd.DataFrame
 ) -> None:
-    if bundle.task.name != "classification":
-        pytest.skip("there are no classes")
     unknown = with_rule(bundle, lambda frame, found: found.assign(prediction="maybe"))
     with pytest.raises(UserError, match="the prediction 'maybe'; the classes are no, yes"):
         unknown.predict(rows)
