@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -50,9 +50,9 @@ class Bundle:
     """
 
     folder: Path
-    document: Mapping[str, Any]
-    model: Any
-    custom: ModuleType
+    document: Mapping[str, Any] = field(repr=False)
+    model: Any = field(repr=False)
+    custom: ModuleType = field(repr=False)
 
     @property
     def run_id(self) -> str:
