@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..core.errors import UserError, first_line
+from ..core.errors import UserError, failure
 
 if TYPE_CHECKING:
     from ..evaluation.predictions import Predictions
@@ -48,9 +48,7 @@ def apply_rule(
     except UserError:
         raise
     except Exception as error:  # whatever the team's code raises
-        raise UserError(
-            f"{PLACE} failed with {type(error).__name__}: {first_line(error)}; correct it."
-        ) from error
+        raise failure(PLACE, error) from error
     if not isinstance(decided, pd.DataFrame):
         raise UserError(
             f"{PLACE} returned {type(decided).__name__}; return the frame of predictions."

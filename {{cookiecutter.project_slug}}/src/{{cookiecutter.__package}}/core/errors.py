@@ -12,3 +12,10 @@ class GateError(Exception):
 def first_line(error: BaseException) -> str:
     """Return an error's first line without its full stop, as the middle of a sentence."""
     return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".:")
+
+
+def failure(place: str, error: BaseException) -> UserError:
+    """Return the sentence about a piece of the team's code that raised."""
+    return UserError(
+        f"{place} failed with {type(error).__name__}: {first_line(error)}; correct it."
+    )

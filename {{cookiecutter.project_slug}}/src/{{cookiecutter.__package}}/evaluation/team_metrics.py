@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core import registry
-from ..core.errors import UserError, first_line
+from ..core.errors import UserError, failure
 from . import MetricFunction
 from .predictions import PredictionsWithTruth
 
@@ -118,9 +118,7 @@ def _value(
     except Exception as error:  # noqa: BLE001  # whatever the team's code raises
         if not kept.all():
             return math.nan
-        raise UserError(
-            f"{_place(name)} failed with {type(error).__name__}: {first_line(error)}; correct it."
-        ) from error
+        raise failure(_place(name), error) from error
     if kept.all():
         _refuse_odd(name, metric, value)
     return value

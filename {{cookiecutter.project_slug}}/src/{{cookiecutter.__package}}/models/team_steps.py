@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 
 from ..core import registry
-from ..core.errors import UserError, first_line
+from ..core.errors import UserError, failure
 from ..data.names import require_columns
 
 # What an estimator of scikit-learn has that turns columns into others.
@@ -48,7 +48,7 @@ def _team_step(
     except UserError:
         raise
     except Exception as error:  # whatever the team's code raises
-        raise _failure(name, error) from error
+        raise failure(_place(name), error) from error
     try:
         transformer, columns = found
         columns = [str(each) for each in columns]
@@ -89,7 +89,7 @@ def check_team_steps(
                 (len(rows), _rows(fitted.transform(rows[columns]))) for rows in (inputs, others)
             ]
         except Exception as error:  # whatever the team's code raises
-            raise _failure(name, error) from error
+            raise failure(_place(name), error) from error
         _refuse_other_rows(name, sizes)
 
 
@@ -106,13 +106,6 @@ def _refuse_other_rows(name: str, sizes: Iterable[tuple[int, int]]) -> None:
 def _rows(found: Any) -> int:
     """Return the number of rows of an array or a table, also of a sparse one."""
     return int(found.shape[0]) if hasattr(found, "shape") else len(found)
-
-
-def _failure(name: str, error: Exception) -> UserError:
-    """Return the sentence about a transformer that fails."""
-    return UserError(
-        f"{_place(name)} failed with {type(error).__name__}: {first_line(error)}; correct it."
-    )
 
 
 def _place(name: str) -> str:
