@@ -4,7 +4,7 @@ The estimators that `[model] candidates` can name are functions that build one o
 purpose, with named tuples for the slower `dataclasses`: the command line imports it at every start.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -109,15 +109,19 @@ def input_kinds(custom: ModuleType | None = None) -> dict[str, Input]:
     return {name: load(found[name]) for name in (*OWN_INPUTS, *others)}
 
 
-def kinds_by_type(custom: ModuleType | None = None) -> dict[str, str]:
-    """Return the kind of input by the schema's type; where two serve one, that of a folder."""
-    kinds = input_kinds(custom)
+def kinds_by_type(kinds: Mapping[str, Input]) -> dict[str, str]:
+    """Return the kind of input by the schema's type; where two serve one, that of a folder.
+
+    Args:
+        kinds: See `input_kinds`.
+    """
     return {each: name for name, kind in kinds.items() for each in kind.types}
 
 
 def are_plain(types: Iterable[str], custom: ModuleType | None = None) -> bool:
     """Tell whether a service can prepare columns of these types without pandas."""
-    kinds, names = input_kinds(custom), kinds_by_type(custom)
+    kinds = input_kinds(custom)
+    names = kinds_by_type(kinds)
     return all(kinds[names[each]].plain for each in types)
 
 

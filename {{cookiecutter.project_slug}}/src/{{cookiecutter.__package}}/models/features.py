@@ -82,7 +82,8 @@ def prepare(frame: pd.DataFrame, schema: Schema, custom: ModuleType | None = Non
     """
     types = {column.name: column.type for column in schema.features}
     custom = registry.team() if custom is None else custom
-    kinds, names = input_kinds(custom), kinds_by_type(custom)
+    kinds = input_kinds(custom)
+    names = kinds_by_type(kinds)
     given = frame if list(frame.columns) == list(types) else frame[list(types)]
     rows = _add_own_features(given, custom)
     inputs: dict[str, Any] = {}
@@ -131,7 +132,8 @@ def build_features(
 
 def input_types(inputs: pd.DataFrame, schema: Schema, settings: FeatureSettings) -> dict[str, str]:
     """Return the kind of each input: number, category, string (high-cardinality), text, others."""
-    kinds, names = input_kinds(), kinds_by_type()
+    kinds = input_kinds()
+    names = kinds_by_type(kinds)
     served = {
         column.name: names[column.type]
         for column in schema.features
