@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import mlproj
+
 CONF = """[data]
 source = sample:600
 target = {target}
@@ -28,11 +30,12 @@ HEAD = "def clean(frame):\n    return frame\n"
 class Room:
     """A project folder with the package in `src/`, and what is run in it."""
 
-    def __init__(self, root: Path, package: Path, *, task: str = "classification") -> None:
+    def __init__(self, root: Path, *, task: str = "classification") -> None:
         """Copy the package and write conf.cfg."""
         self.root = root
         self.package = root / "src" / "mlproj"
-        shutil.copytree(package, self.package, ignore=shutil.ignore_patterns("__pycache__"))
+        own = Path(str(mlproj.__file__)).parent
+        shutil.copytree(own, self.package, ignore=shutil.ignore_patterns("__pycache__"))
         self.custom = self.package / "custom.py"
         target = "churned" if task == "classification" else "spend"
         (root / "conf.cfg").write_text(CONF.format(task=task, target=target), encoding="utf-8")

@@ -55,12 +55,9 @@ BROKEN = 'raise RuntimeError("half an edit")\n'
 
 
 @pytest.fixture(name="made", scope="module")
-def made_fixture(
-    tmp_path_factory: pytest.TempPathFactory, package_environment: dict[str, str]
-) -> Room:
+def made_fixture(tmp_path_factory: pytest.TempPathFactory) -> Room:
     """A project with a champion that needs every kind of the team's code."""
-    source = Path(package_environment["PYTHONPATH"]) / "mlproj"
-    room = Room(tmp_path_factory.mktemp("made"), source)
+    room = Room(tmp_path_factory.mktemp("made"))
     room.write(FIRST)
     room.trained()
     load_split(Project(room.root), "test").to_parquet(room.root / "in.parquet")
@@ -116,10 +113,8 @@ def test_what_the_bundle_lists(made: Room) -> None:
     assert "code of `custom`, which this folder carries" in (folder / "card.md").read_text("utf-8")
 
 
-def test_an_untouched_custom_carries_nothing(
-    tmp_path: Path, package_environment: dict[str, str]
-) -> None:
-    room = Room(tmp_path, Path(package_environment["PYTHONPATH"]) / "mlproj")
+def test_an_untouched_custom_carries_nothing(tmp_path: Path) -> None:
+    room = Room(tmp_path)
     document = room.bundle(room.trained())
     assert set(document["files"]) == {"model.skops", "model.onnx", "reference.json"}
     assert "helpers" not in document

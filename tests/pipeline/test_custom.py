@@ -33,12 +33,9 @@ EXAMPLES = examples(TEXT)
 
 
 @pytest.fixture(name="room", scope="module")
-def room_fixture(
-    tmp_path_factory: pytest.TempPathFactory, package_environment: dict[str, str]
-) -> Room:
+def room_fixture(tmp_path_factory: pytest.TempPathFactory) -> Room:
     """A project that ran with every example of custom.py taken at its word."""
-    source = Path(package_environment["PYTHONPATH"]) / "mlproj"
-    room = Room(tmp_path_factory.mktemp("custom"), source)
+    room = Room(tmp_path_factory.mktemp("custom"))
     room.custom.write_text(uncommented(TEXT, *EXAMPLES), encoding="utf-8")
     (room.root / "incoming").mkdir()
     random = np.random.default_rng(1)
@@ -96,10 +93,8 @@ def test_the_own_rule_decides_last(room: Room) -> None:
 
 
 @pytest.mark.parametrize("wanted", EXAMPLES, ids=str)
-def test_each_example_works_alone(
-    tmp_path: Path, package_environment: dict[str, str], wanted: tuple[int, int]
-) -> None:
-    room = Room(tmp_path, Path(package_environment["PYTHONPATH"]) / "mlproj")
+def test_each_example_works_alone(tmp_path: Path, wanted: tuple[int, int]) -> None:
+    room = Room(tmp_path)
     text = uncommented(TEXT, wanted)
     room.custom.write_text(text, encoding="utf-8")
     own = '\nESTIMATORS["' in text, '\nMETRICS["' in text

@@ -46,11 +46,9 @@ def decide(frame, predictions):
 def room_fixture(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
-    package_environment: dict[str, str],
 ) -> Room:
     """A project whose model was packaged and judged under a rule."""
-    source = Path(package_environment["PYTHONPATH"]) / "mlproj"
-    room = Room(tmp_path_factory.mktemp("rule"), source, task=request.param)
+    room = Room(tmp_path_factory.mktemp("rule"), task=request.param)
     room.write(RULES[request.param])
     room.trained()
     return room

@@ -437,8 +437,10 @@ def test_it_is_logged_and_monitored(
 ) -> None:
     """A feature that has the name of a column of the answer is logged beside it, and found."""
     sent = {"x-request-id": "logged", "content-type": "application/json"}
+    ends = time.monotonic() + 30
     while server.ask("GET", "/model").json["models"][0]["run_id"] != project.bundle["run_id"]:
-        time.sleep(0.1)  # the service has not seen yet that an earlier test put the champion back
+        assert time.monotonic() < ends, "the champion that an earlier test put back is not served"
+        time.sleep(0.1)
     server.ask("POST", "/predict", {"rows": rows}, sent)
     truth = pd.read_csv(project.root / "visits.csv")["visits"].head(ROWS).tolist()
     labels = [{"request_id": "logged", "row": at, "label": n} for at, n in enumerate(truth)]
