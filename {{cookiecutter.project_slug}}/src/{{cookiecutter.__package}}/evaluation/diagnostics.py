@@ -142,7 +142,7 @@ def worst(subject: Subject, ranked: list[str]) -> dict[str, Any]:
 def learning_curve(subject: Subject, train: pd.DataFrame, pipeline: Any) -> dict[str, Any]:
     """Return the metric on train and on valid after fits on more and more rows of train.
 
-    At most `LEARNING_ROWS` rows are fitted anew; the last point is the model on all rows, before
+    At most `LEARNING_ROWS` rows are fitted again; the last point is the model on all rows, before
     calibration.
 
     Args:

@@ -96,7 +96,7 @@ def choose_metric(task: Task, name: str) -> str:
     """Return the metric that `[model] metric` names.
 
     Raises:
-        UserError: If there is no such metric for the task, or one of custom.py is not of use to it.
+        UserError: If the task has no such metric, or cannot use one of custom.py.
     """
     own = team_metrics()
     needed = {find_metric(each).needs for each in task.metrics}
