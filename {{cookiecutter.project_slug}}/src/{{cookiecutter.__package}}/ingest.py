@@ -17,7 +17,7 @@ from .data.cast import cast_table, check_table, refuse
 from .data.infer import check_target, conditions, infer_schema
 from .data.keys import ROW, content_keys, row_keys, table_fingerprint
 from .data.original import FETCHED, Original, find_original, keep_original, sha256_of
-from .data.readers import read_table
+from .data.readers import read_table, reading_notes
 from .data.schema import (
     INFER_AGAIN,
     Schema,
@@ -102,7 +102,7 @@ def _read_typed(
     earlier = read_schema_file(project)
     kept = None if earlier and (infer or _is_outdated(earlier, settings)) else earlier
     frame = _read(source, settings, kept.schema if kept else None)
-    chosen = _choose_schema(frame, earlier, kept, settings, source.original)
+    frame, chosen = _choose_schema(frame, earlier, kept, settings, source.original)
     return _typed(frame, chosen.file.schema, source.original), chosen
 
 
@@ -206,20 +206,23 @@ def _choose_schema(
     kept: SchemaFile | None,
     settings: Settings,
     original: Original,
-) -> ChosenSchema:
-    """Return the schema that is kept, with the roles of conf.cfg, or else infer one."""
+) -> tuple[pd.DataFrame, ChosenSchema]:
+    """Return the table and the schema that is kept, with the roles of conf.cfg; else infer one."""
     if kept is not None:
         schema = _updated_roles(kept.schema, settings, list(frame.columns))
-        return ChosenSchema(replace(kept, schema=schema), inferred=False, replaces=False)
+        return frame, ChosenSchema(replace(kept, schema=schema), inferred=False, replaces=False)
     try:
         inference = infer_schema(frame, settings)
     except UserError as error:
         raise UserError(f"{original.name}: {error}") from None
     columns = columns_fingerprint(inference.schema)
-    notes = tuple(" ".join(note.split()) for note in inference.notes)
+    notes = tuple(
+        " ".join(note.split())
+        for note in (*reading_notes(original.path, settings.data), *inference.notes)
+    )
     file = SchemaFile(inference.schema, columns, conditions(settings), notes)
     other = earlier is not None and columns_fingerprint(earlier.schema) != columns
-    return ChosenSchema(file, inferred=True, replaces=other)
+    return inference.frame, ChosenSchema(file, inferred=True, replaces=other)
 
 
 def _updated_roles(schema: Schema, settings: Settings, names: list[str]) -> Schema:

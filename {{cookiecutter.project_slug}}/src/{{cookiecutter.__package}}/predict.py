@@ -228,7 +228,7 @@ def _pieces(bundle: Bundle, job: Job, source: Path) -> Iterator[pd.DataFrame]:
     """Yield the rows of a file, of which only the columns that prediction reads."""
     from .data.readers import column_names, format_of, iter_tables
 
-    names = column_names(source, job.data)
+    names = column_names(source, job.data, bundle.schema)
     bundle.check_columns(names, str(source), strict=job.strict)
     # Of JSON lines, only the first's keys are known; a later object may lack some, or have more.
     lines = format_of(source) == "jsonl"

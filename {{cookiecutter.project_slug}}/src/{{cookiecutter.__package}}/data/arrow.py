@@ -57,21 +57,20 @@ def arrow_to_pandas(table: pa.Table, where: str) -> pd.DataFrame:
     """
     import pyarrow as pa
 
-    names = [name for name in table.column_names if not _is_pandas_index(name)]
-    columns: dict[str, Any] = {}
-    rows = table.num_rows
+    nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    rows, names, given = table.num_rows, table.column_names, table.columns
+    del table
+    columns: dict[int, Any] = {}
     for at, name in enumerate(names):
-        column = _plain_column(table.column(name), where, name)
-        nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-        mapper = nullable.get if column.null_count else None
-        # Duplicate names are refused by the caller, who has to see both.
-        key = name if names.count(name) == 1 else f"{name}\0{at}"
-        columns[key] = column.to_pandas(types_mapper=mapper)
-        if names.count(name) == 1:
-            table = table.drop_columns([name])
-        del column
+        if not _is_pandas_index(name):
+            column = _plain_column(given[at], where, name)
+            given[at] = None
+            mapper = nullable.get if column.null_count else None
+            columns[at] = column.to_pandas(types_mapper=mapper)
+            del column
     frame = pd.DataFrame(columns, index=pd.RangeIndex(rows), copy=False)
-    frame.columns = pd.Index(names)
+    # Duplicate names are refused by the caller, who has to see both.
+    frame.columns = pd.Index([names[at] for at in columns])
     return frame
 
 

@@ -11,7 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.errors import UserError
+from .dates import COMPACT
+from .numbers import POINT, NumberForm
 from .schema import Column, Schema
+from .words import read_column, without_missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +107,9 @@ def cast_table(
     if extra == "refuse":
         known = set(schema.names)
         violations += [
-            Violation(name, "is not in the schema") for name in names if name not in known
+            Violation(name, "is not in the schema")
+            for name in names
+            if name not in known and frame[name].notna().any()
         ]
     columns: dict[str, pd.Series[Any]] = {}
     changed = False
@@ -158,6 +163,8 @@ def cast_column(
         "boolean": _to_boolean,
         "datetime": _to_datetime,
     }
+    if column.type in casts and given.dtype == "str":
+        given = without_missing(given)
     series, bad, problem = casts.get(column.type, _to_text)(given, column)
     if bad is None or "ignore" in column.roles or not bad.any():
         return series, None
@@ -244,8 +251,8 @@ def _to_integer(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], 
     if given.dtype == "Int64":
         return (given if given.isna().any() else given.astype("int64")), None, ""
     if not pd.api.types.is_numeric_dtype(given.dtype):
-        parsed = _parse_numbers(given)
-        if parsed.dtype == "int64":
+        parsed = _parse_numbers(given, column)
+        if parsed.dtype in ("int64", "Int64") and not (parsed.isna() & given.notna()).any():
             return parsed, None, ""
     numbers, bad, problem = _to_number(given, column)
     if bad.any():
@@ -269,17 +276,19 @@ def _to_number(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], A
     elif pd.api.types.is_numeric_dtype(given.dtype):
         series = given.astype("float64")
     else:
-        series = _parse_numbers(given).astype("float64")
+        series = _parse_numbers(given, column).astype("float64")
         unread = series.isna() & given.notna()
         if unread.any():
             return series, unread, "is not a number"
     return series, np.isinf(series.to_numpy()), "is infinite; leave it empty where it is unknown"
 
 
-def _parse_numbers(given: pd.Series[Any]) -> pd.Series[Any]:
+def _parse_numbers(given: pd.Series[Any], column: Column) -> pd.Series[Any]:
     """Read numbers from text; what is not a number becomes missing."""
     import pandas as pd
 
+    if given.dtype == "str":
+        return read_column(given, NumberForm(column.decimal or POINT, column.unit or ""))
     return pd.to_numeric(given.astype("object"), errors="coerce")
 
 
@@ -316,7 +325,7 @@ def _to_datetime(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any],
     if given.isna().all():
         return pd.to_datetime(given.astype("object")).astype("datetime64[us]"), None, ""
     problem = f"is not a date as {column.format or 'ISO 8601 (2024-01-31 or 2024-01-31T12:30:00)'}"
-    if pd.api.types.is_numeric_dtype(given.dtype):
+    if pd.api.types.is_numeric_dtype(given.dtype) and column.format != COMPACT:
         return given, given.notna(), problem
     words = given if given.dtype == "str" else given.map(spell, na_action="ignore")
     parsed = pd.to_datetime(words, format=column.format or "ISO8601", errors="coerce", utc=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,6 +39,22 @@ def refuse_names(path: Path, names: Sequence[str]) -> None:
     for name in ("_row", "_split"):
         if name in seen:
             raise UserError(f"{path} has a column '{name}', a name the pipeline uses; rename it.")
+
+
+def plain_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return names without spaces around them, each character in its composed form, none empty.
+
+    Returns:
+        The names, and half a sentence for each kind of change.
+    """
+    plain = [unicodedata.normalize("NFC", " ".join(name.split())) for name in names]
+    changed = [
+        f"{new!r} (written {old!r})"
+        for old, new in zip(names, plain, strict=True)
+        if new and old != new
+    ]
+    notes = [f"spaces and accents in column names are put right: {', '.join(changed)}"] * bool(changed)
+    return [name or f"unnamed_{at + 1}" for at, name in enumerate(plain)], notes
 
 
 def close_names(name: str, names: Sequence[str]) -> str:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 TYPES = ("integer", "number", "boolean", "category", "string", "text", "datetime")
 ROLES = ("target", "time", "group", "sensitive", "id", "ignore")
 WORDS = ("category", "string", "text")
-SCHEMA_VERSION = 1
+# Of version 1, whose files are read by the rules of then: `earlier_csv`.
+SCHEMA_VERSION = 2
+VERSIONS = (1, SCHEMA_VERSION)
 INFER_AGAIN = "correct the data, or data/schema.yaml, or infer it again with `ingest --infer`"
 
 NOTE = "# Note: "
@@ -34,6 +36,8 @@ HEADER = """\
 #   nullable  whether values may be missing
 #   minimum, maximum  the observed range, widened on each side by its own width, so that new data
 #             slightly beyond is not refused; never across zero where no observed value was
+#   decimal   ',' where a column writes its numbers like 1.234,5
+#   unit      what stands beside each number and is taken off, such as $ or kg
 #   roles     follow conf.cfg: change them there
 # `ingest --infer` infers it again and keeps this file as schema.old.yaml.
 """
@@ -52,6 +56,8 @@ class Column:
         categories: The values allowed, for category, in sorted order.
         roles: Some of `ROLES`.
         format: How a datetime is written; None stands for ISO 8601.
+        decimal: The decimal sign where text holds the number; None stands for the point.
+        unit: The currency or unit beside each number in text.
     """
 
     name: str
@@ -62,11 +68,13 @@ class Column:
     categories: tuple[str, ...] | None = None
     roles: tuple[str, ...] = ()
     format: str | None = None
+    decimal: str | None = None
+    unit: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, without those that are not set."""
         values: dict[str, Any] = {"name": self.name, "type": self.type, "nullable": self.nullable}
-        for key in ("minimum", "maximum", "format"):
+        for key in ("minimum", "maximum", "format", "decimal", "unit"):
             if getattr(self, key) is not None:
                 values[key] = getattr(self, key)
         if self.categories is not None:
@@ -144,14 +152,15 @@ class Schema:
         """
         if not isinstance(values, dict) or not isinstance(values.get("columns"), list):
             raise UserError(f"{where} has no list of columns; infer it again: `ingest --infer`.")
-        if values.get("version") != SCHEMA_VERSION:
+        version = values.get("version")
+        if version not in VERSIONS:
             raise UserError(f"{where} is not of version {SCHEMA_VERSION}.")
         columns = tuple(_read_column(item, where) for item in values["columns"])
         names = [column.name for column in columns]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise UserError(f"{where} names the column '{twice}' twice.")
-        return cls(columns, str(values.get("source", "")))
+        return cls(columns, str(values.get("source", "")), version)
 
 
 def _read_column(item: Any, where: str) -> Column:
@@ -171,6 +180,8 @@ def _read_column(item: Any, where: str) -> Column:
         value = item.get(key)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise UserError(f"{place}: {key} is '{value}', but has to be a number.")
+    if item.get("decimal") not in (None, ".", ","):
+        raise UserError(f"{place}: decimal is '{item['decimal']}', but has to be '.' or ','.")
     categories = item.get("categories")
     if item["type"] == "category" and not isinstance(categories, list):
         raise UserError(f"{place}: a category needs a list of categories (else type: string).")
@@ -189,6 +200,8 @@ def _read_column(item: Any, where: str) -> Column:
         None if categories is None else tuple(categories),
         roles,
         item.get("format"),
+        item.get("decimal"),
+        item.get("unit"),
     )
 
 

@@ -1,0 +1,363 @@
+"""Columns of text that hold numbers or truth values: found by all of their values, and read.
+
+`read_words` turns such columns of a table into numbers, each by its own form; `read_column` reads
+one by the form that the schema has written down.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..core.errors import UserError
+from .numbers import (
+    COMMA,
+    POINT,
+    SCALES,
+    NumberCounts,
+    NumberForm,
+    count_numbers,
+    read_numbers,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from ..core.config import DataSettings
+
+# What stands for a missing value in a column of numbers, dates or truth values. In a column of
+# words each of these is a value like any other: a country, a class, a name.
+MISSING = (
+    *("NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NULL", "null", "None"),
+    *("NaN", "nan", "-NaN", "-nan", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN"),
+)
+# 007 is a code: a number would lose its zeros.
+CODE = r"^[+-]?0\d+$"
+WHOLE = r"^[+-]?\d+$"
+# 1.234 and the like: a fraction, or a number in the thousands.
+UNCLEAR = r"^[1-9]\d{0,2}[.]\d{3}$"
+# Whole numbers that float64 may round.
+LONG = r"^[+-]?\d{16,}$"
+TRUTHS = ("true", "false")
+# With at least this share of numbers, the other values of a column are worth a note.
+NOTED = 0.5
+# Where at most this share uses the other decimal sign, those values are errors.
+FEW = 0.01
+# So is a spelling of a missing value that takes more than this share.
+SAID = 0.01
+SHOWN = 3
+
+
+class Words(NamedTuple):
+    """The distinct values of a column of text, and how often each occurs.
+
+    Attributes:
+        words: Without missing values and what spells them, and without spaces around them.
+        rows: As many numbers.
+        missing: Rows by the word that spells a missing value.
+    """
+
+    words: pa.Array
+    rows: pa.Array
+    missing: Counter[str]
+
+
+@dataclass
+class Reading:
+    """What a table's columns of text hold.
+
+    Attributes:
+        frame: The table, with numbers and truth values where columns hold them.
+        forms: How numbers are written, of each column that was text and holds some.
+        notes: What was decided and somebody should know, a sentence each.
+    """
+
+    frame: pd.DataFrame
+    forms: dict[str, NumberForm] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_words(frame: pd.DataFrame, data: DataSettings) -> Reading:
+    """Read every column of text that holds numbers or truth values.
+
+    A column is read where all its values can be. Its decimal sign follows from all of them; where
+    each may be meant either way, from the table's other columns, else it is the point.
+
+    Raises:
+        UserError: If a value holds the character NUL.
+    """
+    reading = Reading(frame)
+    names = {*data.id, *([data.group] if data.group else [])}
+    columns: dict[str, pd.Series[Any]] = {}
+    open_ones: dict[str, tuple[Words, NumberCounts]] = {}
+    for name in map(str, frame.columns):
+        if frame[name].dtype != "str" or name in data.text:
+            continue
+        array = _arrow(frame[name])
+        plain = _plain(array)
+        if plain is None:
+            words = distinct(array)
+            _refuse_nul(name, words)
+            plain = _special(array, words, name in names, reading.notes, name)
+            if plain is None and name not in names and not _is_coded(words):
+                open_ones[name] = (words, count_numbers(words.words, words.rows))
+        if plain is not None:
+            columns[name] = _to_pandas(frame[name], plain)
+    decimals = Counter(
+        COMMA if counts.comma else POINT
+        for _, counts in open_ones.values()
+        if bool(counts.comma) != bool(counts.point)
+    )
+    usual = COMMA if decimals[COMMA] > decimals[POINT] else POINT
+    for name, (words, counts) in open_ones.items():
+        form = choose_form(counts, usual)
+        if form is None:
+            continue
+        reading.forms[name] = form
+        reading.notes += _number_notes(name, words, counts, form)
+        if _is_read(counts, form):
+            columns[name] = read_column(frame[name], form)
+            reading.notes += _missing_notes(name, words, len(frame))
+    reading.frame = frame.assign(**columns)
+    return reading
+
+
+def choose_form(counts: NumberCounts, usual: str) -> NumberForm | None:
+    """Return how a column writes its numbers, or None if it holds none, or too unlike ones.
+
+    Args:
+        counts: Of all its rows.
+        usual: The decimal sign where each number may be meant either way.
+    """
+    units = {unit for unit in counts.units if unit}
+    if not counts.numbers or len(units) > 1:
+        return None
+    if counts.point and counts.comma:
+        fewer = min(counts.point, counts.comma)
+        if fewer > FEW * counts.numbers:
+            return None
+        decimal = COMMA if counts.comma > counts.point else POINT
+    elif counts.point or counts.comma:
+        decimal = COMMA if counts.comma else POINT
+    else:
+        decimal = usual if counts.unclear else POINT
+    unit = next(iter(units), "")
+    # 5k beside 300 is no unit but a scale.
+    return None if unit in SCALES and counts.units[""] else NumberForm(decimal, unit)
+
+
+def read_column(series: pd.Series[Any], form: NumberForm) -> pd.Series[Any]:
+    """Return a column of text as float64, or int64 where all are whole; missing for what is not."""
+    return _to_pandas(series, _numbers(series, form))
+
+
+def without_missing(series: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column of text with missing values in place of what spells them."""
+    import pyarrow.compute as pc
+
+    spelt = pc.fill_null(is_missing(_arrow(series)), False)
+    return series.mask(spelt.to_numpy()) if pc.any(spelt).as_py() else series
+
+
+def _numbers(series: pd.Series[Any], form: NumberForm) -> pa.ChunkedArray:
+    """Return a column of text as Arrow's float64 or int64."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    array = _arrow(series)
+    plain = _plain(array) if form == NumberForm() else None
+    if plain is not None:
+        return plain
+    encoded = array.combine_chunks().dictionary_encode()
+    read = read_numbers(encoded.dictionary, form)
+    numbers = read.take(encoded.indices)
+    whole = pc.all(pc.or_kleene(pc.equal(numbers, pc.floor(numbers)), pc.is_null(numbers)))
+    small = pc.max(pc.abs(numbers)).as_py()
+    if not form.unit and whole.as_py() and small is not None and small < 2**53:
+        return pa.chunked_array([numbers.cast(pa.int64())])
+    return pa.chunked_array([numbers])
+
+
+def is_missing(words: pa.Array) -> pa.Array:
+    """Tell which words spell a missing value in a column of numbers, dates or truth values."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.is_in(pc.utf8_trim_whitespace(words), pa.array(["", *MISSING]))
+
+
+def distinct(array: pa.ChunkedArray) -> Words:
+    """Return a column's distinct values, and how often each occurs."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    counted = pc.value_counts(array)
+    words = pc.utf8_trim_whitespace(pc.fill_null(counted.field("values"), ""))
+    rows = counted.field("counts")
+    missing = is_missing(words)
+    absent = zip(words.filter(missing).to_pylist(), rows.filter(missing).to_pylist(), strict=True)
+    spelt: Counter[str] = Counter()
+    for word, count in absent:
+        spelt[word] += count
+    present = pc.invert(missing)
+    return Words(words.filter(present), rows.filter(present), spelt)
+
+
+def _plain(array: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Read a column whose every value is a number as computers write it, else return None."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if array.null_count == len(array) or _any(array, r"^[+-]?0\d+$|^\+"):
+        return None
+    try:
+        return array.cast(pa.int64())
+    except pa.ArrowInvalid:
+        pass
+    try:
+        numbers = array.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    unclear = pc.all(pc.match_substring_regex(array.slice(0, 1000), UNCLEAR)).as_py() and pc.all(
+        pc.match_substring_regex(array, UNCLEAR)
+    ).as_py()
+    return None if unclear or _any(array, LONG) else numbers
+
+
+def _any(array: pa.ChunkedArray, pattern: str) -> bool:
+    """Tell whether any value matches a pattern."""
+    import pyarrow.compute as pc
+
+    return bool(pc.any(pc.match_substring_regex(array, pattern)).as_py())
+
+
+def _special(
+    array: pa.ChunkedArray, words: Words, is_name: bool, notes: list[str], name: str
+) -> pa.ChunkedArray | None:
+    """Read truth values, and whole numbers beside spellings of a missing one."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not len(words.words):
+        return None
+    blank = pc.if_else(is_missing(array), pa.scalar(None, pa.string()), pc.utf8_trim_whitespace(array))
+    lowered = {str(word).casefold() for word in words.words.to_pylist()} if len(words.words) <= 4 else {""}
+    if lowered <= {*TRUTHS}:
+        notes += _missing_notes(name, words, len(array))
+        return pc.equal(pc.utf8_lower(blank), "true")
+    pattern = r"^-?(0|[1-9]\d*)$" if is_name else r"^[+-]?(0|[1-9]\d*)$"
+    if not pc.all(pc.match_substring_regex(words.words, pattern)).as_py():
+        return None
+    try:
+        whole = pc.utf8_ltrim(blank, "+").cast(pa.int64())
+    except pa.ArrowInvalid:
+        if not is_name:
+            notes.append(
+                f"{name} holds whole numbers beyond 64 bits, which only text keeps exactly, so it "
+                "is text"
+            )
+        return None
+    notes += _missing_notes(name, words, len(array))
+    return whole
+
+
+def _is_coded(words: Words) -> bool:
+    """Tell whether a column holds codes such as 007, or whole numbers that only text keeps."""
+    import pyarrow.compute as pc
+
+    code = pc.any(pc.match_substring_regex(words.words, CODE))
+    whole = pc.all(pc.match_substring_regex(words.words, WHOLE))
+    return bool(code.as_py()) or bool(whole.as_py())
+
+
+def _is_read(counts: NumberCounts, form: NumberForm) -> bool:
+    """Tell whether every value is a number in the form."""
+    return not counts.odd and not (counts.point if form.decimal == COMMA else counts.comma)
+
+
+def _refuse_nul(name: str, words: Words) -> None:
+    """Refuse the character NUL, which ends a text in other programs."""
+    import pyarrow.compute as pc
+
+    held = words.words.filter(pc.match_substring(words.words, "\0"))
+    if len(held):
+        shown = held[0].as_py().replace("\0", "\\0")
+        raise UserError(f"Column '{name}' holds the character NUL, as in '{shown}'; take it out.")
+
+
+# ------------------------------------------------------------------------------------------- notes
+
+
+def _number_notes(
+    name: str, words: Words, counts: NumberCounts, form: NumberForm
+) -> list[str]:
+    """Return what should be said about a column that holds numbers."""
+    notes = []
+    if not _is_read(counts, form):
+        share = counts.numbers / counts.rows
+        if share >= NOTED:
+            odd = counts.odd.most_common(SHOWN)
+            listed = ", ".join(f"'{word}' ({rows:,})" for word, rows in odd)
+            more = f" and {len(counts.odd) - SHOWN} more" if len(counts.odd) > SHOWN else ""
+            notes.append(
+                f"{name} holds numbers in {share:.0%} of its rows, but also {listed}{more}; if "
+                "these are missing values, list them in [data] missing"
+            )
+        return notes
+    if form.unit:
+        bare = f", which {counts.units['']:,} rows lack" if counts.units[""] else ""
+        notes.append(f"{name} is read as numbers in {form.unit}{bare}")
+    if not counts.point and not counts.comma and counts.unclear:
+        notes.append(_unclear_note(name, words, form))
+    elif form.decimal == COMMA:
+        notes.append(f"{name} is read with the comma as its decimal sign")
+    return notes
+
+
+def _unclear_note(name: str, words: Words, form: NumberForm) -> str:
+    """Say how a column is read of which each value may be meant in two ways."""
+    import pyarrow.compute as pc
+
+    point = read_numbers(words.words, NumberForm(POINT, form.unit))
+    comma = read_numbers(words.words, NumberForm(COMMA, form.unit))
+    at = int(pc.index(pc.not_equal(point, comma), True).as_py())
+    word = words.words[at].as_py()
+    taken, other = (point, comma) if form.decimal == POINT else (comma, point)
+    sign = COMMA if form.decimal == POINT else POINT
+    return (
+        f"{name} may be written in two ways: '{word}' is read as {taken[at].as_py():.15g}; if it "
+        f"is {other[at].as_py():.15g}, set its decimal to '{sign}' in data/schema.yaml"
+    )
+
+
+def _missing_notes(name: str, words: Words, rows: int) -> list[str]:
+    """Say which spellings of a missing value took more than 1 % of a column."""
+    return [
+        f"{name}: '{word}' counts as missing, in {count:,} rows"
+        for word, count in words.missing.items()
+        if word and count > SAID * rows
+    ]
+
+
+# ------------------------------------------------------------------------------------ Arrow, pandas
+
+
+def _arrow(series: pd.Series[Any]) -> pa.ChunkedArray:
+    """Return a column of text as Arrow."""
+    import pyarrow as pa
+
+    array = pa.array(series, type=pa.string(), from_pandas=True)
+    return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+
+def _to_pandas(given: pd.Series[Any], array: pa.ChunkedArray) -> pd.Series[Any]:
+    """Return Arrow's numbers or truth values in the types of `arrow_to_pandas`."""
+    import pandas as pd
+    import pyarrow as pa
+
+    nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    mapper = nullable.get if array.null_count else None
+    series: pd.Series[Any] = array.to_pandas(types_mapper=mapper).set_axis(given.index)
+    return series
