@@ -274,6 +274,8 @@ def _project() -> "Project":
 def _say(facts: dict[str, object]) -> None:
     """Print a stage's one-line summary."""
     typer.echo(facts.get("summary", "done"))
+    for note in facts.get("aloud", ()):
+        typer.echo(f"  - {note}")
 
 
 @contextmanager

@@ -17,9 +17,10 @@ from .data.cast import cast_table, check_table, refuse
 from .data.infer import check_target, conditions, infer_schema
 from .data.keys import ROW, content_keys, row_keys, table_fingerprint
 from .data.original import FETCHED, Original, find_original, keep_original, sha256_of
-from .data.readers import read_table, reading_notes
+from .data.readers import column_names, read_table, reading_notes
 from .data.schema import (
     INFER_AGAIN,
+    SCHEMA_VERSION,
     Schema,
     SchemaFile,
     columns_fingerprint,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from .core.config import Settings
 
 LEAST_ROWS = 3
+# So many notes are printed; all of them stand in data/schema.yaml.
+MOST_NOTES = 20
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,13 @@ class ChosenSchema:
         file: The schema, and what it was inferred from.
         inferred: Whether it was inferred just now.
         replaces: Whether it replaces one with other columns, which is kept beside it.
+        notes: Why it was chosen, where that should be said.
     """
 
     file: SchemaFile
     inferred: bool
     replaces: bool
+    notes: tuple[str, ...] = ()
 
 
 def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
@@ -101,6 +106,8 @@ def _read_typed(
     """Return the source's rows, typed and checked by the schema that is kept or inferred."""
     earlier = read_schema_file(project)
     kept = None if earlier and (infer or _is_outdated(earlier, settings)) else earlier
+    if kept and not kept.edited and _is_another_table(kept.schema, settings, source.original):
+        kept = None
     frame = _read(source, settings, kept.schema if kept else None)
     frame, chosen = _choose_schema(frame, earlier, kept, settings, source.original)
     return _typed(frame, chosen.file.schema, source.original), chosen
@@ -195,9 +202,19 @@ def source_state(project: Project, settings: Settings) -> str:
 
 
 def _is_outdated(file: SchemaFile, settings: Settings) -> bool:
-    """Tell whether an unedited schema belongs to another source or to other settings."""
-    other_source = file.schema.source != redact(settings.data.source)
-    return (other_source or file.conditions != conditions(settings)) and not file.edited
+    """Tell whether an unedited schema was inferred by other settings, such as another target."""
+    return file.conditions != conditions(settings, file.schema.version) and not file.edited
+
+
+def _is_another_table(schema: Schema, settings: Settings, original: Original) -> bool:
+    """Tell whether a new source has none of the schema's columns, the target apart.
+
+    Next month's file of the same table is held against the schema that is there.
+    """
+    if schema.source == redact(settings.data.source):
+        return False
+    names = {*column_names(original.path, settings.data, schema)} - {settings.data.target}
+    return not names & {*schema.names}
 
 
 def _choose_schema(
@@ -210,7 +227,8 @@ def _choose_schema(
     """Return the table and the schema that is kept, with the roles of conf.cfg; else infer one."""
     if kept is not None:
         schema = _updated_roles(kept.schema, settings, list(frame.columns))
-        return frame, ChosenSchema(replace(kept, schema=schema), inferred=False, replaces=False)
+        notes = _kept_notes(kept.schema, settings)
+        return frame, ChosenSchema(replace(kept, schema=schema), False, False, notes)
     try:
         inference = infer_schema(frame, settings)
     except UserError as error:
@@ -223,6 +241,22 @@ def _choose_schema(
     file = SchemaFile(inference.schema, columns, conditions(settings), notes)
     other = earlier is not None and columns_fingerprint(earlier.schema) != columns
     return inference.frame, ChosenSchema(file, inferred=True, replaces=other)
+
+
+def _kept_notes(schema: Schema, settings: Settings) -> tuple[str, ...]:
+    """Say that a new source is held against the schema of another, or one that is older."""
+    notes = []
+    if schema.source != redact(settings.data.source):
+        notes.append(
+            f"data/schema.yaml was made for {schema.source} and is kept; `ingest --infer` makes a "
+            "new one"
+        )
+    if schema.version != SCHEMA_VERSION:
+        notes.append(
+            "data/schema.yaml is of an earlier version, and CSV is read as it was then; `ingest "
+            "--infer` reads each column by its own values"
+        )
+    return tuple(notes)
 
 
 def _updated_roles(schema: Schema, settings: Settings, names: list[str]) -> Schema:
@@ -311,15 +345,22 @@ def _table_facts(typed: pd.DataFrame, chosen: ChosenSchema, settings: Settings) 
     """Return what reports/ingest.json says of the table."""
     rows, columns = len(typed), len(chosen.file.schema.columns)
     source = redact(settings.data.source)
-    notes = f"; notes in data/schema.yaml: {len(chosen.file.notes)}" if chosen.file.notes else ""
     return {
-        "summary": f"{rows:,} rows, {columns} columns from {source}{notes}",
+        "summary": f"{rows:,} rows, {columns} columns from {source}",
+        "aloud": _aloud(chosen),
         "source": source,
         "query": settings.data.query,
         "rows": rows,
         "columns": columns,
         "repeated_keys": int(rows - typed[ROW].nunique()),
     }
+
+
+def _aloud(chosen: ChosenSchema) -> list[str]:
+    """Return what people should hear about how the table was read, the longest list cut off."""
+    notes = [*chosen.notes, *chosen.file.notes]
+    more = len(notes) - MOST_NOTES
+    return notes if more <= 0 else [*notes[:MOST_NOTES], f"{more} more notes in data/schema.yaml"]
 
 
 def _schema_facts(typed: pd.DataFrame, chosen: ChosenSchema) -> dict[str, Any]:

@@ -128,6 +128,8 @@ def _check_files(source: Path, output: Path) -> None:
         )
     if output.resolve() == source.resolve() or (output.exists() and output.samefile(source)):
         raise UserError(f"{output} is the source itself; name another file for the output.")
+    if output.suffix.lower() == ".json":
+        raise UserError(f"{output} would be one JSON object per line; name it .jsonl.")
     if output.suffix.lower() == ".gz":
         raise UserError(
             f"{output} would have to be compressed; leave .gz off, and compress it then."

@@ -21,8 +21,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     with _arrow_errors(path):
-        table = pq.ParquetFile(path).read()
-        return arrow_to_pandas(table, str(path))
+        return arrow_to_pandas(_unfolded(pq.ParquetFile(path).read()), str(path))
 
 
 def iter_parquet(
@@ -35,7 +34,7 @@ def iter_parquet(
     with _arrow_errors(path), pq.ParquetFile(path) as file:
         chosen = None if columns is None else list(columns)
         for batch in file.iter_batches(batch_size=chunk_rows, columns=chosen):
-            yield arrow_to_pandas(pa.Table.from_batches([batch]), str(path))
+            yield arrow_to_pandas(_unfolded(pa.Table.from_batches([batch])), str(path))
 
 
 def parquet_names(path: Path) -> list[str]:
@@ -43,7 +42,35 @@ def parquet_names(path: Path) -> list[str]:
     import pyarrow.parquet as pq
 
     with _arrow_errors(path):
-        return [name for name in pq.read_schema(path).names if not _is_pandas_index(name)]
+        table = _unfolded(pq.read_schema(path).empty_table())
+        return [name for name in table.column_names if not _is_pandas_index(name)]
+
+
+def parquet_notes(path: Path) -> list[str]:
+    """Say which columns hold lists, and are left out."""
+    import pyarrow.parquet as pq
+
+    with _arrow_errors(path):
+        table = pq.read_schema(path).empty_table().flatten()
+    listed = [field.name for field in table.schema if _is_nested(field.type)]
+    return [f"left out, since they hold lists: {', '.join(listed)}"] if listed else []
+
+
+def _unfolded(table: pa.Table) -> pa.Table:
+    """Return a table with a column for each part of a structure, and without lists."""
+    import pyarrow as pa
+
+    if any(pa.types.is_struct(field.type) for field in table.schema):
+        table = table.flatten()
+    listed = [field.name for field in table.schema if _is_nested(field.type)]
+    return table.drop_columns(listed) if listed else table
+
+
+def _is_nested(kind: pa.DataType) -> bool:
+    """Tell whether a type holds several values per row."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_nested(kind))
 
 
 def arrow_to_pandas(table: pa.Table, where: str) -> pd.DataFrame:
@@ -74,6 +101,18 @@ def arrow_to_pandas(table: pa.Table, where: str) -> pd.DataFrame:
     return frame
 
 
+def array_of(values: list[Any]) -> pa.Array:
+    """Return Python values as one Arrow array: of one type, or else as text."""
+    import pyarrow as pa
+
+    from .cast import spell
+
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        return pa.array([None if value is None else spell(value) for value in values])
+
+
 def _plain_column(column: pa.ChunkedArray, where: str, name: str) -> pa.ChunkedArray:
     """Cast an Arrow column to float64, int64, bool, string or timestamp."""
     import pyarrow as pa
@@ -89,7 +128,8 @@ def _plain_column(column: pa.ChunkedArray, where: str, name: str) -> pa.ChunkedA
         try:
             return column.cast(with_limits)
         except pa.ArrowInvalid:
-            return column.cast(pa.float64(), safe=False)
+            # Beyond 64 bits, only text keeps every digit.
+            return column.cast(pa.string()) if whole else column.cast(pa.float64(), safe=False)
     if pa.types.is_integer(kind):
         return column.cast(pa.int64())
     if pa.types.is_floating(kind):

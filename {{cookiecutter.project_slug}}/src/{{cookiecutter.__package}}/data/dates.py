@@ -7,8 +7,10 @@ decided by the values that allow only one, else by the table's other columns.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import chain, zip_longest
 from typing import Any
 
 import pandas as pd
@@ -22,7 +24,7 @@ LIKELY = 0.5
 SHAPE = r"[A-Za-z]{0,9},? ?\d?[\dA-Za-z ,./:+'-]{3,40}"
 DIGITS = r"\d\D*\d"
 
-NUMERIC = ("%Y{0}%m{0}%d", "%d{0}%m{0}%Y", "%m{0}%d{0}%Y", "%d{0}%m{0}%y", "%m{0}%d{0}%y")
+NUMERIC = ("%Y{0}%m{0}%d", "%m{0}%d{0}%Y", "%d{0}%m{0}%Y", "%m{0}%d{0}%y", "%d{0}%m{0}%y")
 NAMED = (
     *("%d %b %Y", "%d-%b-%Y", "%d/%b/%Y", "%d.%b.%Y", "%d. %b %Y", "%d%b%Y"),
     *("%d %B %Y", "%d-%B-%Y", "%d. %B %Y", "%d %b %y", "%d-%b-%y", "%d%b%y"),
@@ -49,14 +51,14 @@ LONG_NAMES = (
 PATTERNS = {
     "Y": r"\d{4}",
     "y": r"\d\d",
-    "m": r"(?:0?[1-9]|1[0-2])",
-    "d": r"(?:0?[1-9]|[12]\d|3[01])",
+    "m": r"(?:1[0-2]|0?[1-9])",
+    "d": r"(?:[12]\d|3[01]|0?[1-9])",
     "b": f"(?:{NAMES})",
     "B": f"(?:{LONG_NAMES})",
     "a": "(?:mon|tue|wed|thu|fri|sat|sun)",
     "A": "(?:mon|tues|wednes|thurs|fri|satur|sun)day",
-    "H": r"(?:[01]?\d|2[0-3])",
-    "I": r"(?:0?[1-9]|1[0-2])",
+    "H": r"(?:2[0-3]|[01]?\d)",
+    "I": r"(?:1[0-2]|0?[1-9])",
     "M": r"[0-5]\d",
     "S": r"[0-5]\d",
     "f": r"\d{1,6}",
@@ -73,32 +75,43 @@ def date_formats(words: pd.Series[Any]) -> list[str | None]:
     shaped = looked_at.str.fullmatch(SHAPE) & looked_at.str.contains(DIGITS)
     if shaped.mean() < LIKELY:
         return []
-    sampled = words.iloc[:: max(len(words) // SAMPLED, 1)]
     found: list[str | None] = []
-    if parse_dates(sampled, None).notna().mean() >= LIKELY and not _is_compact(sampled):
+    if parse_dates(looked_at, None).notna().mean() >= LIKELY and not _is_compact(looked_at):
         found.append(None)
-    for form in all_formats():
-        fits = sampled.str.fullmatch(pattern_of(form), case=False)
-        if fits.mean() >= LIKELY:
-            found.append(form)
-    return found
+    fitting = Counter(form for word in looked_at for form in _formats_of(word.lower()))
+    found += [form for form in all_formats() if fitting[form] >= LIKELY * len(looked_at)]
+    sampled = words.iloc[:: max(len(words) // SAMPLED, 1)]
+    return [form for form in found if parse_dates(sampled, form).notna().mean() >= LIKELY]
 
 
 @cache
 def all_formats() -> tuple[str, ...]:
     """Return every format that is looked for."""
-    return tuple(
-        day + time
-        for day in DAYS
-        for time in TIMES
-        if (day not in MONTHS or not time) and not (day == COMPACT and "/" in time)
-    )
+    return tuple(day + time for day in DAYS for time in _times_of(day))
+
+
+def _formats_of(word: str) -> Iterator[str]:
+    """Yield every format that a word in lower case fits."""
+    for day in DAYS:
+        begun = _pattern_of(day).match(word)
+        rest = word[begun.end() :] if begun else ""
+        for time in _times_of(day) if begun else ():
+            if _pattern_of(time).fullmatch(rest):
+                yield day + time
+
+
+def _times_of(day: str) -> tuple[str, ...]:
+    """Return the times of day that may stand behind a day; behind a month none does."""
+    return ("",) if day in MONTHS else TIMES
 
 
 @cache
-def pattern_of(form: str) -> str:
-    """Return the regular expression of what a format reads."""
-    return re.sub(r"%(.)|[.]", lambda found: PATTERNS[found[1]] if found[1] else r"\.", form)
+def _pattern_of(form: str) -> re.Pattern[str]:
+    """Return the regular expression of what a format reads, in lower case."""
+    parts = re.split(r"%(.)", form)
+    literal = [re.escape(part.lower()) for part in parts[::2]]
+    read = [PATTERNS[directive] for directive in parts[1::2]]
+    return re.compile("".join(chain.from_iterable(zip_longest(literal, read, fillvalue=""))))
 
 
 def parse_dates(words: pd.Series[Any], form: str | None) -> pd.Series[Any]:

@@ -22,7 +22,7 @@ from .cast import cast_column, refuse, spell
 from .dates import COMPACT, date_formats, is_compact, orders, parse_dates, same_order
 from .names import require_columns
 from .numbers import COMMA, NumberForm, read_numbers
-from .schema import Column, Schema, with_roles
+from .schema import SCHEMA_VERSION, Column, Schema, with_roles
 from .words import read_words, without_missing
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ LIKELY = 0.9
 FEW_SPELLINGS = 3
 # So many different values suffice for a first look at a column.
 SAMPLED = 2000
+TOTAL = re.compile(r"(grand |sub)?(total|sum|summe|gesamt|totale|somme)s?\b", re.IGNORECASE)
 # Values of so many words are sentences.
 TEXT_WORDS = 4
 # This share of different values, in at least so many rows, suggests an id.
@@ -73,6 +74,7 @@ def infer_schema(frame: pd.DataFrame, settings: Settings) -> Inference:
         for column in columns
         if not column.roles and _looks_like_id(kept[column.name], column)
     ]
+    clues.notes += _total_note(kept)
     unnamed = [name for name in kept.columns if re.fullmatch(r"unnamed_\d+", name)]
     if unnamed:
         clues.notes.append(
@@ -108,12 +110,14 @@ class Clues:
     dates: dict[str, list[str | None]] = field(default_factory=dict)
 
 
-def conditions(settings: Settings) -> str:
-    """Return the fingerprint of the settings that the inference uses."""
+def conditions(settings: Settings, version: int = SCHEMA_VERSION) -> str:
+    """Return the fingerprint of the settings that the inference uses, or used in that version."""
     data = settings.data
     roles = (data.target, data.id, data.time, data.group, data.ignore)
-    spellings = (data.missing, data.text, data.query, data.header_row, data.sheet)
-    return fingerprint(roles, spellings, settings.model.task, settings.features.max_categories)
+    reading = [data.missing, data.text, data.header_row, data.sheet]
+    if version == 1:
+        reading[2:] = [data.query]
+    return fingerprint(roles, reading, settings.model.task, settings.features.max_categories)
 
 
 def check_target(frame: pd.DataFrame, schema: Schema, settings: Settings) -> None:
@@ -159,6 +163,15 @@ def require_target(schema: Schema) -> Column:
 
 
 # --------------------------------------------------------------------------------------- one column
+
+
+def _total_note(frame: pd.DataFrame) -> list[str]:
+    """Note a last row that looks like the sum of the others."""
+    last = frame.iloc[-1]
+    words = [value for value in last if isinstance(value, str) and TOTAL.match(value)]
+    if not words:
+        return []
+    return [f"the last row looks like a total ('{words[0]}'); if it is, take it out of the source"]
 
 
 def _without_empty(frame: pd.DataFrame, roles: Schema, notes: list[str]) -> pd.DataFrame:

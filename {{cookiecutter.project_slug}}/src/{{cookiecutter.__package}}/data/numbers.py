@@ -180,6 +180,15 @@ def read_numbers(words: pa.Array, form: NumberForm) -> pa.Array:
     return plain.cast(pa.float64())
 
 
+def has_fractions(words: pa.Array, form: NumberForm) -> bool:
+    """Tell whether any number is written with its decimal sign or an exponent."""
+    import pyarrow.compute as pc
+
+    parts = _parts(words)
+    marked = pc.match_substring(parts.digits, form.decimal)
+    return bool(pc.any(pc.or_(marked, pc.not_equal(parts.exponent, ""))).as_py())
+
+
 def _parts(words: pa.Array) -> Parts:
     """Take written numbers apart."""
     import pyarrow as pa

@@ -1,8 +1,8 @@
 """Tables from files of any known format, whole or in pieces.
 
 Every way in which a file can be broken ends in a `UserError` that says where. Rows are counted from
-1, the header apart; lines of a text file from 1, the header included. `text_files` reads CSV and
-JSON lines, `arrow` reads Parquet.
+1, the header apart; lines of a text file from 1, the header included. `text_files` reads CSV,
+`json_files` JSON, `arrow` Parquet.
 """
 
 from __future__ import annotations
@@ -17,17 +17,11 @@ import pandas as pd
 from ..core.config import DataSettings
 from ..core.errors import UserError
 from . import earlier_csv
-from .arrow import iter_parquet, parquet_names, read_parquet
+from .arrow import array_of, arrow_to_pandas, iter_parquet, parquet_names, parquet_notes, read_parquet
+from .json_files import iter_json, json_names, json_notes, read_json_table
 from .names import plain_names, refuse_names, require_columns
-from .text_files import (
-    csv_layout,
-    iter_csv,
-    iter_json_lines,
-    json_lines_names,
-    read_csv,
-    read_json_lines,
-)
-from .words import read_words
+from .text_files import csv_layout, iter_csv, read_csv
+from .words import composed, read_words
 
 if TYPE_CHECKING:
     from .schema import Schema
@@ -39,6 +33,7 @@ SUFFIXES = {
     ".tab": "tsv",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".json": "jsonl",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".xlsx": "xlsx",
@@ -75,7 +70,7 @@ def read_table(
     elif kind == "parquet":
         frame = read_parquet(path)
     elif kind == "jsonl":
-        frame = read_json_lines(path, data)
+        frame = read_json_table(path, data)
     else:
         frame = _read_excel(path, data)
     frame = _named(path, frame, schema)
@@ -118,7 +113,7 @@ def iter_tables(
         written = None if columns is None else _as_written(parquet_names(path), names, columns)
         pieces = iter_parquet(path, chunk_rows, written)
     elif kind == "jsonl":
-        pieces = iter_json_lines(path, data, chunk_rows)
+        pieces = iter_json(path, data, chunk_rows)
     else:
         whole = _read_excel(path, data)
         pieces = (whole.iloc[at : at + chunk_rows] for at in range(0, len(whole), chunk_rows))
@@ -136,7 +131,7 @@ def iter_tables(
 def column_names(
     path: Path, data: DataSettings | None = None, schema: Schema | None = None
 ) -> list[str]:
-    """Return a table's column names without reading it whole (JSON lines: of the first rows)."""
+    """Return a table's column names without reading it whole (JSON: of the first rows)."""
     data = data or DataSettings()
     kind = _check_file(path)
     if kind in CSV:
@@ -146,7 +141,7 @@ def column_names(
     if kind == "parquet":
         names = parquet_names(path)
     elif kind == "jsonl":
-        names = json_lines_names(path, data)
+        names = json_names(path, data)
     else:
         names = _excel_names(path, data)
     return names if _is_earlier(schema) else plain_names(names)[0]
@@ -158,9 +153,9 @@ def reading_notes(path: Path, data: DataSettings) -> list[str]:
     if kind in CSV:
         return list(csv_layout(path, kind, data).notes)
     if kind == "parquet":
-        return plain_names(parquet_names(path))[1]
+        return [*parquet_notes(path), *plain_names(parquet_names(path))[1]]
     if kind == "jsonl":
-        return plain_names(json_lines_names(path, data))[1]
+        return [*json_notes(path, data), *plain_names(json_names(path, data))[1]]
     return [*_sheet_notes(path, data), *plain_names(_excel_names(path, data))[1]]
 
 
@@ -227,9 +222,14 @@ def _finished(
     frame: pd.DataFrame, kind: str, data: DataSettings, schema: Schema | None
 ) -> pd.DataFrame:
     """Return a table with missing values as missing, and what a schema does not know as numbers."""
+    if _is_earlier(schema):
+        return frame if kind in CSV else _with_missing(frame, data.missing)
+    worded = {str(name): composed(frame[name]) for name in frame if frame[name].dtype == "str"}
+    changed = {name: text for name, text in worded.items() if text is not frame[name]}
+    frame = frame.assign(**changed) if changed else frame
     if kind not in CSV:
         return _with_missing(frame, data.missing)
-    if schema is None or _is_earlier(schema):
+    if schema is None:
         return frame
     others = [name for name in frame if name not in schema.names]
     return frame.assign(**read_words(frame[others], data).frame) if others else frame
@@ -249,16 +249,30 @@ def _with_missing(frame: pd.DataFrame, spellings: Sequence[str]) -> pd.DataFrame
 
 def _read_excel(path: Path, data: DataSettings) -> pd.DataFrame:
     """Read a sheet of an Excel file, the first unless conf.cfg names another."""
+    import pyarrow as pa
+
     names = _excel_names(path, data)
-    frame = pd.read_excel(
-        path, data.sheet or 0, header=None, skiprows=1, engine="openpyxl", keep_default_na=False,
-        na_values=[""],
-    )
-    if frame.shape[1] > len(names):
-        raise UserError(f"{path} has {frame.shape[1]} columns, but names for {len(names)}.")
-    frame = frame.reindex(columns=range(len(names)))
-    frame.columns = pd.Index(names)
-    return frame.infer_objects()
+    with _open_book(path) as book:
+        sheet = book[data.sheet] if data.sheet else book.worksheets[0]
+        rows = [row for row in sheet.iter_rows(min_row=2, values_only=True) if any(map(_holds, row))]
+    width = max((_width(row) for row in rows), default=0)
+    if width > len(names):
+        raise UserError(f"{path} has {width} columns, but names for {len(names)}.")
+    columns = [
+        array_of([row[at] if at < len(row) and _holds(row[at]) else None for row in rows])
+        for at in range(len(names))
+    ]
+    return arrow_to_pandas(pa.table(columns, names=names), str(path))
+
+
+def _holds(value: Any) -> bool:
+    """Tell whether a cell holds a value."""
+    return value is not None and value != ""
+
+
+def _width(row: Sequence[Any]) -> int:
+    """Return how many cells a row has up to the last that holds a value."""
+    return max((at + 1 for at, value in enumerate(row) if _holds(value)), default=0)
 
 
 def _excel_names(path: Path, data: DataSettings) -> list[str]:

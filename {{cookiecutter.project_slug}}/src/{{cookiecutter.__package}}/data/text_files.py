@@ -1,4 +1,4 @@
-"""CSV, TSV and JSON lines: text in any encoding, read as tables.
+"""CSV and TSV: text in any encoding, read as tables of text.
 
 A line that is broken is refused by its number, a byte of another encoding by its place.
 """
@@ -10,7 +10,6 @@ import csv
 import gzip
 import io
 import itertools
-import json
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 HEAD_LINES = 200
 # So many rows of title and comments may stand above the column names.
 MOST_TITLES = 20
-# So many objects at the start of a JSON-lines file show its keys.
-FIRST_ROWS = 1000
 BLOCK = 1 << 24
 DELIMITERS = ",;\t|"
 
@@ -287,64 +284,6 @@ def _is_open(path: Path, layout: Layout) -> bool:
         except csv.Error as error:
             return "unexpected end" in str(error)
     return False
-
-
-# --------------------------------------------------------------------------------------- JSON lines
-
-
-def read_json_lines(path: Path, data: DataSettings) -> pd.DataFrame:
-    """Read a whole JSON-lines file."""
-    pieces = list(iter_json_lines(path, data, 1 << 62))
-    return pieces[0] if pieces else pd.DataFrame()
-
-
-def iter_json_lines(path: Path, data: DataSettings, chunk_rows: int) -> Iterator[pd.DataFrame]:
-    """Read a JSON-lines file in pieces."""
-    with open_text(path, data.encoding) as file, text_errors(path, data.encoding):
-        objects: list[dict[str, Any]] = []
-        for line, text in enumerate(file, 1):
-            if text.strip():
-                objects.append(_json_object(path, line, text))
-            if len(objects) >= chunk_rows:
-                yield _objects_to_pandas(path, objects)
-                objects = []
-        if objects:
-            yield _objects_to_pandas(path, objects)
-
-
-def json_lines_names(path: Path, data: DataSettings) -> list[str]:
-    """Return the keys of the first rows' objects, each of which may leave out what is missing."""
-    with open_text(path, data.encoding) as file, text_errors(path, data.encoding):
-        first = enumerate(itertools.islice(file, FIRST_ROWS), 1)
-        objects = [_json_object(path, line, text) for line, text in first if text.strip()]
-        return list(dict.fromkeys(name for item in objects for name in item))
-
-
-def _json_object(path: Path, line: int, text: str) -> dict[str, Any]:
-    """Read one line, which has to hold one JSON object."""
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise UserError(
-            f"{path}, line {line}, is not JSON ({error}); each line has to be one JSON object."
-        ) from None
-    if not isinstance(value, dict):
-        raise UserError(f'{path}, line {line}, is not a JSON object, such as {{"age": 41}}.')
-    return value
-
-
-def _objects_to_pandas(path: Path, objects: list[dict[str, Any]]) -> pd.DataFrame:
-    """Turn objects into a table; a key that an object lacks becomes a missing value."""
-    frame = pd.DataFrame.from_records(objects)
-    for name in frame.columns:
-        if frame[name].dtype == object:
-            nested = frame[name].map(lambda value: isinstance(value, dict | list))
-            if nested.any():
-                raise UserError(
-                    f"{path}, row {int(nested.to_numpy().argmax()) + 1}, column '{name}', holds "
-                    "a list or an object, where one number or text is needed."
-                )
-    return frame
 
 
 # ----------------------------------------------------------------------------- text in any encoding

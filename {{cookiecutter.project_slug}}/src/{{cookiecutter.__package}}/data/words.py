@@ -6,6 +6,7 @@ one by the form that the schema has written down.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +19,7 @@ from .numbers import (
     NumberCounts,
     NumberForm,
     count_numbers,
+    has_fractions,
     read_numbers,
 )
 
@@ -36,8 +38,8 @@ MISSING = (
 # 007 is a code: a number would lose its zeros.
 CODE = r"^[+-]?0\d+$"
 WHOLE = r"^[+-]?\d+$"
-# 1.234 and the like: a fraction, or a number in the thousands.
-UNCLEAR = r"^[1-9]\d{0,2}[.]\d{3}$"
+# 1.234 and the like: a fraction, or a number in the thousands. 56 may stand beside both.
+UNCLEAR = r"^[+-]?(?:0|[1-9]\d{0,2}(?:[.]\d{3})?)$"
 # Whole numbers that float64 may round.
 LONG = r"^[+-]?\d{16,}$"
 TRUTHS = ("true", "false")
@@ -173,11 +175,25 @@ def _numbers(series: pd.Series[Any], form: NumberForm) -> pa.ChunkedArray:
     encoded = array.combine_chunks().dictionary_encode()
     read = read_numbers(encoded.dictionary, form)
     numbers = read.take(encoded.indices)
-    whole = pc.all(pc.or_kleene(pc.equal(numbers, pc.floor(numbers)), pc.is_null(numbers)))
-    small = pc.max(pc.abs(numbers)).as_py()
-    if not form.unit and whole.as_py() and small is not None and small < 2**53:
+    largest = pc.max(pc.abs(numbers)).as_py()
+    small = largest is not None and largest < 2**53
+    if small and not form.unit and not has_fractions(encoded.dictionary, form):
         return pa.chunked_array([numbers.cast(pa.int64())])
     return pa.chunked_array([numbers])
+
+
+def composed(series: pd.Series[Any]) -> pd.Series[Any]:
+    """Return text in which an accent is part of its letter, so that what looks alike is equal."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    array = _arrow(series)
+    for chunk in array.chunks:
+        data = np.frombuffer(chunk.buffers()[2] or b"", dtype="uint8")
+        # Accents that follow their letter begin with one of these two bytes in UTF-8.
+        if ((data == 0xCC) | (data == 0xCD)).any():
+            return _to_pandas(series, pc.utf8_normalize(array, "NFC"))
+    return series
 
 
 def is_missing(words: pa.Array) -> pa.Array:
@@ -301,9 +317,10 @@ def _number_notes(
             odd = counts.odd.most_common(SHOWN)
             listed = ", ".join(f"'{word}' ({rows:,})" for word, rows in odd)
             more = f" and {len(counts.odd) - SHOWN} more" if len(counts.odd) > SHOWN else ""
+            setting = json.dumps([word for word, _ in odd], ensure_ascii=False)
             notes.append(
-                f"{name} holds numbers in {share:.0%} of its rows, but also {listed}{more}; if "
-                "these are missing values, list them in [data] missing"
+                f"{name} holds numbers in {share:.0%} of its rows, but also {listed}{more}; where "
+                f"these are missing values, set [data] missing = {setting} in conf.cfg"
             )
         return notes
     if form.unit:

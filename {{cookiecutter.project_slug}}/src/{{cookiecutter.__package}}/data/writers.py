@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("csv", "tsv", "parquet", "jsonl", "xlsx")
 EXCEL_ROWS = 1_048_575
+EXCEL_DIGITS = 15
 
 
 @contextmanager
@@ -147,6 +148,12 @@ class _JsonLinesWriter:
         self._file.write(text if text.endswith("\n") or not text else text + "\n")
 
 
+def _for_excel(value: Any) -> Any:
+    """Return a whole number of more digits than Excel keeps as text."""
+    too_long = isinstance(value, int) and abs(value) >= 10**EXCEL_DIGITS
+    return str(value) if too_long else value
+
+
 class _ExcelWriter:
     """Writes the rows of one sheet."""
 
@@ -168,7 +175,7 @@ class _ExcelWriter:
                 f"{self._path.name} would have more than {EXCEL_ROWS:,} rows, the most that an "
                 "Excel sheet holds; choose .csv or .parquet."
             )
-        plain = frame.astype(object).where(frame.notna(), None)
+        plain = frame.astype(object).where(frame.notna(), None).map(_for_excel)
         for row in plain.itertuples(index=False, name=None):
             self._sheet.append(row)
 

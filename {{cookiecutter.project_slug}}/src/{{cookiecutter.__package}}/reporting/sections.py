@@ -56,8 +56,14 @@ def summary_section(project: Project, settings: Settings) -> Section:
         + figures(list(_headline(facts)))
         + _metrics_table(facts)
         + _interval_text(facts)
-        + bullets(facts["notes"]),
+        + bullets(facts["notes"])
+        + _reading(require(project, "ingest").facts.get("aloud", ())),
     )
+
+
+def _reading(notes: Sequence[str]) -> str:
+    """Return what was decided when the table was read, for a person to agree with."""
+    return f"<h3>How the table was read</h3>{bullets(notes)}" if notes else ""
 
 
 def profile_section(project: Project, settings: Settings) -> Section:
