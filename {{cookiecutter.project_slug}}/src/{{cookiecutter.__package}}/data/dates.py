@@ -71,10 +71,9 @@ YEARS = (1900, 2100)
 
 def date_formats(words: pd.Series[Any]) -> list[str | None]:
     """Return the formats that most of a column's distinct values may be in, ISO 8601 first."""
-    looked_at = words.iloc[:: max(len(words) // LOOKED_AT, 1)]
-    shaped = looked_at.str.fullmatch(SHAPE) & looked_at.str.contains(DIGITS)
-    if shaped.mean() < LIKELY:
+    if not looks_dated(words):
         return []
+    looked_at = words.iloc[:: max(len(words) // LOOKED_AT, 1)]
     found: list[str | None] = []
     if parse_dates(looked_at, None).notna().mean() >= LIKELY and not _is_compact(looked_at):
         found.append(None)
@@ -82,6 +81,13 @@ def date_formats(words: pd.Series[Any]) -> list[str | None]:
     found += [form for form in all_formats() if fitting[form] >= LIKELY * len(looked_at)]
     sampled = words.iloc[:: max(len(words) // SAMPLED, 1)]
     return [form for form in found if parse_dates(sampled, form).notna().mean() >= LIKELY]
+
+
+def looks_dated(words: pd.Series[Any]) -> bool:
+    """Tell from a few values whether a column of text may hold dates."""
+    looked_at = words.iloc[:: max(len(words) // LOOKED_AT, 1)].dropna()
+    shaped = looked_at.str.fullmatch(SHAPE) & looked_at.str.contains(DIGITS)
+    return bool(len(looked_at)) and float(shaped.mean()) >= LIKELY
 
 
 @cache

@@ -19,11 +19,11 @@ from ..core.config import redact
 from ..core.errors import UserError
 from ..core.files import fingerprint
 from .cast import cast_column, refuse, spell
-from .dates import COMPACT, date_formats, is_compact, orders, parse_dates, same_order
+from .dates import COMPACT, date_formats, is_compact, looks_dated, orders, parse_dates, same_order
 from .names import require_columns
 from .numbers import COMMA, NumberForm, read_numbers
 from .schema import SCHEMA_VERSION, Column, Schema, with_roles
-from .words import read_words, without_missing
+from .words import MISSING, read_words
 
 if TYPE_CHECKING:
     from ..core.config import Settings
@@ -341,8 +341,7 @@ def _find_dates(frame: pd.DataFrame, columns: Sequence[Column], clues: Clues) ->
         series = frame[column.name]
         free = not {"id", "group", "ignore"} & set(column.roles)
         if series.dtype == "str" and free and column.name not in clues.settings.data.text:
-            counts, words = _distinct(without_missing(series))
-            found = _date_formats(words, counts) if len(words) else []
+            found = _date_formats(series) if looks_dated(series) else []
             if found:
                 clues.dates[column.name] = found
     sure = orders(forms[0] for forms in clues.dates.values() if len(forms) == 1)
@@ -356,12 +355,15 @@ def _find_dates(frame: pd.DataFrame, columns: Sequence[Column], clues: Clues) ->
             )
 
 
-def _date_formats(words: pd.Series[Any], counts: pd.Series[Any]) -> list[str | None]:
+def _date_formats(series: pd.Series[Any]) -> list[str | None]:
     """Return the formats by which the text reads as dates: none, one, or some that differ.
 
     None in the list stands for ISO 8601. Where nearly all rows fit a format, it is returned too:
     casting then names the row that does not.
     """
+    counts, words = _distinct(series)
+    present = ~words.isin(MISSING)
+    counts, words = counts[present.to_numpy()], words[present]
     fitting: list[tuple[str | None, pd.Series[Any]]] = []
     nearly: list[tuple[float, str | None]] = []
     for form in date_formats(words):

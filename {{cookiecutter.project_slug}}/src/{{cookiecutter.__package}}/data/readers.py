@@ -39,6 +39,7 @@ SUFFIXES = {
     ".xlsx": "xlsx",
 }
 CSV = ("csv", "tsv")
+NUMBERS = ("integer", "number")
 
 
 def read_table(
@@ -65,7 +66,7 @@ def read_table(
         frame = (
             earlier_csv.read_csv(path, kind, data, schema)
             if _is_earlier(schema)
-            else read_csv(path, kind, data)
+            else read_csv(path, kind, data, _kept(data, schema))
         )
     elif kind == "parquet":
         frame = read_parquet(path)
@@ -108,7 +109,7 @@ def iter_tables(
     if kind in CSV and _is_earlier(schema):
         pieces = earlier_csv.iter_csv(path, kind, data, schema, chunk_rows, columns)
     elif kind in CSV:
-        pieces = iter_csv(path, kind, data, chunk_rows, columns)
+        pieces = iter_csv(path, kind, data, _kept(data, schema), chunk_rows, columns)
     elif kind == "parquet":
         written = None if columns is None else _as_written(parquet_names(path), names, columns)
         pieces = iter_parquet(path, chunk_rows, written)
@@ -203,6 +204,17 @@ def _check_file(path: Path) -> str:
 def _is_earlier(schema: Schema | None) -> bool:
     """Tell whether a schema was made when CSV files were read by other rules."""
     return schema is not None and schema.version == 1
+
+
+def _kept(data: DataSettings, schema: Schema | None) -> set[str]:
+    """Return the columns of a CSV file that stay text: by conf.cfg, or for the schema to read."""
+    if schema is None:
+        return {*data.text}
+    return {
+        column.name
+        for column in schema.columns
+        if column.type not in NUMBERS or column.decimal or column.unit
+    }
 
 
 def _named(path: Path, frame: pd.DataFrame, schema: Schema | None) -> pd.DataFrame:

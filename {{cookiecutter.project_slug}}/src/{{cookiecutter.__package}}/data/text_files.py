@@ -12,7 +12,7 @@ import io
 import itertools
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ import pandas as pd
 from ..core.config import DataSettings
 from ..core.errors import UserError
 from .names import plain_names, refuse_names
+from .words import plain_numbers, to_pandas
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 HEAD_LINES = 200
 # So many rows of title and comments may stand above the column names.
 MOST_TITLES = 20
-BLOCK = 1 << 24
+BLOCK = 1 << 22
 DELIMITERS = ",;\t|"
 
 
@@ -57,8 +58,12 @@ class Layout:
     notes: tuple[str, ...] = ()
 
 
-def read_csv(path: Path, kind: str, data: DataSettings) -> pd.DataFrame:
-    """Read a whole CSV or TSV file; every column is text, an empty cell a missing value."""
+def read_csv(path: Path, kind: str, data: DataSettings, kept: Collection[str]) -> pd.DataFrame:
+    """Read a whole CSV or TSV file; an empty cell is a missing value.
+
+    A column is text unless each of its values is a number as computers write it; those in `kept`
+    always are.
+    """
     import pyarrow.csv
 
     layout = csv_layout(path, kind, data)
@@ -66,13 +71,18 @@ def read_csv(path: Path, kind: str, data: DataSettings) -> pd.DataFrame:
     with _csv_errors(path, layout), _input(path) as stream:
         table = pyarrow.csv.read_csv(stream, **_arrow_options(layout, data))
     _refuse_open_quote(path, layout, table)
-    return _to_frame(table)
+    return _to_frame(table, kept)
 
 
 def iter_csv(
-    path: Path, kind: str, data: DataSettings, chunk_rows: int, columns: Sequence[str] | None
+    path: Path,
+    kind: str,
+    data: DataSettings,
+    kept: Collection[str],
+    chunk_rows: int,
+    columns: Sequence[str] | None,
 ) -> Iterator[pd.DataFrame]:
-    """Read a CSV or TSV file in pieces of `chunk_rows` rows."""
+    """Read a CSV or TSV file in pieces of `chunk_rows` rows; see `read_csv`."""
     import pyarrow as pa
     import pyarrow.csv
 
@@ -87,12 +97,12 @@ def iter_csv(
             whole = pa.concat_tables(waiting)
             full = whole.num_rows - whole.num_rows % chunk_rows
             for start in range(0, full, chunk_rows):
-                yield _to_frame(whole.slice(start, chunk_rows))
+                yield _to_frame(whole.slice(start, chunk_rows), kept)
             waiting = [whole.slice(full)]
         rest = pa.concat_tables(waiting) if waiting else None
         if rest is not None and rest.num_rows:
             _refuse_open_quote(path, layout, rest)
-            yield _to_frame(rest)
+            yield _to_frame(rest, kept)
 
 
 def csv_layout(path: Path, kind: str, data: DataSettings) -> Layout:
@@ -222,10 +232,16 @@ def _input(path: Path) -> Any:
     return pa.input_stream(path, compression="gzip" if path.suffix.lower() == ".gz" else None)
 
 
-def _to_frame(table: pa.Table) -> pd.DataFrame:
-    """Return a table of text as a frame of str columns."""
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
+def _to_frame(table: pa.Table, kept: Collection[str]) -> pd.DataFrame:
+    """Return a table of text as a frame, with plain numbers as such; its memory is given back."""
+    names, columns = table.column_names, table.columns
+    del table
+    series = {}
+    for at, name in enumerate(names):
+        array, columns[at] = columns[at], None
+        numbers = None if name in kept else plain_numbers(array)
+        series[name] = to_pandas(array if numbers is None else numbers)
+    return pd.DataFrame(series, copy=False)
 
 
 @contextmanager

@@ -37,11 +37,14 @@ MISSING = (
 )
 # 007 is a code: a number would lose its zeros.
 CODE = r"^[+-]?0\d+$"
+CODED = r"^[+-]?0\d+$|^\+"
 WHOLE = r"^[+-]?\d+$"
 # 1.234 and the like: a fraction, or a number in the thousands. 56 may stand beside both.
 UNCLEAR = r"^[+-]?(?:0|[1-9]\d{0,2}(?:[.]\d{3})?)$"
-# Whole numbers that float64 may round.
-LONG = r"^[+-]?\d{16,}$"
+# Written with a fraction or an exponent, so that nobody counts on its last digit.
+FRACTION = r"[.eE]|^[+-]?(?:\d{1,15}|(?i:inf(?:inity)?))$"
+# So many values suffice for a first look.
+FIRST = 1000
 TRUTHS = ("true", "false")
 # With at least this share of numbers, the other values of a column are worth a note.
 NOTED = 0.5
@@ -98,7 +101,7 @@ def read_words(frame: pd.DataFrame, data: DataSettings) -> Reading:
         if frame[name].dtype != "str" or name in data.text:
             continue
         array = _arrow(frame[name])
-        plain = _plain(array)
+        plain = plain_numbers(array)
         if plain is None:
             words = distinct(array)
             _refuse_nul(name, words)
@@ -106,7 +109,7 @@ def read_words(frame: pd.DataFrame, data: DataSettings) -> Reading:
             if plain is None and name not in names and not _is_coded(words):
                 open_ones[name] = (words, count_numbers(words.words, words.rows))
         if plain is not None:
-            columns[name] = _to_pandas(frame[name], plain)
+            columns[name] = _as_series(frame[name], plain)
     decimals = Counter(
         COMMA if counts.comma else POINT
         for _, counts in open_ones.values()
@@ -152,7 +155,7 @@ def choose_form(counts: NumberCounts, usual: str) -> NumberForm | None:
 
 def read_column(series: pd.Series[Any], form: NumberForm) -> pd.Series[Any]:
     """Return a column of text as float64, or int64 where all are whole; missing for what is not."""
-    return _to_pandas(series, _numbers(series, form))
+    return _as_series(series, _numbers(series, form))
 
 
 def without_missing(series: pd.Series[Any]) -> pd.Series[Any]:
@@ -169,7 +172,7 @@ def _numbers(series: pd.Series[Any], form: NumberForm) -> pa.ChunkedArray:
     import pyarrow.compute as pc
 
     array = _arrow(series)
-    plain = _plain(array) if form == NumberForm() else None
+    plain = plain_numbers(array) if form == NumberForm() else None
     if plain is not None:
         return plain
     encoded = array.combine_chunks().dictionary_encode()
@@ -192,7 +195,7 @@ def composed(series: pd.Series[Any]) -> pd.Series[Any]:
         data = np.frombuffer(chunk.buffers()[2] or b"", dtype="uint8")
         # Accents that follow their letter begin with one of these two bytes in UTF-8.
         if ((data == 0xCC) | (data == 0xCD)).any():
-            return _to_pandas(series, pc.utf8_normalize(array, "NFC"))
+            return _as_series(series, pc.utf8_normalize(array, "NFC"))
     return series
 
 
@@ -221,32 +224,52 @@ def distinct(array: pa.ChunkedArray) -> Words:
     return Words(words.filter(present), rows.filter(present), spelt)
 
 
-def _plain(array: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """Read a column whose every value is a number as computers write it, else return None."""
+def plain_numbers(array: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Read a column whose every value is a number as computers write it, else return None.
+
+    So it is for 007, which is a code, for 1.234 throughout, which may be in the thousands, and for
+    whole numbers that float64 would round.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if array.null_count == len(array) or _any(array, r"^[+-]?0\d+$|^\+"):
+    if array.null_count == len(array):
         return None
-    try:
-        return array.cast(pa.int64())
-    except pa.ArrowInvalid:
-        pass
+    first = next((word for word in array.slice(0, FIRST).to_pylist() if word), "")
+    if "." not in first:
+        try:
+            whole = array.cast(pa.int64())
+            return None if _has_codes(array) else whole
+        except pa.ArrowInvalid:
+            pass
     try:
         numbers = array.cast(pa.float64())
     except pa.ArrowInvalid:
         return None
-    unclear = pc.all(pc.match_substring_regex(array.slice(0, 1000), UNCLEAR)).as_py() and pc.all(
-        pc.match_substring_regex(array, UNCLEAR)
-    ).as_py()
-    return None if unclear or _any(array, LONG) else numbers
+    if _all(array.slice(0, FIRST), UNCLEAR) and _all(array, UNCLEAR):
+        return None
+    low, high = pc.min_max(numbers).as_py().values()
+    return None if max(-low, high) >= 2**53 and not _all(array, FRACTION) else numbers
 
 
-def _any(array: pa.ChunkedArray, pattern: str) -> bool:
-    """Tell whether any value matches a pattern."""
+def _has_codes(array: pa.ChunkedArray) -> bool:
+    """Tell whether any value is written with zeros in front, or with a plus."""
     import pyarrow.compute as pc
 
-    return bool(pc.any(pc.match_substring_regex(array, pattern)).as_py())
+    # Comparing a few characters is many times as fast as a regular expression on every value.
+    for start in ("0", "-0", "+"):
+        begun = pc.starts_with(array, start)
+        if pc.any(begun).as_py():
+            if pc.any(pc.match_substring_regex(array.filter(begun), CODED)).as_py():
+                return True
+    return False
+
+
+def _all(array: pa.ChunkedArray, pattern: str) -> bool:
+    """Tell whether every value matches a pattern."""
+    import pyarrow.compute as pc
+
+    return bool(pc.all(pc.match_substring_regex(array, pattern)).as_py())
 
 
 def _special(
@@ -258,16 +281,15 @@ def _special(
 
     if not len(words.words):
         return None
-    blank = pc.if_else(is_missing(array), pa.scalar(None, pa.string()), pc.utf8_trim_whitespace(array))
-    lowered = {str(word).casefold() for word in words.words.to_pylist()} if len(words.words) <= 4 else {""}
-    if lowered <= {*TRUTHS}:
+    few = words.words.to_pylist() if len(words.words) <= 4 else ["many"]
+    if {word.casefold() for word in few} <= {*TRUTHS}:
         notes += _missing_notes(name, words, len(array))
-        return pc.equal(pc.utf8_lower(blank), "true")
+        return pc.equal(pc.utf8_lower(_blanked(array)), "true")
     pattern = r"^-?(0|[1-9]\d*)$" if is_name else r"^[+-]?(0|[1-9]\d*)$"
-    if not pc.all(pc.match_substring_regex(words.words, pattern)).as_py():
+    if not _all(words.words, pattern):
         return None
     try:
-        whole = pc.utf8_ltrim(blank, "+").cast(pa.int64())
+        whole = pc.utf8_ltrim(_blanked(array), "+").cast(pa.int64())
     except pa.ArrowInvalid:
         if not is_name:
             notes.append(
@@ -277,6 +299,15 @@ def _special(
         return None
     notes += _missing_notes(name, words, len(array))
     return whole
+
+
+def _blanked(array: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return words without spaces around them, null where they spell a missing value."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    trimmed = pc.utf8_trim_whitespace(array)
+    return pc.if_else(is_missing(array), pa.scalar(None, pa.string()), trimmed)
 
 
 def _is_coded(words: Words) -> bool:
@@ -369,12 +400,16 @@ def _arrow(series: pd.Series[Any]) -> pa.ChunkedArray:
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
 
 
-def _to_pandas(given: pd.Series[Any], array: pa.ChunkedArray) -> pd.Series[Any]:
-    """Return Arrow's numbers or truth values in the types of `arrow_to_pandas`."""
+def to_pandas(array: pa.ChunkedArray) -> pd.Series[Any]:
+    """Return Arrow's text, numbers or truth values in the types of `arrow_to_pandas`."""
     import pandas as pd
     import pyarrow as pa
 
     nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-    mapper = nullable.get if array.null_count else None
-    series: pd.Series[Any] = array.to_pandas(types_mapper=mapper).set_axis(given.index)
+    series: pd.Series[Any] = array.to_pandas(types_mapper=nullable.get if array.null_count else None)
     return series
+
+
+def _as_series(given: pd.Series[Any], array: pa.ChunkedArray) -> pd.Series[Any]:
+    """Return what was read of a column, in its place."""
+    return to_pandas(array).set_axis(given.index)
