@@ -31,7 +31,7 @@ def test_folds_of_the_stratified_rule_keep_the_shares(material: train.TrainingDa
 
 def test_folds_of_the_group_rule_share_no_group(ready: Callable[..., Project]) -> None:
     project = ready("two", "group")
-    made = train.load_training_data(project, load_settings(project))
+    made = train.load_training_data(project, load_settings(project), "roc_auc")
     assert made.groups is not None
     for fit_rows, judge_rows in train.folds(made):
         assert not set(made.groups[fit_rows]) & set(made.groups[judge_rows])
@@ -47,7 +47,7 @@ def test_folds_of_the_time_rule_look_ahead(ready: Callable[..., Project]) -> Non
     from mlproj.data.split import load_split
 
     project = ready("amount", "time")
-    made = train.load_training_data(project, load_settings(project))
+    made = train.load_training_data(project, load_settings(project), "rmse")
     when = load_split(project, "train", ["since"])["since"].to_numpy()
     for fit_rows, judge_rows in train.folds(made):
         assert when[fit_rows].max() <= when[judge_rows].min()
@@ -131,13 +131,13 @@ def test_absolute_errors_are_compared_with_the_median(
 ) -> None:
     project = copy_of(ready("amount"), tmp_path / "project")
     facts = trained(project, "model.metric=mae", "model.candidates=linear")
-    made = train.load_training_data(project, load_settings(project))
+    made = train.load_training_data(project, load_settings(project), "mae")
     assert facts["baseline"]["constant"]["value"] == pytest.approx(np.median(made.target))
 
 
 def test_the_baseline_is_the_shares_of_the_classes(project: Project) -> None:
     facts = trained(project, "model.candidates=linear")
-    made = train.load_training_data(project, load_settings(project))
+    made = train.load_training_data(project, load_settings(project), "roc_auc")
     share = (made.target == "yes").mean()
     assert facts["classes"] == ["no", "yes"]
     assert facts["baseline"]["constant"]["probabilities"]["yes"] == pytest.approx(share)
@@ -145,7 +145,7 @@ def test_the_baseline_is_the_shares_of_the_classes(project: Project) -> None:
 
 def test_the_baseline_may_be_a_candidate(project: Project) -> None:
     facts = trained(project, "model.candidates=baseline")
-    made = train.load_training_data(project, load_settings(project))
+    made = train.load_training_data(project, load_settings(project), "roc_auc")
     model = load_model(project.bundle_folder(facts["run_id"]))
     assert len(model.predict(made.valid)) == len(made.valid)
 
@@ -192,3 +192,33 @@ def test_a_target_that_does_not_suit_the_task_is_refused(
 def test_a_target_with_one_value_in_train_is_refused() -> None:
     with pytest.raises(UserError, match="same value in all 4 rows"):
         training_data._refuse_constant(pd.Series(["a"] * 4, name="y"))
+
+
+def test_config_show_has_the_parameters_and_what_they_are_called(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mlproj.cli import config_show
+
+    monkeypatch.chdir(project.root)
+    config_show(["params.hgb.max_iter=7"])
+    shown = capsys.readouterr().out.partition("\n[params]\n")[2]
+    assert (
+        "# of forest (from conf.cfg; default: the candidate's own)\nforest.n_estimators = 20"
+        in shown
+    )
+    assert "# of hgb (from --set; default: the candidate's own)\nhgb.max_iter = 7\n" in shown
+
+
+def test_config_show_says_what_params_takes_where_none_is_set(
+    make_project: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from mlproj.cli import config_show
+
+    make_project(tmp_path / "plain", data={"source": "sample"})
+    monkeypatch.chdir(tmp_path / "plain")
+    config_show([])
+    shown = capsys.readouterr().out
+    assert shown.endswith("\n[params]\n# of an estimator, such as forest.n_estimators = 500\n")

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from ..bundle.carried import has_rule
 from ..core.config import load_settings
 from ..core.project import Project
 from .front import Front
@@ -137,6 +138,8 @@ def describe_models(service: Service) -> dict[str, Any]:
         }
         for role, model in service.fleet.models
     ]
+    if has_rule(champion.document):
+        facts["decided_by"] = "decide"
     return {"model": champion.run_id, **facts, "models": models, "card": champion.card}
 
 
