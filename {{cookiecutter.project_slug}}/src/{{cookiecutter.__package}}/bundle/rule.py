@@ -126,8 +126,9 @@ def check_alone(bundle: Bundle, typed: pd.DataFrame, together: Predictions) -> N
         alone = bundle.predict_typed(typed.iloc[[at]])
         if not _alike(bundle, alone, together.take(np.array([at]))):
             raise UserError(
-                f"{_place(bundle.custom.decide)} gives row {at + 1:,} of valid another prediction alone than among the "
-                "others; let it treat each row by itself, since services get rows one by one."
+                f"{_place(bundle.custom.decide)} gives row {at + 1:,} of valid another prediction "
+                "alone than among the others; let it treat each row by itself, since services get "
+                "rows one by one."
             )
 
 

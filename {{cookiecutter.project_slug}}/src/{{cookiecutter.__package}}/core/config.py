@@ -216,7 +216,9 @@ class Settings(BaseModel):
     split: SplitSettings = SplitSettings()
     features: FeatureSettings = FeatureSettings()
     model: ModelSettings = ModelSettings()
-    params: Parameters = Field(default={}, description="of an estimator, such as forest.n_estimators = 500")
+    params: Parameters = Field(
+        default={}, description="of an estimator, such as forest.n_estimators = 500"
+    )
     evaluate: EvaluateSettings = EvaluateSettings()
     decision: DecisionSettings = DecisionSettings()
     predict: PredictSettings = PredictSettings()
