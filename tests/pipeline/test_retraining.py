@@ -241,7 +241,7 @@ def test_an_ensemble_goes_on_by_growing(
 
 
 def test_partial_fit_sees_the_new_rows_only(trained: Any) -> None:
-    material = load_training_data(trained, config.load_settings(trained), "roc_auc")
+    material = load_training_data(trained, config.load_settings(trained))
     features = champion.load_champion(trained).model[:-1]
     model = SGDClassifier(loss="log_loss", random_state=0)
     model.fit(features.transform(material.inputs), material.target)
@@ -255,7 +255,7 @@ def test_partial_fit_sees_the_new_rows_only(trained: Any) -> None:
 
 
 def test_going_on_with_another_class_or_column_is_refused(trained: Any) -> None:
-    material = load_training_data(trained, config.load_settings(trained), "roc_auc")
+    material = load_training_data(trained, config.load_settings(trained))
     fitted, new = champion.load_champion(trained).model, np.ones(len(material.target), dtype=bool)
     with pytest.raises(UserError, match="a class that the champion lacks"):
         retrain.go_on(fitted, replace(material, classes=["maybe", "no", "yes"]), new)

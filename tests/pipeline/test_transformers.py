@@ -79,7 +79,7 @@ def declare_fixture(monkeypatch: pytest.MonkeyPatch) -> Declare:
 
 def fitted(project: Project, name: str = "linear") -> tuple[Any, Any]:
     """A fitted pipeline, and the data that it was fitted on."""
-    data = load_training_data(project, load_settings(project), "roc_auc")
+    data = load_training_data(project, load_settings(project))
     return train.fit(make_candidate(name, "classification", 0, {}), data), data
 
 

@@ -53,4 +53,4 @@ def project(ready: Callable[..., Project], tmp_path: Path) -> Project:
 @pytest.fixture(scope="module")
 def material(ready: Callable[..., Project]) -> train.TrainingData:
     """Return the prepared rows of the project with two classes."""
-    return train.load_training_data(ready(), load_settings(ready()), "roc_auc")
+    return train.load_training_data(ready(), load_settings(ready()))

@@ -31,7 +31,7 @@ def test_folds_of_the_stratified_rule_keep_the_shares(material: train.TrainingDa
 
 def test_folds_of_the_group_rule_share_no_group(ready: Callable[..., Project]) -> None:
     project = ready("two", "group")
-    made = train.load_training_data(project, load_settings(project), "roc_auc")
+    made = train.load_training_data(project, load_settings(project))
     assert made.groups is not None
     for fit_rows, judge_rows in train.folds(made):
         assert not set(made.groups[fit_rows]) & set(made.groups[judge_rows])
@@ -47,7 +47,7 @@ def test_folds_of_the_time_rule_look_ahead(ready: Callable[..., Project]) -> Non
     from mlproj.data.split import load_split
 
     project = ready("amount", "time")
-    made = train.load_training_data(project, load_settings(project), "rmse")
+    made = train.load_training_data(project, load_settings(project))
     when = load_split(project, "train", ["since"])["since"].to_numpy()
     for fit_rows, judge_rows in train.folds(made):
         assert when[fit_rows].max() <= when[judge_rows].min()
@@ -131,13 +131,13 @@ def test_absolute_errors_are_compared_with_the_median(
 ) -> None:
     project = copy_of(ready("amount"), tmp_path / "project")
     facts = trained(project, "model.metric=mae", "model.candidates=linear")
-    made = train.load_training_data(project, load_settings(project), "mae")
+    made = train.load_training_data(project, load_settings(project))
     assert facts["baseline"]["constant"]["value"] == pytest.approx(np.median(made.target))
 
 
 def test_the_baseline_is_the_shares_of_the_classes(project: Project) -> None:
     facts = trained(project, "model.candidates=linear")
-    made = train.load_training_data(project, load_settings(project), "roc_auc")
+    made = train.load_training_data(project, load_settings(project))
     share = (made.target == "yes").mean()
     assert facts["classes"] == ["no", "yes"]
     assert facts["baseline"]["constant"]["probabilities"]["yes"] == pytest.approx(share)
@@ -145,7 +145,7 @@ def test_the_baseline_is_the_shares_of_the_classes(project: Project) -> None:
 
 def test_the_baseline_may_be_a_candidate(project: Project) -> None:
     facts = trained(project, "model.candidates=baseline")
-    made = train.load_training_data(project, load_settings(project), "roc_auc")
+    made = train.load_training_data(project, load_settings(project))
     model = load_model(project.bundle_folder(facts["run_id"]))
     assert len(model.predict(made.valid)) == len(made.valid)
 

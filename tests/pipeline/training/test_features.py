@@ -79,7 +79,7 @@ def test_columns_of_custom_py_reach_the_model(
         )
 
     monkeypatch.setattr(custom, "add_features", add_features)
-    made = train.load_training_data(project, load_settings(project), "roc_auc")
+    made = train.load_training_data(project, load_settings(project))
     assert made.inputs["double"].equals(made.inputs["visits"] * 2)
     assert made.inputs["old"].dtype == np.float64
     pipeline = train.fit(make_candidate("linear", "classification", 0, {}), made)
@@ -101,7 +101,7 @@ def test_wrong_columns_of_custom_py_are_refused(
 ) -> None:
     monkeypatch.setattr(custom, "add_features", wrong)
     with pytest.raises(UserError, match=r"add_features in custom\.py"):
-        train.load_training_data(project, load_settings(project), "roc_auc")
+        train.load_training_data(project, load_settings(project))
 
 
 @pytest.mark.parametrize("name", ["linear", "forest", "hgb"])
@@ -110,7 +110,7 @@ def test_missing_and_unknown_values_are_predicted(
     ready: Callable[..., Project], name: str, target: str
 ) -> None:
     project = ready(target)
-    made = train.load_training_data(project, load_settings(project), "roc_auc")
+    made = train.load_training_data(project, load_settings(project))
     pipeline = train.fit(make_candidate(name, made.task.name, 0, SMALL.get(name, {})), made)
     rows = made.valid.head(3).copy()
     for column in rows.columns:
@@ -144,7 +144,7 @@ def test_a_linear_model_sees_that_a_number_is_missing(material: train.TrainingDa
 
 def test_text_keeps_as_many_words_as_the_setting_says(ready: Callable[..., Project]) -> None:
     settings = load_settings(ready(), ["features.text_words=2"])
-    made = train.load_training_data(ready(), settings, "roc_auc")
+    made = train.load_training_data(ready(), settings)
     pipeline = train.fit(make_candidate("linear", "classification", 0, {}), made)
     words = [name for name in pipeline["features"].get_feature_names_out() if "note" in name]
     assert len(words) == 2

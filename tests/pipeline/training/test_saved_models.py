@@ -26,7 +26,7 @@ def test_a_model_is_saved_and_loaded(
 ) -> None:
     if name in BOOSTERS:
         pytest.importorskip(name)
-    made = train.load_training_data(ready(target), load_settings(ready(target)), "roc_auc")
+    made = train.load_training_data(ready(target), load_settings(ready(target)))
     pipeline = train.fit(make_candidate(name, made.task.name, 0, SMALL.get(name, {})), made)
     files = save_model(pipeline, tmp_path)
     assert sorted(files) == sorted(model_files(tmp_path)) == sorted(tmp_path.iterdir())

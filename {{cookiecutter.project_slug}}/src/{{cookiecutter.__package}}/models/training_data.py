@@ -84,13 +84,15 @@ class TrainingData:
         return replace(self, inputs=inputs, target=target, groups=groups)
 
 
-def load_training_data(project: Project, settings: Settings, metric: str) -> TrainingData:
+def load_training_data(
+    project: Project, settings: Settings, metric: str | None = None
+) -> TrainingData:
     """Read train and valid, and prepare them.
 
     Args:
         project: Whose data it is.
         settings: Its settings.
-        metric: What candidates are compared by; see `evaluation.metrics.choose_metric`.
+        metric: What candidates are compared by; default: what the task is usually scored by.
 
     Raises:
         UserError: If the split is not there, no column is left to learn from, or the target does
@@ -119,7 +121,7 @@ def load_training_data(project: Project, settings: Settings, metric: str) -> Tra
         settings=settings,
         schema=schema,
         task=task,
-        metric=metric,
+        metric=metric or task.default_metric,
         inputs=inputs,
         target=fit_target,
         groups=fit_groups,
