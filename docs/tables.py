@@ -41,7 +41,7 @@ def settings_table() -> str:
     parts = []
     for name, section in config.Settings.model_fields.items():
         if name == "params":
-            parts.append("## `[params]`\n\nOf an estimator: `forest.n_estimators = 500`.\n")
+            parts.append(f"## `[params]`\n\n{section.description.capitalize()}.\n")
         else:
             parts.append(section_table(name, section.annotation))
     registry.extend_by_modules()

@@ -37,7 +37,6 @@ DEPENDENCIES = {
     "black": "black",
     "catboost": "catboost",
     "cruft": "cruft",
-    "fastapi": "fastapi",
     "fsspec": "fsspec",
     "gcsfs": "gcsfs",
     "httptools": "httptools",

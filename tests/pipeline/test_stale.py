@@ -80,10 +80,11 @@ DUE = {
     "evaluation/metrics.py": MODEL,
     "evaluation/team_metrics.py": MODEL,
     "bundle/": "postprocess",
-    "bundle/__init__.py": BUNDLE,
     "bundle/bundle.py": BUNDLE,
     "bundle/carried.py": BUNDLE,
-    "bundle/rule.py": BUNDLE,
+    # The team's rule is tried before anything is fitted.
+    "bundle/__init__.py": MODEL,
+    "bundle/rule.py": MODEL,
     "reporting/": PAGE,
     # Records, logs, the checklist, and what uses a finished model.
     "tracking/": NOTHING,

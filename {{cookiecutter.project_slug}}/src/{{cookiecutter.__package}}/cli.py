@@ -96,7 +96,7 @@ def predict(
 @config_app.command("show")
 def config_show(overrides: Overrides) -> None:
     """Print every setting with its origin and default."""
-    from .core.config import explain_settings
+    from .core.config import Settings, explain_settings
 
     section = None
     for setting in explain_settings(_project(), overrides):
@@ -105,6 +105,8 @@ def config_show(overrides: Overrides) -> None:
             typer.echo(f"\n[{section}]")
         typer.echo(f"# {setting.about} (from {setting.origin}; default: {setting.default})")
         typer.echo(f"{setting.key} = {setting.value}")
+    if section != "params":  # which stands last, and shows what was set
+        typer.echo(f"\n[params]\n# {Settings.model_fields['params'].description}")
 
 
 @champion_app.command()

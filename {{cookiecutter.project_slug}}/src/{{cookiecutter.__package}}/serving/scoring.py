@@ -24,7 +24,7 @@ from ..bundle.bundle import (
     read_bundle,
     task_of,
 )
-from ..bundle.carried import carries_code
+from ..bundle.carried import carries_code, has_rule
 from ..bundle.champion import read_promoted
 from ..core import registry
 from ..core.errors import UserError
@@ -181,7 +181,9 @@ class Model:
 
 
 def _heading(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an answer says about the model."""
+    """Return what an answer says about the model, and by what it decides."""
+    if has_rule(document):  # which has the last word, whatever the threshold
+        return {"model": document["run_id"], "decided_by": "decide"}
     if document["threshold"] is None:
         return {"model": document["run_id"]}
     decision = {"positive": document["positive"], "threshold": document["threshold"]}
