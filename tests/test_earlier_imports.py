@@ -39,6 +39,7 @@ GIVEN_UP = {
         "constant_outcome score_all",
         "the task does it: `.metrics`, `.choose_metric`, `.with_truth` and `.constant_with_truth`",
     ),
+    "models.baseline": ("LABEL", "a constant of its file"),
     "monitoring.drift": ("*", "evaluation/drift.py; a default project does not name monitoring"),
     "monitoring.labelled": ("Labelled", "it never leaves monitoring"),
     "monitoring.labels": ("labelled_outcome", "it never leaves monitoring"),

@@ -12,10 +12,8 @@ import pandas as pd
 from .bundle.bundle import Bundle, baseline_with_truth, load_bundle
 from .core.errors import GateError, UserError
 from .core.files import fingerprint, write_json_lines
-from .core.progress import spinner
-from .core.project import Project
-from .core.reports import Report, read_report
-from .core.stages import require, write_report
+from .core.pipeline import require, spinner, write_report
+from .core.project import Project, Report, read_report
 from .data.split import load_manifest, load_split
 from .evaluation.bootstrap import LEVEL, Interval, bootstrap, in_words
 from .evaluation.diagnostics import LEARNING_ROWS, Subject, diagnose, learning_curve

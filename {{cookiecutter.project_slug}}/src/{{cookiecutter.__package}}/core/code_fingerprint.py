@@ -44,22 +44,14 @@ UNCOUNTED = frozenset(
     {
         # Errors: sentences and exit codes.
         "core.errors",
-        # Logs, records, progress and printing.
-        *("tracking", "tracking.logs", "tracking.runlog", "tracking.runs"),
-        *("core.progress", "core.listeners"),
+        # Logs, records and printing.
+        *("tracking", "tracking.runlog", "tracking.runs"),
         # The command line.
         *("__main__", "cli", "core.options"),
-        # Where files are, and how settings are read: their values count.
+        # Where files and reports are, and how settings are read: their values count.
         *("core.project", "core.config"),
         # The order of the stages and whether one is due, these two files included.
-        *(
-            "__init__",
-            "core.stage_order",
-            "core.pipeline",
-            "core.stages",
-            "core.code_fingerprint",
-            "core.code_imports",
-        ),
+        *("__init__", "core.pipeline", "core.code_fingerprint", "core.code_imports"),
         # Look-ups by name: what a stage has chosen there is among its entries.
         *("core.registry", "core.aliases", "data", "tasks"),
     }

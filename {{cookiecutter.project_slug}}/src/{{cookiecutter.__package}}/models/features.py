@@ -27,8 +27,8 @@ from sklearn.preprocessing import (
 
 from ..core import registry
 from ..core.errors import UserError
+from ..models import DATE_PARTS, words
 from . import input_kinds, kinds_by_type
-from .inputs import DATE_PARTS, words
 from .team_steps import team_steps
 
 if TYPE_CHECKING:

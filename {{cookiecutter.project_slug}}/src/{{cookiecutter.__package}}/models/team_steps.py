@@ -14,7 +14,7 @@ from sklearn.compose import ColumnTransformer
 
 from ..core import registry
 from ..core.errors import UserError, failure
-from ..data.names import require_columns
+from ..data.schema import require_columns
 
 # What an estimator of scikit-learn has that turns columns into others.
 METHODS = ("fit", "transform", "get_params")
