@@ -17,8 +17,7 @@ from pathlib import Path
 import pytest
 from mlproj.core import code_fingerprint as code
 from mlproj.core import pipeline
-from mlproj.core.code_fingerprint import Modules, reached
-from mlproj.core.code_imports import relative
+from mlproj.core.code_fingerprint import Modules, reached, relative
 from mlproj.core.config import Settings, load_settings
 from mlproj.core.project import Project
 from mlproj.core.registry import stages as ordered

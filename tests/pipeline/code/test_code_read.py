@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from mlproj.core import code_fingerprint as code
-from mlproj.core import code_imports as syntax
 from mlproj.core.code_fingerprint import Modules, check_team_code
 from mlproj.core.errors import UserError
 from reaching import STAGES, code_of, reached
@@ -104,14 +103,14 @@ def parsed_fixture(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         sources.append(source)
         return parse(source, *others)
 
-    monkeypatch.setattr(syntax.ast, "parse", listed)
+    monkeypatch.setattr(code.ast, "parse", listed)
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     return sources
 
 
 def forget() -> None:
     """Stand for the end of a process."""
-    syntax._READ.clear()
+    code._read.cache_clear()
 
 
 def test_a_process_parses_a_file_once(write: Write, parsed: list[bytes]) -> None:

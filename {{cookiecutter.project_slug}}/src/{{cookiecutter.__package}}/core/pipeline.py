@@ -188,7 +188,7 @@ def _fingerprint(entries: frozenset[str]) -> str:
 @cache
 def _modules() -> Modules:
     """Return where this process found the files of the package."""
-    return Modules(PACKAGE, gone, lost)
+    return Modules(PACKAGE, registry.LENT, gone, lost)
 
 
 @cache

@@ -107,6 +107,8 @@ WEIGHTS = Registry[Any]("weights of the class")
 INPUTS = Registry[Any]("kind of input")
 # By any name, what is called with each event, see `announce`.
 LISTENERS = Registry[Any]("listener")
+# What the package itself lends to notebooks and scripts, by name: the module that has it.
+LENT: dict[str, str] = {}
 # The folders that come with an answer. They are the template's, not the team's.
 PARTS: set[str] = set()
 # The module, or the folder, that is the team's.
