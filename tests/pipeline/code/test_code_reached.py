@@ -162,6 +162,14 @@ def test_modules_that_moved_are_found_by_their_old_name(write: Write) -> None:
     assert found == {package / name for name in expected}
 
 
+def test_names_that_a_module_lost_are_found_where_they_are_now(write: Write) -> None:
+    text = "from .schema import cast_table\nfrom .split import Rule, assign"
+    package = write({"train.py": text, "schema.py": "", "cast.py": "", "split.py": ""})
+    modules = Modules(package, lost=lambda module, name: {"cast_table": "cast"}.get(name))
+    found = files_reached([".train:train"], modules)
+    assert found == {package / name for name in ("train.py", "cast.py", "split.py")}
+
+
 # Entries.
 
 

@@ -192,6 +192,19 @@ def test_a_new_file_that_an_import_now_reaches_is_seen(settled: Path, name: str)
     assert code_of(settled) != before
 
 
+def test_another_folder_on_the_path_is_seen(
+    settled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, lib = code_of(settled), settled.parents[1] / "lib"
+    lib.mkdir()
+    (lib / "toolbox.py").write_text("y = 2", encoding="utf-8")
+    (settled / "a.py").write_text("import toolbox", encoding="utf-8")
+    without = code_of(settled)
+    assert without != before
+    monkeypatch.syspath_prepend(str(lib))
+    assert code_of(settled) != without
+
+
 def test_what_was_written_just_now_is_looked_at_again(write: Write, parsed: list[bytes]) -> None:
     """Two versions of one size, written within one tick of the clock, look alike."""
     package = write({"train.py": "x = 1"})
