@@ -192,9 +192,7 @@ def test_a_new_file_that_an_import_now_reaches_is_seen(settled: Path, name: str)
     assert code_of(settled) != before
 
 
-def test_another_folder_on_the_path_is_seen(
-    settled: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_folder_on_the_path_is_seen(settled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before, lib = code_of(settled), settled.parents[1] / "lib"
     lib.mkdir()
     (lib / "toolbox.py").write_text("y = 2", encoding="utf-8")
