@@ -63,7 +63,6 @@ DUE = {
     "models/boosters/": NOTHING,
     "models/classic.py": "train",
     "models/training_data.py": "train",
-    "models/team_steps.py": MODEL,
     # A task brings its decision and its predictions along; metrics choose the winner.
     "evaluation/": ALL,
     "evaluation/bootstrap.py": BUNDLE,

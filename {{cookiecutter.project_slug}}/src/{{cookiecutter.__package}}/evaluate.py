@@ -15,7 +15,7 @@ from .core.files import fingerprint, write_json_lines
 from .core.pipeline import require, spinner, write_report
 from .core.project import Project, Report, read_report
 from .data.split import load_manifest, load_split
-from .evaluation.bootstrap import LEVEL, Interval, bootstrap, in_words
+from .evaluation.bootstrap import LEVEL, bootstrap, in_words
 from .evaluation.diagnostics import LEARNING_ROWS, Subject, diagnose, learning_curve
 from .evaluation.ledger import (
     check_opening,
@@ -202,11 +202,11 @@ def _measure(
         rows=options.rows,
     )
     floor = score(baseline)
-    scores = {name: _bounds(each) | {"baseline": floor[name]} for name, each in intervals.items()}
+    scores = {name: vars(each) | {"baseline": floor[name]} for name, each in intervals.items()}
     return labelled, {
         "rows": len(frame),
         "metrics": scores,
-        "difference": _bounds(difference),
+        "difference": vars(difference),
         "skill": skill(
             evaluation.metric, intervals[evaluation.metric].value, floor[evaluation.metric]
         ),
@@ -404,11 +404,6 @@ def _notes_on_test(
 def _clears(found: float, margin: float) -> bool:
     """Tell whether a skill reaches the margin; one that is not defined does not, nor does none."""
     return bool(found >= margin and found > 0)
-
-
-def _bounds(interval: Interval) -> dict[str, float]:
-    """Return an interval as JSON holds it."""
-    return {"value": interval.value, "low": interval.low, "high": interval.high}
 
 
 def _no_width(found: dict[str, Any]) -> bool:

@@ -25,9 +25,8 @@ from .core.pipeline import code_of, progress_bar, write_report
 from .core.project import Report
 from .evaluation.metrics import choose_metric, score, skill
 from .models import Candidate, make_candidate
-from .models.features import build_features
+from .models.features import build_features, check_team_steps
 from .models.persist import model_files, remove_unused, save_model
-from .models.team_steps import check_team_steps
 from .models.training_data import Rows, TrainingData, WarmStart, load_training_data
 from .tracking.runlog import (
     add_experiment,

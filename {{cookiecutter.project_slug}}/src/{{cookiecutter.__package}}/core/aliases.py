@@ -67,6 +67,7 @@ MOVED = {
     "metrics:Outcome": "evaluation.predictions:PredictionsWithTruth",
     "models.baseline": "models",
     "models.inputs": "models",
+    "models.team_steps": "models.features",
     "onnx_export": "bundle.onnx_export",
     "pipeline": "core.pipeline core.project",
     "plots": "reporting.plots",

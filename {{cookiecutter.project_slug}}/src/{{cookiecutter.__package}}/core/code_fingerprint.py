@@ -53,6 +53,8 @@ FILE_NAME = re.compile(r"[\w.-]+(/[\w.-]+)*\.\w+")
 ENTRY = re.compile(r"\.\w+(\.\w+)*:\w+")
 # When a file was written and changed, in nanoseconds, how large it is, and its place on the disk.
 State = tuple[int, int, int, int]
+# A file that is reached, the file that imports it, and in which line.
+Step = tuple[Path, Path | None, int]
 
 
 class Source(NamedTuple):
@@ -72,14 +74,6 @@ class Source(NamedTuple):
     files: Iterable[str]
     entries: Mapping[str, list[str]]
     loads: frozenset[str]
-
-
-class Step(NamedTuple):
-    """A file that is reached, and the import through which it is."""
-
-    file: Path
-    importer: Path | None
-    line: int
 
 
 def code_fingerprint(entries: Iterable[str], modules: Modules) -> str:
@@ -145,12 +139,12 @@ def reached(entries: Iterable[str], modules: Modules) -> set[Path]:
                 f"There is no module for '{entry}' in {modules.package}; correct its name."
             )
         targets.append(_as_target(entry))
-    found = {step.file for step in _steps(modules, targets)}
+    found = {file for file, *_ in _steps(modules, targets)}
     return found.union(*map(modules.named, found))
 
 
 def _steps(modules: Modules, targets: Iterable[str]) -> Iterator[Step]:
-    """Follow the imports from some on, nearest first; yield each file that is reached.
+    """Follow the imports from some on, nearest first; yield each file, its importer and the line.
 
     The `"module:function"` strings of a file are followed once a reached file loads them: a task
     names what measures and what draws it, but only a stage that measures follows the one, and only
@@ -163,7 +157,7 @@ def _steps(modules: Modules, targets: Iterable[str]) -> Iterator[Step]:
     loaded: set[str] = set()
     for target, importer, line in waiting:  # grows while it is read
         for file in modules.files(target):
-            yield Step(file, importer, line)
+            yield file, importer, line
             if file in read:
                 continue
             read.add(file)
