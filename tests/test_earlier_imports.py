@@ -45,6 +45,7 @@ GIVEN_UP = {
     "monitoring.labels": ("labelled_outcome", "it never leaves monitoring"),
     "monitoring.retrain": ("Result BLOCK", "it never leaves monitoring"),
     "pipeline": ("TABLE", "the stages stand in the registry"),
+    "runs": ("Difference", "`Comparison.differences` holds both values by area and name"),
     "serving.openapi": ("NUMBER_OR_NONE", "the form of answers is the task's"),
     "serving.page": ("OUTCOME", "the form of answers is the task's"),
     "serving.scoring": ("temper_one label_one FEW_ROWS", "the kind of answers has them"),
