@@ -351,15 +351,6 @@ def _notes(
         "Candidates, calibration and threshold were chosen on valid; its scores are slightly "
         "optimistic."
     )
-    yield from _notes_on_rows(evaluation, result, test)
-    yield from _notes_on_intervals(evaluation, result, test)
-    yield from _notes_on_test(evaluation, test, final)
-
-
-def _notes_on_rows(
-    evaluation: Evaluation, result: dict[str, Any], test: dict[str, Any] | None
-) -> Iterator[str]:
-    """Yield what follows from how many rows there are."""
     most, rows = evaluation.settings.evaluate.rows, result["rows"]
     for split, count in (("valid", rows), ("test", test["rows"] if test else 0)):
         if count > most:
@@ -369,20 +360,14 @@ def _notes_on_rows(
             )
     if rows < FEW_ROWS:
         yield f"Valid has only {rows} rows: read the intervals before the values."
-
-
-def _notes_on_intervals(
-    evaluation: Evaluation, result: dict[str, Any], test: dict[str, Any] | None
-) -> Iterator[str]:
-    """Yield what the intervals do not show."""
-    gap = result["difference"]
     if test and _no_width(test["metrics"][evaluation.metric]):
         yield "All resamples of test gave the same score; this is not certainty."
-    if gap["low"] <= 0 <= gap["high"]:
-        yield ("The 95% interval of the gain over the baseline includes 0; the gain may be chance.")
+    if result["difference"]["low"] <= 0 <= result["difference"]["high"]:
+        yield "The 95% interval of the gain over the baseline includes 0; the gain may be chance."
     for name, found in result["metrics"].items():
         if not math.isfinite(found["value"]):
             yield f"{find_metric(name).title} is not defined on valid."
+    yield from _notes_on_test(evaluation, test, final)
 
 
 def _notes_on_test(
