@@ -22,8 +22,7 @@ from mlproj.checklist.catalogue import load_catalogue
 from mlproj.core import pipeline
 from mlproj.core.config import load_settings
 from mlproj.core.errors import UserError
-from mlproj.core.project import Project
-from mlproj.core.reports import read_report
+from mlproj.core.project import Project, read_report
 from mlproj.tracking import runlog as tracking
 
 Make = Callable[..., Project]

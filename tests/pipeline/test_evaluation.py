@@ -19,8 +19,7 @@ from mlproj.core import pipeline, registry
 from mlproj.core.config import load_settings
 from mlproj.core.errors import GateError, UserError
 from mlproj.core.files import read_json_lines
-from mlproj.core.project import Project
-from mlproj.core.reports import read_report
+from mlproj.core.project import Project, read_report
 from mlproj.data.split import load_split
 from mlproj.evaluation import curves, diagnostics, ledger
 from mlproj.evaluation.predictions import PredictionsWithTruth

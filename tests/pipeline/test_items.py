@@ -32,8 +32,7 @@ from mlproj.checklist.verify import ItemResult, assess, open_context, verify
 from mlproj.core.config import load_settings
 from mlproj.core.files import read_json, write_json
 from mlproj.core.pipeline import run
-from mlproj.core.project import Project
-from mlproj.core.reports import read_report
+from mlproj.core.project import Project, read_report
 from mlproj.data.sample import sample_table
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from answers import SKELETON
+from jinja2 import Template
 from mlproj.checklist.catalogue import Catalogue, Item, load_catalogue
 from mlproj.checklist.records import read_records, sign, waive, withdraw
 from mlproj.core.errors import UserError
@@ -138,8 +139,9 @@ def test_two_branches_that_signed_merge_without_a_conflict(tmp_path: Path) -> No
 
     git("init", "--quiet", "--initial-branch=main")
     put(project, items[0])
-    attributes = (SKELETON / "checklist" / ".gitattributes").read_bytes()
-    (tmp_path / "checklist" / ".gitattributes").write_bytes(attributes)
+    attributes = Template((SKELETON / ".gitattributes").read_text(encoding="utf-8"))
+    rendered = attributes.render(cookiecutter={"checklist": "yes"})
+    (tmp_path / ".gitattributes").write_text(rendered, encoding="utf-8")
     git("add", "--all")
     git("commit", "--quiet", "--message", "one")
     git("checkout", "--quiet", "-b", "branch")

@@ -15,8 +15,7 @@ import typer
 from .core import registry
 from .core.errors import GateError, UserError
 from .core.options import Overrides
-from .core.registry import Stage
-from .core.stage_order import stages
+from .core.registry import Stage, stages
 
 if TYPE_CHECKING:
     from .core.config import Settings

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from .core.config import redact
 from .core.errors import UserError
 from .core.files import file_sha256, fingerprint, write_atomic
-from .core.project import Project
-from .core.reports import Report
-from .core.stages import write_report
+from .core.pipeline import write_report
+from .core.project import Project, Report
 from .data.cast import cast_table, check_table, refuse
 from .data.infer import check_target, conditions, infer_schema
 from .data.keys import ROW, content_keys, row_keys, table_fingerprint

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from .core.config import Settings
 from .core.errors import UserError
 from .core.files import fingerprint, write_atomic, write_json
-from .core.project import SPLITS, Project
-from .core.reports import Report, read_report
-from .core.stages import write_report
+from .core.pipeline import write_report
+from .core.project import SPLITS, Project, Report, read_report
 from .data.arrow import arrow_to_pandas
 from .data.clean import CleanedRows, clean
 from .data.infer import check_target

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 from .core import registry
 from .core.errors import UserError
 from .core.files import write_text
-from .core.project import Project
-from .core.reports import Report
-from .core.stage_order import stages_before
-from .core.stages import require, write_report
+from .core.pipeline import require, write_report
+from .core.project import Project, Report
+from .core.registry import stages_before
 from .data.schema import load_schema
 from .reporting.html import Section, html_page
 from .reporting.profile import PROFILE, profile_train

@@ -22,27 +22,27 @@ from .bundle.rule import decide_table
 from .core import registry
 from .core.errors import UserError, first_line
 from .core.files import file_sha256, fingerprint
-from .core.progress import progress_bar
-from .core.reports import Report
-from .core.stages import code_of, write_report
+from .core.pipeline import code_of, progress_bar, write_report
+from .core.project import Report
 from .data.split import load_split
 from .evaluation.metrics import choose_metric, score, skill
 from .models import Candidate, make_candidate
-from .models.features import build_features
+from .models.features import build_features, check_team_steps
 from .models.persist import model_files, remove_unused, save_model
-from .models.team_steps import check_team_steps
 from .models.training_data import Rows, TrainingData, WarmStart, load_training_data
-from .tracking.logs import log_values, run_log, values_in_words
 from .tracking.runlog import (
     add_experiment,
     describe_run,
     experiment_line,
+    log_values,
     metric_of,
     next_number,
     own_parameters,
     peak_memory_mb,
     read_runs,
     record_run,
+    run_log,
+    values_in_words,
     versions,
 )
 

@@ -105,7 +105,7 @@ class Bundle:
             UserError: If a feature is missing, or (strict) a column was not there in training.
         """
         from ..data.cast import Violation, refuse
-        from ..data.names import require_columns
+        from ..data.schema import require_columns
 
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:

@@ -16,7 +16,7 @@ from ..core.errors import UserError
 from ..core.project import Project
 from .conditions import Condition, parse_condition
 
-# How mature a project claims to be; `core/stages.py` has the steps of the pipeline.
+# How mature a project claims to be; `core/pipeline.py` has the steps of the pipeline.
 STAGES = ("poc", "mvp", "production")
 # The order of a project, and of every list of items.
 AREAS = (

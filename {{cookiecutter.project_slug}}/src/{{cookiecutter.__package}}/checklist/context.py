@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import UserError
 from ..core.files import read_json
-from ..core.project import Project
-from ..core.reports import Report, read_report
+from ..core.project import Project, Report, read_report
 from .catalogue import YamlFile
 from .records import NO_RECORDS, Records
 
@@ -101,7 +100,7 @@ class Context:
 
     def stage_key(self, stage: str) -> str:
         """Return today's fingerprint of all that a stage's result depends on."""
-        from ..core.stages import stage_key
+        from ..core.pipeline import stage_key
 
         if stage not in self._keys:
             self._keys[stage] = stage_key(self.project, self.settings, stage)

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from ..core.config import redact
 from ..core.errors import UserError
-from ..core.reports import Report
+from ..core.project import Report
 from .catalogue import Evidence, Item, split_patterns
 from .conditions import Condition, parse_condition
 from .context import Context, split_names
@@ -192,7 +192,7 @@ def git(context: Context, item: Item, evidence: Evidence) -> Verdict:
 
 def fresh(context: Context, item: Item, evidence: Evidence) -> Verdict:
     """A report was made from the current data, model, settings and code."""
-    from ..core.stage_order import stages, stages_before
+    from ..core.registry import stages, stages_before
 
     name = evidence.rule
     writers = {stage.report: stage.name for stage in stages().values()}

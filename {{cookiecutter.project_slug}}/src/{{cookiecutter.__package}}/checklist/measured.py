@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from ..core.errors import UserError
 from ..core.files import write_text
-from ..core.project import Project
-from ..core.reports import Report
+from ..core.project import Project, Report
 from .context import Context
 from .documents import MarkdownLine, read_lines, read_text, refuse, shown_name
 from .parts import ANSWERS, PARTS, SCHEMA

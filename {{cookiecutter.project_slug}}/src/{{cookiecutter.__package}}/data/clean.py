@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from ..core import registry
 from ..core.config import Settings
 from ..core.errors import UserError
-from ..core.project import Project
-from ..core.reports import read_report
+from ..core.project import Project, read_report
 from .cast import conform
 from .keys import ROW, recorded_version, row_keys
 from .schema import Schema

@@ -18,8 +18,7 @@ from ..core.config import redact
 from ..core.errors import UserError
 from ..core.files import fingerprint
 from .cast import cast_column, refuse, spell
-from .names import require_columns
-from .schema import Column, Schema, with_roles
+from .schema import Column, Schema, require_columns, with_roles
 
 if TYPE_CHECKING:
     from ..core.config import Settings

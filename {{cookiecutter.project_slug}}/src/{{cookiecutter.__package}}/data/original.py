@@ -15,8 +15,7 @@ from .sources import fetch, local_file, locate
 
 if TYPE_CHECKING:
     from ..core.config import Settings
-    from ..core.project import Project
-    from ..core.reports import Report
+    from ..core.project import Project, Report
 
 FETCHED = ".fetched"
 

@@ -16,7 +16,7 @@ import pandas as pd
 from ..core.config import DataSettings
 from ..core.errors import UserError
 from .arrow import iter_parquet, parquet_names, read_parquet
-from .names import refuse_names, require_columns
+from .schema import refuse_names, require_columns
 from .text_files import (
     csv_names,
     iter_csv,

@@ -21,8 +21,8 @@ from urllib.error import HTTPError, URLError
 from ..core import registry
 from ..core.config import DataSettings, redact, resolve_secret
 from ..core.errors import UserError
-from .names import close_names
 from .readers import SUFFIXES
+from .schema import close_names
 from .writers import write_parquet
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ import pandas as pd
 
 from ..core.config import DataSettings
 from ..core.errors import UserError
-from .names import refuse_names
+from .schema import refuse_names
 
 if TYPE_CHECKING:
     from .schema import Schema

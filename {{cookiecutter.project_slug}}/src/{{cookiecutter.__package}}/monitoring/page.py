@@ -7,8 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ..core.files import write_text
-from ..core.project import Project
-from ..core.reports import read_report
+from ..core.project import Project, read_report
 from ..evaluation.bootstrap import in_words
 from ..evaluation.metrics import find_metric, show
 from ..reporting.html import Section, bullets, cards, figures, html_page, table

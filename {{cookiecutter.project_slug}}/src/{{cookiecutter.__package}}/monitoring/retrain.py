@@ -19,9 +19,8 @@ from ..bundle.champion import load_champion, read_champion
 from ..bundle.champion import promote as put_into_service
 from ..core.errors import GateError, UserError
 from ..core.files import file_sha256, write_atomic, write_json
-from ..core.project import SPLITS, Project
-from ..core.reports import REPORT_VERSION, Report
-from ..core.stages import require
+from ..core.pipeline import require
+from ..core.project import REPORT_VERSION, SPLITS, Project, Report
 from ..data.cast import cast_table, check_table, refuse
 from ..data.keys import BY_COLUMN, NEWEST, row_keys
 from ..data.readers import read_table

@@ -12,9 +12,8 @@ from ..bundle.bundle import CARD_FILE
 from ..core import registry
 from ..core.errors import UserError
 from ..core.files import read_json_lines
-from ..core.project import SPLITS, Project
-from ..core.reports import Report, read_report
-from ..core.stages import require
+from ..core.pipeline import require
+from ..core.project import SPLITS, Project, Report, read_report
 from ..evaluation.bootstrap import in_words
 from ..evaluation.ledger import openings, openings_in_words, state_of_test
 from ..evaluation.metrics import find_metric, show, title_of

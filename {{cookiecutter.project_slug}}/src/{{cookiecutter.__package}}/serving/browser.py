@@ -15,7 +15,7 @@ from ..bundle.bundle import ONNX_FILE, answer_of, read_bundle
 from ..bundle.champion import verify_champion
 from ..core.errors import UserError
 from ..data.schema import Column
-from ..models.inputs import input_sources
+from ..models import input_sources
 from .page import local_page
 from .rows import Rules
 from .runtime import API, LICENCE, LOADER, WASM, runtime_files

@@ -30,8 +30,7 @@ from ..core import registry
 from ..core.errors import UserError
 from ..core.files import read_json
 from ..data.schema import Schema
-from ..models import are_plain
-from ..models.inputs import DATE_PARTS, date_parts, input_sources, words
+from ..models import DATE_PARTS, are_plain, date_parts, input_sources, words
 from .example import reference_row
 from .kinds import as_scores, make_kind
 from .rows import Refusal, Row, RowReader, Rules
