@@ -59,7 +59,7 @@ def environment() -> Environment:
 
 
 def render(template: str, **values: object) -> str:
-    """Return a page from a template such as `reporting/page.html.jinja`."""
+    """Return a whole page from a template such as `serving/page.html.jinja`."""
     return environment().get_template(template).render(values)
 
 
@@ -124,15 +124,7 @@ def html_page(title: str, lead: Markup, sections: Mapping[str, Section], foot: M
         foot: The last line.
     """
     style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
-    return render(
-        "reporting/page.html.jinja",
-        policy=POLICY,
-        style=style,
-        title=title,
-        lead=lead,
-        sections=sections,
-        foot=foot,
-    )
+    return macro(PARTS, "page", title, lead, sections, foot, POLICY, style)
 
 
 def _cell(value: object) -> str:

@@ -21,7 +21,7 @@ from ..evaluation.bootstrap import in_words
 from ..evaluation.ledger import openings, openings_in_words, state_of_test
 from ..evaluation.metrics import find_metric, show, title_of
 from . import plots
-from .html import Section, bullets, cards, figures, macro, short_number, table, verdict
+from .html import PARTS, Section, bullets, cards, figures, macro, short_number, table, verdict
 from .plots import Plot
 from .profile import read_profile
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 OPEN_COLUMNS = 15
 SHOWN_CLASSES = 20
-part = partial(macro, "reporting/sections.html.jinja")
+part = partial(macro, PARTS)
 
 
 def summary_section(project: Project, settings: Settings) -> Section:

@@ -23,7 +23,7 @@ def start_page(service: Service) -> str:
     """Return the page `/`."""
     fleet = service.keeper.fleet
     if fleet is None:
-        return _render("none", "No model yet")
+        return _render("serving/layout.html.jinja", "No model yet")
     keyed = service.keys.required
     return _try_page(fleet.champion, ("page/ask.js", "page/page.js"), folder="page/", keyed=keyed)
 
@@ -51,13 +51,14 @@ def docs_page(document: dict[str, Any]) -> str:
     """Return the page `/docs`: every operation with its body and its answers."""
     as_json = partial(json.dumps, indent=2, ensure_ascii=False)
     paths = document["paths"]
-    return _render("docs", "The API", paths=paths, in_words=_in_words, as_json=as_json)
+    return _render(
+        "serving/docs.html.jinja", "The API", paths=paths, in_words=_in_words, as_json=as_json
+    )
 
 
-def _render(name: str, title: str, **values: object) -> str:
-    """Return a page from one of this folder's templates; its style lies in `page/`."""
-    values = {"folder": "page/", "policy": "", "scripts": (), **values}
-    return render(f"serving/{name}.html.jinja", title=title, **values)
+def _render(template: str, title: str, **values: object) -> str:
+    """Return a page, whose style lies in `page/`."""
+    return render(template, title=title, **{"folder": "page/", "policy": "", "scripts": (), **values})
 
 
 def _try_page(
@@ -67,7 +68,7 @@ def _try_page(
     answer = model.answer_form
     titles = {name: rule.get("title", name) for name, rule in answer["prediction"].items()}
     return _render(
-        "page",
+        "serving/page.html.jinja",
         f"Predict {model.document['target']}",
         scripts=scripts,
         keyed=keyed,
