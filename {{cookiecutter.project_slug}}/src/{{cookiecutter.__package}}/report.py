@@ -21,10 +21,10 @@ from .reporting.sections import (
     errors_section,
     models_section,
     openings_section,
+    part,
     profile_section,
     split_section,
     summary_section,
-    part,
 )
 
 if TYPE_CHECKING:

@@ -58,7 +58,8 @@ def docs_page(document: dict[str, Any]) -> str:
 
 def _render(template: str, title: str, **values: object) -> str:
     """Return a page, whose style lies in `page/`."""
-    return render(template, title=title, **{"folder": "page/", "policy": "", "scripts": (), **values})
+    values = {"folder": "page/", "policy": "", "scripts": (), **values}
+    return render(template, title=title, **values)
 
 
 def _try_page(
