@@ -41,9 +41,11 @@ DEPENDENCIES = {
     "gcsfs": "gcsfs",
     "httptools": "httptools",
     "ipykernel": "ipykernel",
+    "jinja2": "jinja2",
     "jupyter-client": "jupyter_client",
     "lightgbm": "lightgbm",
     "markdown-it-py": "markdown_it",
+    "markupsafe": "markupsafe",
     "matplotlib": "matplotlib",
     "msgspec": "msgspec",
     "mypy": "mypy",
@@ -94,8 +96,8 @@ INDIRECT = re.findall(
     google_auth_oauthlib google_cloud_core google_cloud_storage google_cloud_storage_control
     google_crc32c google_resumable_media googleapis_common_protos graphviz grpc
     grpc_google_iam_v1 grpc_status grpcio grpcio_status h11 identify idna iniconfig
-    ipykernel_launcher ipython ipython_pygments_lexers jedi jinja2 jmespath joblib jsonschema
-    jsonschema_specifications jupyter_core kiwisolver librt markupsafe matplotlib_inline mdurl
+    ipykernel_launcher ipython ipython_pygments_lexers jedi jmespath joblib jsonschema
+    jsonschema_specifications jupyter_core kiwisolver librt matplotlib_inline mdurl
     ml_dtypes mpl_toolkits multidict mypy_extensions mypyc nest_asyncio2 nodeenv nvidia
     nvidia_nccl_cu12 oauthlib opentelemetry opentelemetry_api packaging parso pathspec pexpect
     pillow platformdirs plotly pluggy prettytable prompt_toolkit propcache proto proto_plus

@@ -169,7 +169,7 @@ def test_a_persons_score_stands_in_the_comparison(project: Project) -> None:
     report.report(project, settings)
     human = facts(project)["human"]
     assert human == {"value": 0.6, "skill": pytest.approx(0.2), "reached": True}
-    assert "A person&#x27;s score" in (project.reports / report.PAGE).read_text(encoding="utf-8")
+    assert "A person&#39;s score" in (project.reports / report.PAGE).read_text(encoding="utf-8")
 
 
 def test_a_draw_of_rows_is_said(project: Project) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup
 
 from ..core.files import write_text
 from ..core.project import Project
@@ -184,7 +185,9 @@ def badge(assessment: Assessment) -> str:
     colour = next(colour for least, colour in SHARES if share >= least)
     label, value = "checklist", f"{counts.done}/{counts.total} {assessment.stage}"
     left, right = _text_width(label), _text_width(value)
-    title = escape(f"Checklist: {counts.done} of {counts.total} items done at {assessment.stage}")
+    title = Markup("Checklist: {} of {} items done at {}").format(
+        counts.done, counts.total, assessment.stage
+    )
     width = left + right
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{HEIGHT}" role="img" \

@@ -206,7 +206,9 @@ def _required_text(text: str, option: str) -> str:
 
 def one_line(text: str) -> str:
     """Return a text on one line, without control characters and marks of writing direction."""
-    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else " " for each in text)
+    return " ".join(text.split())
 
 
 def _today() -> str:
