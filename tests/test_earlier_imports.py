@@ -33,6 +33,10 @@ GIVEN_UP = {
         "MOST_CLASSES_OF_FRACTIONS MOST_CLASSES_OF_INTEGERS MOST_CLASSES",
         "the task has them",
     ),
+    "data.schema": (
+        "Cast cast_table pandera_schema validate violation_of",
+        "`data.cast:conform` casts and, with values=True, validates",
+    ),
     "features": ("NUMBERS", "inputs are looked up by their kind"),
     "metrics": (
         "Codes CLASSES NUMBERS default_metric metric_names chosen_metric make_outcome "
@@ -43,6 +47,10 @@ GIVEN_UP = {
     "monitoring.labelled": ("Labelled", "it never leaves monitoring"),
     "monitoring.labels": ("labelled_outcome", "it never leaves monitoring"),
     "monitoring.retrain": ("Result BLOCK", "it never leaves monitoring"),
+    "monitoring.window": (
+        "RULES without_refused",
+        "`cast_column` does it; a violation has its rule",
+    ),
     "pipeline": ("TABLE", "the stages stand in the registry"),
     "serving.openapi": ("NUMBER_OR_NONE", "the form of answers is the task's"),
     "serving.page": ("OUTCOME", "the form of answers is the task's"),

@@ -13,7 +13,7 @@ from .core.files import file_sha256, fingerprint, write_atomic
 from .core.project import Project
 from .core.reports import Report
 from .core.stages import write_report
-from .data.cast import cast_table, check_table, refuse
+from .data.cast import conform
 from .data.infer import check_target, conditions, infer_schema
 from .data.keys import ROW, content_keys, row_keys, table_fingerprint
 from .data.original import FETCHED, Original, find_original, keep_original, sha256_of
@@ -103,7 +103,8 @@ def _read_typed(
     kept = None if earlier and (infer or _is_outdated(earlier, settings)) else earlier
     frame = _read(source, settings, kept.schema if kept else None)
     chosen = _choose_schema(frame, earlier, kept, settings, source.original)
-    return _typed(frame, chosen.file.schema, source.original), chosen
+    schema, name = chosen.file.schema, source.original.name
+    return conform(frame, schema, where=name, values=True, advice=INFER_AGAIN), chosen
 
 
 def _read(source: Source, settings: Settings, schema: Schema | None) -> pd.DataFrame:
@@ -137,15 +138,6 @@ def _with_appended(
             )
         frames.append(rows[names])
     return pd.concat(frames, ignore_index=True)
-
-
-def _typed(frame: pd.DataFrame, schema: Schema, original: Original) -> pd.DataFrame:
-    """Cast and check a table, and list all its violations of the schema."""
-    typed, violations = cast_table(frame, schema)
-    failed = {violation.column for violation in violations}
-    castable = typed[[name for name in typed.columns if name not in failed]]
-    refuse([*violations, *check_table(castable, schema)], original.name, INFER_AGAIN)
-    return typed
 
 
 def _refuse_missing_ids(frame: pd.DataFrame, schema: Schema) -> None:

@@ -43,8 +43,6 @@ MOVED = {
     "data.ingest:Chosen": "ingest:ChosenSchema",
     "data.schema": "data.cast",
     "data.schema:INFER_ANEW": "data.schema:INFER_AGAIN",
-    "data.schema:pandera_schema": "data.cast:_pandera_schema",
-    "data.schema:violation_of": "data.cast:_violation_of",
     "data.split:Rule": "data.split:SplitRule",
     "diagnostics": "evaluation.diagnostics evaluation.curves",
     "errors": "core.errors",
