@@ -30,9 +30,10 @@ GIVEN_UP = {
     "checklist.verify": ("own_stage OUT", "the stage is read by checklist/catalogue.py"),
     "cli": ("preprocess train postprocess report", "commands follow from the registry of stages"),
     "data.infer": (
-        "MOST_CLASSES_OF_FRACTIONS MOST_CLASSES_OF_INTEGERS MOST_CLASSES",
-        "the task has them",
+        "MOST_CLASSES_OF_FRACTIONS MOST_CLASSES_OF_INTEGERS MOST_CLASSES Inference",
+        "the task has them; `infer_schema` returns a `data.schema:SchemaFile`",
     ),
+    "data.ingest": ("Chosen", "it never left ingest"),
     "data.schema": (
         "Cast cast_table pandera_schema validate violation_of",
         "`data.cast:conform` casts and, with values=True, validates",

@@ -132,6 +132,8 @@ def test_roles_follow_the_settings_even_in_an_edited_schema(place: Any) -> None:
         ("{name: size", "{name: price", "'price' twice"),
         ("{name: size", "{name: [size", "cannot be read"),
         ("type: text", "type: text, colour: red", "'colour' is unknown"),
+        ("type: text", "type: text, minimum: 1", "for integer or number"),
+        ("type: text", "type: number, maximum: yes", "maximum is 'True'"),
     ],
 )
 def test_a_broken_schema_is_one_sentence(old: str, new: str, expected: str, place: Any) -> None:

@@ -52,21 +52,6 @@ class Source:
     appended: list[Path]
 
 
-@dataclass(frozen=True)
-class ChosenSchema:
-    """The schema to type the table by.
-
-    Attributes:
-        file: The schema, and what it was inferred from.
-        inferred: Whether it was inferred just now.
-        replaces: Whether it replaces one with other columns, which is kept beside it.
-    """
-
-    file: SchemaFile
-    inferred: bool
-    replaces: bool
-
-
 def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
     """Read the source into `data/typed.parquet`, typed and checked by `data/schema.yaml`.
 
@@ -81,30 +66,23 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
     """
     try:
         source = Source(find_original(project, settings), appended_files(project, settings))
-        typed, chosen = _read_typed(project, settings, source, infer)
-        check_target(typed, chosen.file.schema, settings)
-        _refuse_missing_ids(typed, chosen.file.schema)
-        earlier = load_manifest(project) if project.manifest_file.exists() else None
-        key_version = data_keys(earlier, redact(settings.data.source))
+        earlier = read_schema_file(project)
+        kept = None if earlier and (infer or _is_outdated(earlier, settings)) else earlier
+        frame = _read(source, settings, kept.schema if kept else None)
+        name = source.original.name
+        file = _choose_schema(frame, kept, settings, name)
+        typed = conform(frame, file.schema, where=name, values=True, advice=INFER_AGAIN)
+        check_target(typed, file.schema, settings)
+        _refuse_missing_ids(typed, file.schema)
+        manifest = load_manifest(project) if project.manifest_file.exists() else None
+        version = data_keys(manifest, redact(settings.data.source))
         # From here on, nothing is refused any more.
-        return _write(project, settings, source, chosen, typed, key_version)
+        return _write(project, settings, source, file, typed, version, inferred=kept is None)
     finally:
         shutil.rmtree(project.original / FETCHED, ignore_errors=True)
 
 
 # ------------------------------------------------------------------------------------------- read
-
-
-def _read_typed(
-    project: Project, settings: Settings, source: Source, infer: bool
-) -> tuple[pd.DataFrame, ChosenSchema]:
-    """Return the source's rows, typed and checked by the schema that is kept or inferred."""
-    earlier = read_schema_file(project)
-    kept = None if earlier and (infer or _is_outdated(earlier, settings)) else earlier
-    frame = _read(source, settings, kept.schema if kept else None)
-    chosen = _choose_schema(frame, earlier, kept, settings, source.original)
-    schema, name = chosen.file.schema, source.original.name
-    return conform(frame, schema, where=name, values=True, advice=INFER_AGAIN), chosen
 
 
 def _read(source: Source, settings: Settings, schema: Schema | None) -> pd.DataFrame:
@@ -193,34 +171,18 @@ def _is_outdated(file: SchemaFile, settings: Settings) -> bool:
 
 
 def _choose_schema(
-    frame: pd.DataFrame,
-    earlier: SchemaFile | None,
-    kept: SchemaFile | None,
-    settings: Settings,
-    original: Original,
-) -> ChosenSchema:
-    """Return the schema that is kept, with the roles of conf.cfg, or else infer one."""
+    frame: pd.DataFrame, kept: SchemaFile | None, settings: Settings, name: str
+) -> SchemaFile:
+    """Return the schema that is kept, with source and roles of conf.cfg, or else infer one."""
     if kept is not None:
-        schema = _updated_roles(kept.schema, settings, list(frame.columns))
-        return ChosenSchema(replace(kept, schema=schema), inferred=False, replaces=False)
+        # A role may name a column that the schema lacks but the table has: conform lists it.
+        names = [*map(str, frame.columns), *kept.schema.names]
+        schema = with_roles(kept.schema, settings.data, names)
+        return replace(kept, schema=replace(schema, source=redact(settings.data.source)))
     try:
-        inference = infer_schema(frame, settings)
+        return infer_schema(frame, settings)
     except UserError as error:
-        raise UserError(f"{original.name}: {error}") from None
-    columns = columns_fingerprint(inference.schema)
-    notes = tuple(" ".join(note.split()) for note in inference.notes)
-    file = SchemaFile(inference.schema, columns, conditions(settings), notes)
-    other = earlier is not None and columns_fingerprint(earlier.schema) != columns
-    return ChosenSchema(file, inferred=True, replaces=other)
-
-
-def _updated_roles(schema: Schema, settings: Settings, names: list[str]) -> Schema:
-    """Return a schema that is kept, with the source and roles that conf.cfg gives now.
-
-    A role may name a column that the schema lacks but the table has: that is listed with the rest.
-    """
-    roles = with_roles(schema, settings.data, [*names, *schema.names])
-    return replace(roles, source=redact(settings.data.source))
+        raise UserError(f"{name}: {error}") from None
 
 
 # ----------------------------------------------------------------------------------------- write
@@ -230,44 +192,35 @@ def _write(
     project: Project,
     settings: Settings,
     source: Source,
-    chosen: ChosenSchema,
+    file: SchemaFile,
     typed: pd.DataFrame,
-    key_version: int,
+    version: int,
+    *,
+    inferred: bool,
 ) -> Report:
     """Write the original, the schema and the typed table; the report, last, makes them count."""
-    schema = chosen.file.schema
-    keys = row_keys(typed, schema, key_version)
-    content = table_fingerprint(
-        content_keys(typed, schema.names, key_version) if schema.ids else keys
-    )
+    schema = file.schema
+    keys = row_keys(typed, schema, version)
+    content = table_fingerprint(content_keys(typed, schema.names, version) if schema.ids else keys)
     data = fingerprint(content, columns_fingerprint(schema), _roles(schema))
-    schema_facts = _schema_facts(typed, chosen)
+    schema_facts = {"inferred": inferred, **_schema_facts(typed, file)}
     typed.insert(0, ROW, keys)
     path = keep_original(source.original)
-    if chosen.replaces:
-        _keep_old_schema(project)
     with write_atomic(project.typed) as temporary:
         write_parquet(typed, temporary)
-    save_schema(project, chosen.file)
+    save_schema(project, file)
     files = [project.typed, project.schema_file]
     if path.is_relative_to(project.root) and FETCHED not in path.parts:
         files.append(path)
     facts = {
-        **_table_facts(typed, chosen, settings),
+        **_table_facts(typed, file, settings),
         "content": content,
-        "keys": key_version,
+        "keys": version,
         **_source_facts(project, settings, source, path),
         "files": project.sizes(*files),
     }
     write_report(project, settings, "ingest", schema_facts, name="schema", data=data)
     return write_report(project, settings, "ingest", facts, data=data)
-
-
-def _keep_old_schema(project: Project) -> None:
-    """Keep the schema that is about to be replaced beside it."""
-    path = project.schema_file
-    with write_atomic(path.with_name("schema.old.yaml")) as temporary:
-        shutil.copyfile(path, temporary)
 
 
 def _roles(schema: Schema) -> list[Any]:
@@ -296,11 +249,11 @@ def _source_facts(
     }
 
 
-def _table_facts(typed: pd.DataFrame, chosen: ChosenSchema, settings: Settings) -> dict[str, Any]:
+def _table_facts(typed: pd.DataFrame, file: SchemaFile, settings: Settings) -> dict[str, Any]:
     """Return what reports/ingest.json says of the table."""
-    rows, columns = len(typed), len(chosen.file.schema.columns)
+    rows, columns = len(typed), len(file.schema.columns)
     source = redact(settings.data.source)
-    notes = f"; notes in data/schema.yaml: {len(chosen.file.notes)}" if chosen.file.notes else ""
+    notes = f"; notes in data/schema.yaml: {len(file.notes)}" if file.notes else ""
     return {
         "summary": f"{rows:,} rows, {columns} columns from {source}{notes}",
         "source": source,
@@ -311,18 +264,17 @@ def _table_facts(typed: pd.DataFrame, chosen: ChosenSchema, settings: Settings) 
     }
 
 
-def _schema_facts(typed: pd.DataFrame, chosen: ChosenSchema) -> dict[str, Any]:
+def _schema_facts(typed: pd.DataFrame, file: SchemaFile) -> dict[str, Any]:
     """Return what reports/schema.json holds: each column's type, roles and missing share."""
 
     def missing(name: str) -> float | None:
         return round(float(typed[name].isna().mean()), 6) if name in typed else None
 
     return {
-        "inferred": chosen.inferred,
-        "edited": chosen.file.edited,
-        "notes": list(chosen.file.notes),
+        "edited": file.edited,
+        "notes": list(file.notes),
         "columns": [
             {**column.to_dict(), "missing": missing(column.name)}
-            for column in chosen.file.schema.columns
+            for column in file.schema.columns
         ],
     }

@@ -40,7 +40,6 @@ MOVED = {
     "data.formats:SNIFFED_ROWS": "data.text_files:FIRST_ROWS",
     "data.formats:WRITTEN": "data.writers:FORMATS",
     "data.ingest": "ingest data.original",
-    "data.ingest:Chosen": "ingest:ChosenSchema",
     "data.schema": "data.cast",
     "data.schema:INFER_ANEW": "data.schema:INFER_AGAIN",
     "data.split:Rule": "data.split:SplitRule",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -19,7 +18,7 @@ from ..core.errors import UserError
 from ..core.files import fingerprint
 from .cast import cast_column, refuse, spell
 from .names import require_columns
-from .schema import Column, Schema, with_roles
+from .schema import Column, Schema, SchemaFile, columns_fingerprint, with_roles
 
 if TYPE_CHECKING:
     from ..core.config import Settings
@@ -49,7 +48,7 @@ DATES = (
 TIMES = ("", " %H:%M", " %H:%M:%S")
 
 
-def infer_schema(frame: pd.DataFrame, settings: Settings) -> Inference:
+def infer_schema(frame: pd.DataFrame, settings: Settings) -> SchemaFile:
     """Infer types, bounds and categories from a whole table.
 
     Args:
@@ -68,9 +67,10 @@ def infer_schema(frame: pd.DataFrame, settings: Settings) -> Inference:
     require_columns(names, settings.data.text, "[data] text: the table")
     roles = with_roles(Schema(blank, redact(settings.data.source)), settings.data)
     notes: list[str] = []
-    columns = []
-    for column in roles.columns:
-        columns.append(_infer_column(frame[column.name], column.roles, settings, notes))
+    columns = [
+        _infer_column(frame[column.name], column.roles, settings, notes)
+        for column in roles.columns
+    ]
     notes += [
         f"{column.name} differs in every row; if it is an id, add it to [data] id in conf.cfg"
         for column in columns
@@ -82,15 +82,9 @@ def infer_schema(frame: pd.DataFrame, settings: Settings) -> Inference:
             f"{', '.join(unnamed)} had no name; if it only numbers the rows, add it to "
             "[data] ignore in conf.cfg"
         )
-    return Inference(Schema(tuple(columns), roles.source), tuple(notes))
-
-
-@dataclass(frozen=True)
-class Inference:
-    """A schema, and notes on what could not be decided."""
-
-    schema: Schema
-    notes: tuple[str, ...]
+    schema = Schema(tuple(columns), roles.source)
+    one_line = tuple(" ".join(note.split()) for note in notes)
+    return SchemaFile(schema, columns_fingerprint(schema), conditions(settings), one_line)
 
 
 def conditions(settings: Settings) -> str:

@@ -6,21 +6,22 @@ inferred stands in `infer`, how a table is held against it in `cast`.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..core.config import redact
 from ..core.errors import UserError
-from ..core.files import fingerprint, write_text
+from ..core.files import fingerprint, write_atomic, write_text
 from ..core.project import Project
 
 if TYPE_CHECKING:
-
     from ..core.config import DataSettings
 
 TYPES = ("integer", "number", "boolean", "category", "string", "text", "datetime")
 ROLES = ("target", "time", "group", "sensitive", "id", "ignore")
+NUMBERS = ("integer", "number")
 WORDS = ("category", "string", "text")
 SCHEMA_VERSION = 1
 INFER_AGAIN = "correct the data, or data/schema.yaml, or infer it again with `ingest --infer`"
@@ -169,8 +170,10 @@ def _read_column(item: Any, where: str) -> Column:
         raise UserError(f"{place}: nullable has to be true or false.")
     for key in ("minimum", "maximum"):
         value = item.get(key)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise UserError(f"{place}: {key} is '{value}', but has to be a number.")
+        if value is not None and (item["type"] not in NUMBERS or type(value) not in (int, float)):
+            raise UserError(
+                f"{place}: {key} is '{value}', but has to be a number, for {_one_of(NUMBERS)}."
+            )
     categories = item.get("categories")
     if item["type"] == "category" and not isinstance(categories, list):
         raise UserError(f"{place}: a category needs a list of categories (else type: string).")
@@ -180,16 +183,8 @@ def _read_column(item: Any, where: str) -> Column:
     roles = tuple(item.get("roles") or ())
     if any(role not in ROLES for role in roles):
         raise UserError(f"{place}: roles have to be of {_one_of(ROLES)}.")
-    return Column(
-        item["name"],
-        item["type"],
-        item.get("nullable", True),
-        item.get("minimum"),
-        item.get("maximum"),
-        None if categories is None else tuple(categories),
-        roles,
-        item.get("format"),
-    )
+    categories = None if categories is None else tuple(categories)
+    return Column(**{"nullable": True, **item, "categories": categories, "roles": roles})
 
 
 def _one_of(words: Sequence[str]) -> str:
@@ -263,7 +258,8 @@ def read_schema_file(project: Project) -> SchemaFile | None:
 def save_schema(project: Project, file: SchemaFile) -> None:
     """Write data/schema.yaml, a line per column, unless the file there says the same.
 
-    So a person's comments stay through every ingest that changes nothing.
+    So a person's comments stay through every ingest that changes nothing. A file with other columns
+    is kept as schema.old.yaml.
     """
     import yaml
 
@@ -275,12 +271,18 @@ def save_schema(project: Project, file: SchemaFile) -> None:
 
     schema = file.schema
     lines = [HEADER.rstrip("\n")]
-    lines += [f"{NOTE}{' '.join(note.split())}" for note in file.notes]
+    lines += [f"{NOTE}{note}" for note in file.notes]
     lines += [f"version: {schema.version}", f"source: {line(redact(schema.source))}"]
     lines += [f"inferred: {line({'columns': file.inferred, 'settings': file.conditions})}"]
     lines += ["columns:", *(f"  - {line(column.to_dict())}" for column in schema.columns)]
-    if read_schema_file(project) != file:
-        write_text(project.schema_file, "\n".join(lines) + "\n")
+    earlier = read_schema_file(project)
+    if earlier == file:
+        return
+    path = project.schema_file
+    if earlier and columns_fingerprint(earlier.schema) != columns_fingerprint(schema):
+        with write_atomic(path.with_name("schema.old.yaml")) as temporary:
+            shutil.copyfile(path, temporary)
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def columns_fingerprint(schema: Schema) -> str:
