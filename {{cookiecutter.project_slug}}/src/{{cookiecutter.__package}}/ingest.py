@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,16 @@ from .core.project import Project
 from .core.reports import Report
 from .core.stages import write_report
 from .data.cast import conform
-from .data.infer import check_target, conditions, infer_schema
+from .data.infer import check_target, conditions, infer_schema, refuse_missing
 from .data.keys import ROW, content_keys, row_keys, table_fingerprint
-from .data.original import FETCHED, Original, find_original, keep_original, sha256_of
+from .data.original import (
+    FETCHED,
+    Original,
+    appended_files,
+    find_original,
+    keep_original,
+    sha256_of,
+)
 from .data.readers import read_table
 from .data.schema import (
     INFER_AGAIN,
@@ -27,7 +34,7 @@ from .data.schema import (
     save_schema,
     with_roles,
 )
-from .data.sources import local_file, locate
+from .data.sources import locate
 from .data.split import data_keys, load_manifest
 from .data.writers import write_parquet
 
@@ -37,19 +44,6 @@ if TYPE_CHECKING:
     from .core.config import Settings
 
 LEAST_ROWS = 3
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the rows come from.
-
-    Attributes:
-        original: The file that `[data] source` stands for.
-        appended: The files of `[data] append`, whose rows stand below.
-    """
-
-    original: Original
-    appended: list[Path]
 
 
 def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
@@ -65,19 +59,20 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
             earlier ingest wrote is changed then.
     """
     try:
-        source = Source(find_original(project, settings), appended_files(project, settings))
+        original = find_original(project, settings)
         earlier = read_schema_file(project)
         kept = None if earlier and (infer or _is_outdated(earlier, settings)) else earlier
-        frame = _read(source, settings, kept.schema if kept else None)
-        name = source.original.name
-        file = _choose_schema(frame, kept, settings, name)
-        typed = conform(frame, file.schema, where=name, values=True, advice=INFER_AGAIN)
+        frame = _read(original, settings, kept.schema if kept else None)
+        file = _choose_schema(frame, kept, settings, original.name)
+        where = original.name
+        typed = conform(frame, file.schema, where=where, values=True, advice=INFER_AGAIN)
         check_target(typed, file.schema, settings)
-        _refuse_missing_ids(typed, file.schema)
+        for column in file.schema.ids:
+            refuse_missing(typed[column.name], "id", "name other columns as id")
         manifest = load_manifest(project) if project.manifest_file.exists() else None
         version = data_keys(manifest, redact(settings.data.source))
         # From here on, nothing is refused any more.
-        return _write(project, settings, source, file, typed, version, inferred=kept is None)
+        return _write(project, settings, original, file, typed, version, inferred=kept is None)
     finally:
         shutil.rmtree(project.original / FETCHED, ignore_errors=True)
 
@@ -85,9 +80,10 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
 # ------------------------------------------------------------------------------------------- read
 
 
-def _read(source: Source, settings: Settings, schema: Schema | None) -> pd.DataFrame:
+def _read(original: Original, settings: Settings, schema: Schema | None) -> pd.DataFrame:
     """Read all rows; what the schema, if one is kept, holds as text is read as text."""
-    original = source.original
+    import pandas as pd
+
     frame = read_table(original.path, settings.data, schema)
     if original.has_changed():
         raise UserError(f"{original.name} changed while it was read; try again when it is whole.")
@@ -96,52 +92,17 @@ def _read(source: Source, settings: Settings, schema: Schema | None) -> pd.DataF
             f"{original.name} has {len(frame)} row{'s' if len(frame) > 1 else ''}; train, valid "
             f"and test need at least {LEAST_ROWS}, and a model many more."
         )
-    return _with_appended(frame, source, settings, schema) if source.appended else frame
-
-
-def _with_appended(
-    frame: pd.DataFrame, source: Source, settings: Settings, schema: Schema | None
-) -> pd.DataFrame:
-    """Return the original's rows with those of the appended files below them."""
-    import pandas as pd
-
-    names, frames = list(frame.columns), [frame]
-    for path in source.appended:
+    frames = [frame]
+    for path in original.appended:
         rows = read_table(path, settings.data, schema)
-        differing = set(names) ^ set(rows.columns)
+        differing = set(frame.columns) ^ set(rows.columns)
         if differing:
             raise UserError(
-                f"{path.name} has to have the columns of {source.original.name}; only one of them "
-                f"has '{min(differing)}'."
+                f"{path.name} has to have the columns of {original.name}; only one of them has "
+                f"'{min(differing)}'."
             )
-        frames.append(rows[names])
-    return pd.concat(frames, ignore_index=True)
-
-
-def _refuse_missing_ids(frame: pd.DataFrame, schema: Schema) -> None:
-    """Refuse rows without an id."""
-    for column in schema.ids:
-        missing = frame[column.name].isna().to_numpy()
-        if missing.any():
-            raise UserError(
-                f"[data] id = {column.name} is missing in {int(missing.sum()):,} rows, first in "
-                f"row {int(missing.argmax()) + 1:,}; fill them, or name other columns as id."
-            )
-
-
-def appended_files(project: Project, settings: Settings) -> list[Path]:
-    """Return the files of `[data] append`.
-
-    Raises:
-        UserError: If one of them is not a file, or does not exist.
-    """
-    files = []
-    for named in settings.data.append:
-        scheme, location = locate(named, project.root)
-        if scheme != "file":
-            raise UserError(f"[data] append = {redact(named)}: has to be a file.")
-        files.append(local_file(location))
-    return files
+        frames.append(rows[frame.columns])
+    return pd.concat(frames, ignore_index=True) if original.appended else frame
 
 
 def source_state(project: Project, settings: Settings) -> str:
@@ -191,7 +152,7 @@ def _choose_schema(
 def _write(
     project: Project,
     settings: Settings,
-    source: Source,
+    original: Original,
     file: SchemaFile,
     typed: pd.DataFrame,
     version: int,
@@ -205,7 +166,7 @@ def _write(
     data = fingerprint(content, columns_fingerprint(schema), _roles(schema))
     schema_facts = {"inferred": inferred, **_schema_facts(typed, file)}
     typed.insert(0, ROW, keys)
-    path = keep_original(source.original)
+    path = keep_original(original)
     with write_atomic(project.typed) as temporary:
         write_parquet(typed, temporary)
     save_schema(project, file)
@@ -216,7 +177,7 @@ def _write(
         **_table_facts(typed, file, settings),
         "content": content,
         "keys": version,
-        **_source_facts(project, settings, source, path),
+        **_source_facts(project, settings, original, path),
         "files": project.sizes(*files),
     }
     write_report(project, settings, "ingest", schema_facts, name="schema", data=data)
@@ -230,10 +191,9 @@ def _roles(schema: Schema) -> list[Any]:
 
 
 def _source_facts(
-    project: Project, settings: Settings, source: Source, path: Path
+    project: Project, settings: Settings, original: Original, path: Path
 ) -> dict[str, Any]:
-    """Return what reports/ingest.json says of the files that were read; `path` is the original."""
-    original = source.original
+    """Return what reports/ingest.json says of the files that were read, of which `path` is kept."""
     where = project.relative(path) if path.is_relative_to(project.root) else str(path)
     return {
         "original": {
@@ -244,7 +204,7 @@ def _source_facts(
         },
         "appended": [
             {"file": each.name, "sha256": sha256_of(each), "bytes": each.stat().st_size}
-            for each in source.appended
+            for each in original.appended
         ],
     }
 

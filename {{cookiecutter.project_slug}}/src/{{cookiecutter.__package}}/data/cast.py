@@ -6,7 +6,7 @@ return the violations instead, for callers that count them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -288,7 +288,7 @@ def _to_datetime(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any],
 
 
 # By type: its cast, the data type in which values may be missing, and what is wrong with the bad.
-CASTS = {
+CASTS: dict[str, tuple[Callable[[pd.Series[Any], Column], tuple[Any, Any]], Any, str]] = {
     "integer": (_to_integer, "Int64", "is not a whole number (for fractions: type: number)"),
     "number": (_to_number, "float64", "is not a finite number (where it is unknown, leave it empty)"),
     "boolean": (_to_boolean, "boolean", "is neither true nor false"),

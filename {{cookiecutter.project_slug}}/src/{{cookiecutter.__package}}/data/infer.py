@@ -109,17 +109,26 @@ def check_target(frame: pd.DataFrame, schema: Schema, settings: Settings) -> Non
             f"{task.name} needs {task.target_word}; change one, or infer again: `ingest --infer`."
         )
     series = frame[target.name]
-    missing = series.isna().to_numpy()
-    if missing.any():
-        raise UserError(
-            f"[data] target = {target.name} is missing in {int(missing.sum()):,} of "
-            f"{len(series):,} rows, first in row {int(missing.argmax()) + 1:,}; fill them, or "
-            "leave those rows out of the source."
-        )
+    refuse_missing(series, "target", "leave those rows out of the source")
     if series.nunique() < 2:
         raise UserError(
             f"[data] target = {target.name} is '{spell(series.iloc[0])}' in all "
             f"{len(series):,} rows, so there is nothing to learn."
+        )
+
+
+def refuse_missing(series: pd.Series[Any], role: str, otherwise: str) -> None:
+    """Refuse missing values in a column with a role.
+
+    Raises:
+        UserError: With their number and the first row.
+    """
+    missing = series.isna().to_numpy()
+    if missing.any():
+        raise UserError(
+            f"[data] {role} = {series.name} is missing in {int(missing.sum()):,} of "
+            f"{len(series):,} rows, first in row {int(missing.argmax()) + 1:,}; fill them, or "
+            f"{otherwise}."
         )
 
 

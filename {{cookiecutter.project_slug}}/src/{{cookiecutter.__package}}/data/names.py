@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from pathlib import Path
 
 from ..core.errors import UserError
 
@@ -20,7 +19,7 @@ def require_columns(names: Sequence[str], wanted: Sequence[str], where: str) -> 
             raise UserError(f"{where} has no column '{column}'; {close_names(column, names)}.")
 
 
-def refuse_names(path: Path, names: Sequence[str]) -> None:
+def refuse_names(where: object, names: Sequence[str]) -> None:
     """Refuse duplicate column names, and those that the pipeline itself adds.
 
     Raises:
@@ -31,13 +30,13 @@ def refuse_names(path: Path, names: Sequence[str]) -> None:
         if name in seen:
             positions = [str(at + 1) for at, other in enumerate(names) if other == name]
             raise UserError(
-                f"{path} has {len(positions)} columns named '{name}' (columns "
+                f"{where} has {len(positions)} columns named '{name}' (columns "
                 f"{', '.join(positions)}); give each its own name."
             )
         seen.add(name)
     for name in ("_row", "_split"):
         if name in seen:
-            raise UserError(f"{path} has a column '{name}', a name the pipeline uses; rename it.")
+            raise UserError(f"{where} has a column '{name}', a name the pipeline uses; rename it.")
 
 
 def close_names(name: str, names: Sequence[str]) -> str:

@@ -50,9 +50,9 @@ class Column:
         nullable: Whether values may be missing.
         minimum: The least value allowed, for integer and number.
         maximum: The greatest value allowed, for integer and number.
+        format: How a datetime is written; None stands for ISO 8601.
         categories: The values allowed, for category, in sorted order.
         roles: Some of `ROLES`.
-        format: How a datetime is written; None stands for ISO 8601.
     """
 
     name: str
@@ -60,21 +60,17 @@ class Column:
     nullable: bool
     minimum: float | None = None
     maximum: float | None = None
+    format: str | None = None
     categories: tuple[str, ...] | None = None
     roles: tuple[str, ...] = ()
-    format: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, without those that are not set."""
-        values: dict[str, Any] = {"name": self.name, "type": self.type, "nullable": self.nullable}
-        for key in ("minimum", "maximum", "format"):
-            if getattr(self, key) is not None:
-                values[key] = getattr(self, key)
-        if self.categories is not None:
-            values["categories"] = list(self.categories)
-        if self.roles:
-            values["roles"] = list(self.roles)
-        return values
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in vars(self).items()
+            if value is not None and (key != "roles" or value)
+        }
 
 
 @dataclass(frozen=True)
