@@ -29,7 +29,7 @@ GIVEN_UP = {
     "checklist.rules": ("FORM", "a constant of its file"),
     "checklist.verify": ("own_stage OUT", "the stage is read by checklist/catalogue.py"),
     "cli": ("preprocess train postprocess report", "commands follow from the registry of stages"),
-    "data.formats": ("TableWriter", "`open_writer` gives a function that writes"),
+    "data.formats": ("TableWriter WRITTEN", "`open_writer` gives a function that writes"),
     "data.infer": (
         "MOST_CLASSES_OF_FRACTIONS MOST_CLASSES_OF_INTEGERS MOST_CLASSES Inference",
         "the task has them; `infer_schema` returns a `data.schema:SchemaFile`",

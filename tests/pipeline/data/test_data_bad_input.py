@@ -58,7 +58,12 @@ BAD_INPUT = [
     ),
     bad("many numbers as classes", PRICES, "= regression"),
     bad("ids as classes", NAMES, "too many"),
-    bad("missing id", GOOD.replace("\n7.5", "\n"), "id = x is missing in 1 of 40 rows, first in row 8", id="x"),
+    bad(
+        "missing id",
+        GOOD.replace("\n7.5", "\n"),
+        "id = x is missing in 1 of 40 rows, first in row 8",
+        id="x",
+    ),
     bad("reserved name", GOOD.replace("x,", "_row,"), "'_row'"),
     bad("unknown suffix", GOOD, "use one of .csv", file="t.data"),
     bad("no Parquet", b"PAR1 no", "cannot be read as Parquet", file="t.parquet"),

@@ -230,6 +230,16 @@ def test_time_never_travels_and_ties_stay_together(place: Any) -> None:
     assert facts["time_travel"] == 0 and facts["time"]["train"][1] < facts["time"]["valid"][0]
 
 
+def test_a_row_without_a_time_is_refused(place: Any) -> None:
+    table = mixed_table()
+    table.loc[4, "when"] = pd.NaT
+    project = place(table, data={"time": "when"})
+    with pytest.raises(
+        UserError, match=r"time = when is missing in 1 of \d+ rows, first in row 5;"
+    ):
+        run_data(project)
+
+
 def test_time_with_groups_takes_groups_out_of_the_earlier_split(place: Any) -> None:
     table = mixed_table()
     table["shop"] = [f"shop-{row // 9}" for row in range(len(table))]

@@ -63,9 +63,9 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
         earlier = read_schema_file(project)
         kept = None if earlier and (infer or _is_outdated(earlier, settings)) else earlier
         frame = _read(original, settings, kept.schema if kept else None)
-        file = _choose_schema(frame, kept, settings, original.name)
-        where = original.name
-        typed = conform(frame, file.schema, where=where, values=True, advice=INFER_AGAIN)
+        name = original.name
+        file = _choose_schema(frame, kept, settings, name)
+        typed = conform(frame, file.schema, where=name, values=True, advice=INFER_AGAIN)
         check_target(typed, file.schema, settings)
         for column in file.schema.ids:
             refuse_missing(typed[column.name], "id", "name other columns as id")

@@ -38,7 +38,6 @@ MOVED = {
     "data.clean:Cleaned": "data.clean:CleanedRows",
     "data.formats": "data.readers data.writers data.names data.arrow data.text_files",
     "data.formats:SNIFFED_ROWS": "data.text_files:FIRST_ROWS",
-    "data.formats:WRITTEN": "data.writers:FORMATS",
     "data.ingest": "ingest data.original",
     "data.schema": "data.cast",
     "data.schema:INFER_ANEW": "data.schema:INFER_AGAIN",

@@ -44,7 +44,9 @@ def read_csv(path: Path, kind: str, data: DataSettings, schema: Schema | None) -
     with _csv_errors(path, data):
         frame: pd.DataFrame = pd.read_csv(path, **options)
         # A reader that works in parts may type them differently: such columns once more, as text.
-        mixed = [str(name) for name in frame if _has_mixed_types(frame[name])]
+        objects = [str(name) for name in frame if frame[name].dtype == object]
+        kinds = {name: pd.api.types.infer_dtype(frame[name], skipna=True) for name in objects}
+        mixed = [name for name in kinds if kinds[name] not in ("boolean", "string", "empty")]
         if mixed:
             options["dtype"] = {**options["dtype"], **dict.fromkeys(mixed, "str")}
             again = pd.read_csv(path, usecols=mixed, **options)
@@ -154,13 +156,6 @@ def _text_columns(
         if len(value) > 1 and value[0] == "0" and value.isdigit()
     }
     return tuple(name for name in names if name in coded or name in data.text)
-
-
-def _has_mixed_types(column: pd.Series[Any]) -> bool:
-    """Tell whether a column holds several Python types, such as numbers and text."""
-    if column.dtype != object:
-        return False
-    return pd.api.types.infer_dtype(column, skipna=True) not in ("boolean", "string", "empty")
 
 
 @contextmanager

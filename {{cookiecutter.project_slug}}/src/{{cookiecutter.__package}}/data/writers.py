@@ -15,7 +15,6 @@ from ..core.errors import UserError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMATS = ("csv", "tsv", "parquet", "jsonl", "xlsx")
 EXCEL_ROWS = 1_048_575
 
 # Adds rows to a table; every piece has to have the same columns.
@@ -32,13 +31,11 @@ def open_writer(path: Path, format: str) -> AbstractContextManager[Write]:
         A context, which gives the function to call with each piece.
 
     Raises:
-        UserError: If the format is unknown, or a sheet would have too many rows.
+        UserError: If a sheet would have too many rows.
     """
     if format in ("csv", "tsv"):
         return _csv_writer(path, "," if format == "csv" else "\t")
     writers = {"parquet": _parquet_writer, "jsonl": _json_lines_writer, "xlsx": _excel_writer}
-    if format not in writers:
-        raise UserError(f"The format is '{format}', but has to be one of {', '.join(FORMATS)}.")
     return writers[format](path)
 
 
