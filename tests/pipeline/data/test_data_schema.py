@@ -129,7 +129,7 @@ def test_roles_follow_the_settings_even_in_an_edited_schema(place: Any) -> None:
         ("nullable: false", "nullable: perhaps", "nullable has to be"),
         ("['no', 'yes']", "[no, yes]", "into quotes"),
         ("columns:", "colums:", "no list of columns"),
-        ("{name: size", "{name: price", "'price' twice"),
+        ("{name: size", "{name: price", "2 columns named 'price'"),
         ("{name: size", "{name: [size", "cannot be read"),
         ("type: text", "type: text, colour: red", "'colour' is unknown"),
         ("type: text", "type: text, minimum: 1", "for integer or number"),

@@ -15,6 +15,7 @@ from ..core.config import redact
 from ..core.errors import UserError
 from ..core.files import fingerprint, write_atomic, write_text
 from ..core.project import Project
+from .names import refuse_names, require_columns
 
 if TYPE_CHECKING:
     from ..core.config import DataSettings
@@ -144,10 +145,7 @@ class Schema:
         if values.get("version") != SCHEMA_VERSION:
             raise UserError(f"{where} is not of version {SCHEMA_VERSION}.")
         columns = tuple(_read_column(item, where) for item in values["columns"])
-        names = [column.name for column in columns]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise UserError(f"{where} names the column '{twice}' twice.")
+        refuse_names(where, [column.name for column in columns])
         return cls(columns, str(values.get("source", "")))
 
 
@@ -300,8 +298,6 @@ def with_roles(schema: Schema, data: DataSettings, names: Sequence[str] | None =
     Raises:
         UserError: If a role names a column that is not there, or the target has a second role.
     """
-    from .names import require_columns
-
     named = {
         "target": (data.target,) if data.target else (),
         "time": (data.time,) if data.time else (),

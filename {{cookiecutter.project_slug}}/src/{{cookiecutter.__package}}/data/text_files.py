@@ -104,8 +104,6 @@ def _options(path: Path, kind: str, data: DataSettings, schema: Schema | None) -
             raise UserError(f"{path} cannot be read as {kind.upper()}: {error}.") from None
     if not any(name.strip() for name in header):
         raise UserError(f"{path} has no column names in its first line.")
-    if not any(head):
-        raise UserError(f"{path} holds column names, but no row.")
     names = [name or f"unnamed_{at + 1}" for at, name in enumerate(header)]
     return {
         "sep": delimiter,
