@@ -234,7 +234,6 @@ def _schema_facts(typed: pd.DataFrame, file: SchemaFile) -> dict[str, Any]:
         "edited": file.edited,
         "notes": list(file.notes),
         "columns": [
-            {**column.to_dict(), "missing": missing(column.name)}
-            for column in file.schema.columns
+            {**column.to_dict(), "missing": missing(column.name)} for column in file.schema.columns
         ],
     }

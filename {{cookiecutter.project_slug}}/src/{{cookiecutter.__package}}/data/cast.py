@@ -161,7 +161,7 @@ class Violation:
         rows: The first rows concerned, from 1.
         count: How many rows are concerned.
         example: The value in the first of them.
-        rule: type, nullable, minimum, maximum or categories; empty where the column itself is wrong.
+        rule: type, nullable, minimum, maximum or categories; empty for a column as a whole.
     """
 
     column: str
@@ -290,7 +290,7 @@ def _to_datetime(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any],
 # By type: its cast, the data type in which values may be missing, and what is wrong with the bad.
 CASTS: dict[str, tuple[Callable[[pd.Series[Any], Column], tuple[Any, Any]], Any, str]] = {
     "integer": (_to_integer, "Int64", "is not a whole number (for fractions: type: number)"),
-    "number": (_to_number, "float64", "is not a finite number (where it is unknown, leave it empty)"),
+    "number": (_to_number, "float64", "is not a finite number (leave it empty if it is unknown)"),
     "boolean": (_to_boolean, "boolean", "is neither true nor false"),
     "datetime": (_to_datetime, "datetime64[us]", "is not a date as {}"),
 }

@@ -68,8 +68,7 @@ def infer_schema(frame: pd.DataFrame, settings: Settings) -> SchemaFile:
     roles = with_roles(Schema(blank, redact(settings.data.source)), settings.data)
     notes: list[str] = []
     columns = [
-        _infer_column(frame[column.name], column.roles, settings, notes)
-        for column in roles.columns
+        _infer_column(frame[column.name], column.roles, settings, notes) for column in roles.columns
     ]
     notes += [
         f"{column.name} differs in every row; if it is an id, add it to [data] id in conf.cfg"

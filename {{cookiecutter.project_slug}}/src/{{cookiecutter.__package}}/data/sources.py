@@ -195,9 +195,7 @@ def _pour(remote: Any, file: IO[bytes], expected: int, shown: str) -> None:
     from rich.progress import wrap_file
 
     console = Console(stderr=True)
-    with wrap_file(
-        remote, expected, description=shown, console=console, transient=True
-    ) as counted:
+    with wrap_file(remote, expected, description=shown, console=console, transient=True) as counted:
         shutil.copyfileobj(counted, file, BLOCK)
 
 
