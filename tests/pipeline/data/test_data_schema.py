@@ -207,3 +207,14 @@ def test_each_broken_rule_is_a_violation_with_its_rows() -> None:
         ("maximum", (13, 14), "column 'size', row 13: 10 is above 9 (2 rows: 13, 14)"),
         ("categories", (12,), "column 'colour', row 12: 'green' is not one of blue, red"),
     ]
+
+
+def test_a_value_that_cannot_be_cast_does_not_count_as_missing_as_well() -> None:
+    known = schema.Schema((schema.Column("size", "integer", False),), "t")
+    frame = pd.DataFrame({"size": ["1", "x"]})
+    with pytest.raises(UserError) as caught:
+        cast.conform(frame, known, where="t.csv", values=True)
+    assert str(caught.value) == (
+        "t.csv, column 'size', row 2: 'x' is not a whole number (for fractions: type: number); "
+        "correct the data."
+    )
