@@ -15,7 +15,7 @@ import pytest
 from mlproj import custom, ingest
 from mlproj.core.config import load_settings
 from mlproj.core.errors import UserError
-from mlproj.data import clean, keys, schema, split
+from mlproj.data import clean, keys, overlap, schema, split
 from mlproj.preprocess import preprocess
 from tables import members, mixed_table, run_data
 
@@ -265,6 +265,13 @@ def test_exact_copies_are_dropped_and_duplicates_across_splits_leave_the_later_s
     content = [column for column in table.columns if column != "key"]
     train = split.load_split(project, "train").merge(split.load_split(project, "test"), on=content)
     assert train.empty
+
+
+def test_the_proof_counts_every_row_of_a_value_in_several_splits() -> None:
+    codes = np.array([0, 2, 0, 1, 1, 0])
+    assert overlap._count_shared(np.array([7, 7, 8, 9, 9, 7]), codes) == 3
+    assert overlap._count_shared(pd.Series(["a", "b", "a", "c", "c", "a"]), codes) == 0
+    assert overlap._count_shared(np.array([], dtype="int64"), codes[:0]) == 0
 
 
 def test_copies_that_are_kept_stay_in_one_split(place: Any) -> None:
