@@ -59,7 +59,6 @@ DEPENDENCIES = {
     "openpyxl": "openpyxl",
     "pandas": "pandas",
     "pandas-stubs": "pandas",
-    "pandera": "pandera",
     "pre-commit": "pre_commit",
     "prometheus-client": "prometheus_client",
     "pyarrow": "pyarrow",
@@ -104,7 +103,7 @@ INDIRECT = re.findall(
     protobuf psutil ptyprocess pure_eval py pyasn1 pyasn1_modules pycparser pydantic_core pydot
     pygments pylab pyparsing python_dateutil python_discovery python_slugify pytokens pyzmq
     referencing requests requests_oauthlib rpds rpds_py shellingham six slugify smmap stack_data
-    text_unidecode tokenize_rt tornado traitlets typeguard typing_extensions typing_inspect
+    text_unidecode tokenize_rt tornado traitlets typing_extensions
     typing_inspection tzdata urllib3 virtualenv wcwidth wrapt yarl zmq
     """,
 )

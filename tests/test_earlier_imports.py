@@ -29,9 +29,15 @@ GIVEN_UP = {
     "checklist.rules": ("FORM", "a constant of its file"),
     "checklist.verify": ("own_stage OUT", "the stage is read by checklist/catalogue.py"),
     "cli": ("preprocess train postprocess report", "commands follow from the registry of stages"),
+    "data.formats": ("TableWriter WRITTEN", "`open_writer` gives a function that writes"),
     "data.infer": (
-        "MOST_CLASSES_OF_FRACTIONS MOST_CLASSES_OF_INTEGERS MOST_CLASSES",
-        "the task has them",
+        "MOST_CLASSES_OF_FRACTIONS MOST_CLASSES_OF_INTEGERS MOST_CLASSES Inference",
+        "the task has them; `infer_schema` returns a `data.schema:SchemaFile`",
+    ),
+    "data.ingest": ("Chosen", "it never left ingest"),
+    "data.schema": (
+        "Cast cast_table pandera_schema validate violation_of",
+        "`data.cast:conform` casts and, with values=True, validates",
     ),
     "features": ("NUMBERS", "inputs are looked up by their kind"),
     "metrics": (
@@ -45,6 +51,10 @@ GIVEN_UP = {
     "monitoring.labels": ("labelled_outcome", "it never leaves monitoring"),
     "monitoring.page": ("ROW NAMES BARS SHARES", "the template has them"),
     "monitoring.retrain": ("Result BLOCK", "it never leaves monitoring"),
+    "monitoring.window": (
+        "RULES without_refused",
+        "`cast_column` does it; a violation has its rule",
+    ),
     "pipeline": ("TABLE", "the stages stand in the registry"),
     "runs": ("Difference", "`Comparison.differences` holds both values by area and name"),
     "serving.app": ("PROBED", "HEAD is answered wherever GET is"),
@@ -53,6 +63,7 @@ GIVEN_UP = {
     "serving.scoring": ("temper_one label_one FEW_ROWS", "the kind of answers has them"),
     "serving.service": ("Told Asked", "they never leave the service"),
     "train": ("MEDIAN_METRICS", "the task has them"),
+    "preprocess": ("read_typed", "`data.arrow:read_parquet(project.typed)`"),
     "postprocess": ("LEVEL choose", "the task does it: `.fit_decision`"),
 }
 

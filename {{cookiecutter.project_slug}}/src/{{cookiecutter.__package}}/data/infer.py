@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -18,7 +17,14 @@ from ..core.config import redact
 from ..core.errors import UserError
 from ..core.files import fingerprint
 from .cast import cast_column, refuse, spell
-from .schema import Column, Schema, require_columns, with_roles
+from .schema import (
+    Column,
+    Schema,
+    SchemaFile,
+    columns_fingerprint,
+    require_columns,
+    with_roles,
+)
 
 if TYPE_CHECKING:
     from ..core.config import Settings
@@ -48,7 +54,7 @@ DATES = (
 TIMES = ("", " %H:%M", " %H:%M:%S")
 
 
-def infer_schema(frame: pd.DataFrame, settings: Settings) -> Inference:
+def infer_schema(frame: pd.DataFrame, settings: Settings) -> SchemaFile:
     """Infer types, bounds and categories from a whole table.
 
     Args:
@@ -67,9 +73,9 @@ def infer_schema(frame: pd.DataFrame, settings: Settings) -> Inference:
     require_columns(names, settings.data.text, "[data] text: the table")
     roles = with_roles(Schema(blank, redact(settings.data.source)), settings.data)
     notes: list[str] = []
-    columns = []
-    for column in roles.columns:
-        columns.append(_infer_column(frame[column.name], column.roles, settings, notes))
+    columns = [
+        _infer_column(frame[column.name], column.roles, settings, notes) for column in roles.columns
+    ]
     notes += [
         f"{column.name} differs in every row; if it is an id, add it to [data] id in conf.cfg"
         for column in columns
@@ -81,15 +87,9 @@ def infer_schema(frame: pd.DataFrame, settings: Settings) -> Inference:
             f"{', '.join(unnamed)} had no name; if it only numbers the rows, add it to "
             "[data] ignore in conf.cfg"
         )
-    return Inference(Schema(tuple(columns), roles.source), tuple(notes))
-
-
-@dataclass(frozen=True)
-class Inference:
-    """A schema, and notes on what could not be decided."""
-
-    schema: Schema
-    notes: tuple[str, ...]
+    schema = Schema(tuple(columns), roles.source)
+    one_line = tuple(" ".join(note.split()) for note in notes)
+    return SchemaFile(schema, columns_fingerprint(schema), conditions(settings), one_line)
 
 
 def conditions(settings: Settings) -> str:
@@ -114,17 +114,26 @@ def check_target(frame: pd.DataFrame, schema: Schema, settings: Settings) -> Non
             f"{task.name} needs {task.target_word}; change one, or infer again: `ingest --infer`."
         )
     series = frame[target.name]
-    missing = series.isna().to_numpy()
-    if missing.any():
-        raise UserError(
-            f"[data] target = {target.name} is missing in {int(missing.sum()):,} of "
-            f"{len(series):,} rows, first in row {int(missing.argmax()) + 1:,}; fill them, or "
-            "leave those rows out of the source."
-        )
+    refuse_missing(series, "target", "leave those rows out of the source")
     if series.nunique() < 2:
         raise UserError(
             f"[data] target = {target.name} is '{spell(series.iloc[0])}' in all "
             f"{len(series):,} rows, so there is nothing to learn."
+        )
+
+
+def refuse_missing(series: pd.Series[Any], role: str, otherwise: str) -> None:
+    """Refuse missing values in a column with a role.
+
+    Raises:
+        UserError: With their number and the first row.
+    """
+    missing = series.isna().to_numpy()
+    if missing.any():
+        raise UserError(
+            f"[data] {role} = {series.name} is missing in {int(missing.sum()):,} of "
+            f"{len(series):,} rows, first in row {int(missing.argmax()) + 1:,}; fill them, or "
+            f"{otherwise}."
         )
 
 

@@ -7,22 +7,22 @@ inferred stands in `infer`, how a table is held against it in `cast`.
 from __future__ import annotations
 
 import difflib
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.config import redact
 from ..core.errors import UserError
-from ..core.files import fingerprint, write_text
+from ..core.files import fingerprint, write_atomic, write_text
 from ..core.project import Project
 
 if TYPE_CHECKING:
-
     from ..core.config import DataSettings
 
 TYPES = ("integer", "number", "boolean", "category", "string", "text", "datetime")
 ROLES = ("target", "time", "group", "sensitive", "id", "ignore")
+NUMBERS = ("integer", "number")
 WORDS = ("category", "string", "text")
 SCHEMA_VERSION = 1
 INFER_AGAIN = "correct the data, or data/schema.yaml, or infer it again with `ingest --infer`"
@@ -51,9 +51,9 @@ class Column:
         nullable: Whether values may be missing.
         minimum: The least value allowed, for integer and number.
         maximum: The greatest value allowed, for integer and number.
+        format: How a datetime is written; None stands for ISO 8601.
         categories: The values allowed, for category, in sorted order.
         roles: Some of `ROLES`.
-        format: How a datetime is written; None stands for ISO 8601.
     """
 
     name: str
@@ -61,21 +61,17 @@ class Column:
     nullable: bool
     minimum: float | None = None
     maximum: float | None = None
+    format: str | None = None
     categories: tuple[str, ...] | None = None
     roles: tuple[str, ...] = ()
-    format: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, without those that are not set."""
-        values: dict[str, Any] = {"name": self.name, "type": self.type, "nullable": self.nullable}
-        for key in ("minimum", "maximum", "format"):
-            if getattr(self, key) is not None:
-                values[key] = getattr(self, key)
-        if self.categories is not None:
-            values["categories"] = list(self.categories)
-        if self.roles:
-            values["roles"] = list(self.roles)
-        return values
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in vars(self).items()
+            if value is not None and (key != "roles" or value)
+        }
 
 
 @dataclass(frozen=True)
@@ -149,10 +145,7 @@ class Schema:
         if values.get("version") != SCHEMA_VERSION:
             raise UserError(f"{where} is not of version {SCHEMA_VERSION}.")
         columns = tuple(_read_column(item, where) for item in values["columns"])
-        names = [column.name for column in columns]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise UserError(f"{where} names the column '{twice}' twice.")
+        refuse_names(where, [column.name for column in columns])
         return cls(columns, str(values.get("source", "")))
 
 
@@ -171,8 +164,10 @@ def _read_column(item: Any, where: str) -> Column:
         raise UserError(f"{place}: nullable has to be true or false.")
     for key in ("minimum", "maximum"):
         value = item.get(key)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise UserError(f"{place}: {key} is '{value}', but has to be a number.")
+        if value is not None and (item["type"] not in NUMBERS or type(value) not in (int, float)):
+            raise UserError(
+                f"{place}: {key} is '{value}', but has to be a number, for {_one_of(NUMBERS)}."
+            )
     categories = item.get("categories")
     if item["type"] == "category" and not isinstance(categories, list):
         raise UserError(f"{place}: a category needs a list of categories (else type: string).")
@@ -182,16 +177,8 @@ def _read_column(item: Any, where: str) -> Column:
     roles = tuple(item.get("roles") or ())
     if any(role not in ROLES for role in roles):
         raise UserError(f"{place}: roles have to be of {_one_of(ROLES)}.")
-    return Column(
-        item["name"],
-        item["type"],
-        item.get("nullable", True),
-        item.get("minimum"),
-        item.get("maximum"),
-        None if categories is None else tuple(categories),
-        roles,
-        item.get("format"),
-    )
+    categories = None if categories is None else tuple(categories)
+    return Column(**{"nullable": True, **item, "categories": categories, "roles": roles})
 
 
 def _one_of(words: Sequence[str]) -> str:
@@ -265,7 +252,8 @@ def read_schema_file(project: Project) -> SchemaFile | None:
 def save_schema(project: Project, file: SchemaFile) -> None:
     """Write data/schema.yaml, a line per column, unless the file there says the same.
 
-    So a person's comments stay through every ingest that changes nothing.
+    So a person's comments stay through every ingest that changes nothing. A file with other columns
+    is kept as schema.old.yaml.
     """
     import yaml
 
@@ -277,12 +265,18 @@ def save_schema(project: Project, file: SchemaFile) -> None:
 
     schema = file.schema
     lines = [HEADER.rstrip("\n")]
-    lines += [f"{NOTE}{' '.join(note.split())}" for note in file.notes]
+    lines += [f"{NOTE}{note}" for note in file.notes]
     lines += [f"version: {schema.version}", f"source: {line(redact(schema.source))}"]
     lines += [f"inferred: {line({'columns': file.inferred, 'settings': file.conditions})}"]
     lines += ["columns:", *(f"  - {line(column.to_dict())}" for column in schema.columns)]
-    if read_schema_file(project) != file:
-        write_text(project.schema_file, "\n".join(lines) + "\n")
+    earlier = read_schema_file(project)
+    if earlier == file:
+        return
+    path = project.schema_file
+    if earlier and columns_fingerprint(earlier.schema) != columns_fingerprint(schema):
+        with write_atomic(path.with_name("schema.old.yaml")) as temporary:
+            shutil.copyfile(path, temporary)
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def columns_fingerprint(schema: Schema) -> str:
@@ -337,7 +331,7 @@ def require_columns(names: Sequence[str], wanted: Sequence[str], where: str) -> 
             raise UserError(f"{where} has no column '{column}'; {close_names(column, names)}.")
 
 
-def refuse_names(path: Path, names: Sequence[str]) -> None:
+def refuse_names(where: object, names: Sequence[str]) -> None:
     """Refuse duplicate column names, and those that the pipeline itself adds.
 
     Raises:
@@ -348,13 +342,13 @@ def refuse_names(path: Path, names: Sequence[str]) -> None:
         if name in seen:
             positions = [str(at + 1) for at, other in enumerate(names) if other == name]
             raise UserError(
-                f"{path} has {len(positions)} columns named '{name}' (columns "
+                f"{where} has {len(positions)} columns named '{name}' (columns "
                 f"{', '.join(positions)}); give each its own name."
             )
         seen.add(name)
     for name in ("_row", "_split"):
         if name in seen:
-            raise UserError(f"{path} has a column '{name}', a name the pipeline uses; rename it.")
+            raise UserError(f"{where} has a column '{name}', a name the pipeline uses; rename it.")
 
 
 def close_names(name: str, names: Sequence[str]) -> str:
