@@ -218,7 +218,7 @@ items:
 @pytest.mark.parametrize(
     ("old", "new", "line", "said"),
     [
-        ("stage: poc", "stage: pox", 8, "not one of poc, mvp, production"),
+        ("stage: poc", "stage: pox", 8, "should be 'poc', 'mvp' or 'production'"),
         ("how: Do it.", "hwo: Do it.", 7, "unknown key 'hwo'"),
         ("    how: Do it.\n", "", 4, "lacks the key 'how'"),
         ("how: Do it.", "how: [1]", 7, "'how' has to be text"),

@@ -160,7 +160,7 @@ def test_documents_stay_inviting() -> None:
 
 def test_every_measured_part_is_in_a_document_and_empty_in_the_template() -> None:
     found = [part for name in NAMES for part in PART.findall((DOCS / name).read_text("utf-8"))]
-    assert {name for _, name, _, _ in found} == set(measured.PARTS)
+    assert {name for _, name, _, _ in found} == set(measured.parts())
     assert {content for _, _, content, _ in found} == {""}
 
 
@@ -275,7 +275,7 @@ def test_a_document_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
 
 def test_refresh_fills_every_part_after_a_run(finished: Project) -> None:
     parts = parts_of(finished)
-    assert set(parts) == set(measured.PARTS)
+    assert set(parts) == set(measured.parts())
     for name, text in parts.items():
         assert text.strip(), name
         assert text.startswith("\n"), name

@@ -7,6 +7,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 # Operators, with how a sentence names them.
@@ -75,6 +76,7 @@ class Condition:
             return False
 
 
+@cache
 def parse_condition(text: str) -> Condition:
     """Read a condition.
 

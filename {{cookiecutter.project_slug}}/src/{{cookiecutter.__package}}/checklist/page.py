@@ -12,12 +12,18 @@ from pathlib import Path
 
 from .catalogue import SECTIONS, STAGES, TESTS_PER_SECTION, Area, Item, Reference
 from .records import Records, one_line
-from .summary import (
+from .verify import (
+    DONE,
     KINDS,
     NEXT,
     PAPER,
     SIGNS,
+    STALE,
+    STATES,
+    WAIVED,
+    Assessment,
     Counts,
+    ItemResult,
     Score,
     Survey,
     by_area,
@@ -25,9 +31,9 @@ from .summary import (
     next_stage,
     rule_text,
     split_code,
+    state_of,
     upcoming,
 )
-from .verify import DONE, STALE, STATES, WAIVED, Assessment, ItemResult, state_of
 
 FOLDER = Path(__file__).parent
 # The page of the pipeline's report has the same colours and sizes.
