@@ -38,10 +38,12 @@ DEPENDENCIES = {
     "catboost": "catboost",
     "cruft": "cruft",
     "fastapi": "fastapi",
+    "filelock": "filelock",
     "fsspec": "fsspec",
     "gcsfs": "gcsfs",
     "httptools": "httptools",
     "ipykernel": "ipykernel",
+    "jinja2": "jinja2",
     "jupyter-client": "jupyter_client",
     "lightgbm": "lightgbm",
     "markdown-it-py": "markdown_it",
@@ -90,12 +92,12 @@ INDIRECT = re.findall(
     aiobotocore aiohappyeyeballs aiohttp aioitertools aiosignal annotated_doc annotated_types
     anyio arrow ast_serialize asttokens attr attrs binaryornot blackd blib2to3 botocore certifi
     cffi cfgv charset_normalizer click cloudpickle comm contourpy cookiecutter cryptography
-    cycler dateutil debugpy decorator distlib et_xmlfile executing fastjsonschema filelock
+    cycler dateutil debugpy decorator distlib et_xmlfile executing fastjsonschema
     flatbuffers fonttools frozenlist gitdb gitpython google google_api_core google_auth
     google_auth_oauthlib google_cloud_core google_cloud_storage google_cloud_storage_control
     google_crc32c google_resumable_media googleapis_common_protos graphviz grpc
     grpc_google_iam_v1 grpc_status grpcio grpcio_status h11 identify idna iniconfig
-    ipykernel_launcher ipython ipython_pygments_lexers jedi jinja2 jmespath joblib jsonschema
+    ipykernel_launcher ipython ipython_pygments_lexers jedi jmespath joblib jsonschema
     jsonschema_specifications jupyter_core kiwisolver librt markupsafe matplotlib_inline mdurl
     ml_dtypes mpl_toolkits multidict mypy_extensions mypyc nest_asyncio2 nodeenv nvidia
     nvidia_nccl_cu12 oauthlib opentelemetry opentelemetry_api packaging parso pathspec pexpect
