@@ -37,6 +37,7 @@ GIVEN_UP = {
         "PLAIN_SIGNS BLOCKS PLAIN_BLOCKS BOLD SOFT Look find_look",
         "rich knows what a terminal can show",
     ),
+    "checklist.summary": ("check_stage check_area check_state", "verify.check_name does it"),
     "checklist.verify": ("own_stage OUT", "the stage is read by checklist/catalogue.py"),
     "cli": ("preprocess train postprocess report", "commands follow from the registry of stages"),
     "data.infer": (

@@ -494,10 +494,10 @@ class YamlFile:
             if isinstance(node, yaml.MappingNode):
                 below = {key.value: (key, value) for key, value in node.value}
             elif isinstance(node, yaml.SequenceNode):
-                below = {number: (entry, entry) for number, entry in enumerate(node.value)}
-            if step not in below:
+                below = {str(number): (entry, entry) for number, entry in enumerate(node.value)}
+            if str(step) not in below:
                 break
-            place, node = below[step]
+            place, node = below[str(step)]
             line = place.start_mark.line + 1
         self._refuse_line(line, fault)
 
@@ -522,7 +522,7 @@ def _in_words(error: Mapping[str, Any], kind: Any) -> tuple[KeyPath, str]:
         return (*place, *further), fault
     if error["type"] == "missing":
         return place[:-1], f"lacks the key '{place[-1]}'"
-    if error["type"] == "unexpected_keyword_argument":
+    if error["type"] in ("unexpected_keyword_argument", "invalid_key"):
         known = ", ".join(_keys(kind, place[:-1]))
         return place, f"has an unknown key '{place[-1]}'; known: {known}"
     name = f"'{place[-1]}' " if place and isinstance(place[-1], str) else ""

@@ -55,7 +55,7 @@ def checklist(
                 f"write it behind, if `checklist {command} --help` has it."
             )
         return
-    stage = verify.check_stage(stage)
+    stage = verify.check_name("stage", stage)
     if as_json:
         import json
 
@@ -73,7 +73,7 @@ def next_(stage: Stage = None) -> None:
     from . import show, verify
 
     project = _project()
-    assessment = verify.assess(project, verify.check_stage(stage), brief=True)
+    assessment = verify.assess(project, verify.check_name("stage", stage), brief=True)
     todo = verify.upcoming(assessment)
     show.say(show.next_item(assessment, _shown(project, todo[0].item.id) if todo else None))
 
@@ -93,8 +93,8 @@ def list_(
     from . import show, verify
     from .catalogue import STAGES
 
-    area, state = verify.check_area(area), verify.check_state(state)
-    stage = verify.check_stage(stage) or (STAGES[-1] if everything else None)
+    area, state = verify.check_name("area", area), verify.check_name("state", state)
+    stage = verify.check_name("stage", stage) or (STAGES[-1] if everything else None)
     results = [
         result
         for result in verify.assess(_project(), stage, brief=True).results.values()
@@ -176,7 +176,7 @@ def gate(
     from . import show, verify
     from .catalogue import STAGES
 
-    assessment = verify.assess(_project(), verify.check_stage(stage), brief=True)
+    assessment = verify.assess(_project(), verify.check_name("stage", stage), brief=True)
     missing = verify.upcoming(assessment)
     if not missing:
         show.say(show.gate(assessment))
@@ -202,7 +202,7 @@ def report(stage: Stage = None) -> None:
     from . import formats, show, verify
 
     project = _project()
-    for path in formats.write(project, verify.survey(project, verify.check_stage(stage))):
+    for path in formats.write(project, verify.survey(project, verify.check_name("stage", stage))):
         show.say(show.line(str(path)))
 
 

@@ -51,6 +51,11 @@ class Condition:
                 return f"{self.name} is {_as_text(actual)}, but has to be {self.requirement}"
         return None
 
+    def check(self, values: Any) -> tuple[bool, str]:
+        """Return whether it holds for the values, and a clause that says so."""
+        fault = self.fault(values)
+        return fault is None, fault or f"{self.name} is {self.requirement}"
+
     @property
     def name(self) -> str:
         """The path as people read it."""

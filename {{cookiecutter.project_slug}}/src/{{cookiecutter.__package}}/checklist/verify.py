@@ -329,38 +329,22 @@ def rule_text(evidence: Evidence) -> str:
     return ", ".join(f"{key}: {value}" for key, value in pairs.items())
 
 
-def check_stage(stage: str | None) -> str | None:
-    """Return the stage, if there is one of that name.
+# What `--stage`, `--area` and `--state` take.
+NAMES = {"stage": STAGES, "area": (*AREAS, OWN), "state": STATES}
+
+
+def check_name(what: str, name: str | None) -> str | None:
+    """Return the stage, area or state of a name; `-` may stand for a space.
 
     Raises:
-        UserError: If there is not.
+        UserError: If there is none of that name.
     """
-    return _one_of("stage", stage, STAGES)
-
-
-def check_area(area: str | None) -> str | None:
-    """Return the area, if there is one of that name; `-` may stand for `_`.
-
-    Raises:
-        UserError: If there is not.
-    """
-    return _one_of("area", area and area.replace("-", "_").replace(" ", "_"), (*AREAS, OWN))
-
-
-def check_state(state: str | None) -> str | None:
-    """Return the state, if there is one of that name; `-` may stand for a space.
-
-    Raises:
-        UserError: If there is not.
-    """
-    return _one_of("state", state and state.replace("-", " ").replace("_", " "), STATES)
-
-
-def _one_of(what: str, name: str | None, known: tuple[str, ...]) -> str | None:
-    if name is not None and name not in known:
-        names = ", ".join(each.replace(" ", "-").replace("_", "-") for each in known)
-        raise UserError(f"There is no {what} '{name}'; choose one of {names}.")
-    return name
+    known = {re.sub("[ _]", "-", each): each for each in NAMES[what]}
+    if name is None:
+        return None
+    if re.sub("[ _]", "-", name) not in known:
+        raise UserError(f"There is no {what} '{name}'; choose one of {', '.join(known)}.")
+    return known[re.sub("[ _]", "-", name)]
 
 
 def split_code(text: str) -> list[tuple[str, bool]]:
