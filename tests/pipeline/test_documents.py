@@ -313,6 +313,7 @@ def test_parts_say_what_the_reports_say(finished: Project) -> None:
     assert "- Stage: minimum viable product" in parts["answers"]
     assert f"models/{train.run_id}/reference.json" in parts["reference"]
     assert f"`models/{train.run_id}/model.skops`" in parts["bundle"]
+    assert re.search(r"\| `models` \| [\d.]+ [kM]B \|", parts["storage"])
 
 
 def test_parts_of_a_regression(tmp_path: Path, make_project: Make) -> None:
@@ -508,6 +509,15 @@ def test_broken_files_are_told_and_nothing_is_written(
         measured.refresh(project)
     assert "\n" not in str(raised.value)
     assert {path: path.read_bytes() for path in project.docs.iterdir()} == before
+
+
+def test_a_part_never_leaves_out_what_its_report_lacks(project: Project) -> None:
+    path = project.report_file("split")
+    facts = json.loads(path.read_text("utf-8"))["facts"]
+    del facts["reason"]
+    change(path, "facts", facts)
+    with pytest.raises(UserError, match="lacks what the measured part 'split' shows .*'reason'"):
+        measured.refresh(project)
 
 
 # -------------------------------------------------------------------------- names from the data

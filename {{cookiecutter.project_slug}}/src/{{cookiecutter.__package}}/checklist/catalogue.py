@@ -188,7 +188,9 @@ class Item:
                 fault = f"has '{ONLY_IF}' on a condition, which cannot have one"
                 yield ("applies", number, ONLY_IF), fault
         for key in ("options", "tools", "references"):
-            names = [entry.title if key == "references" else entry.name for entry in vars(self)[key]]
+            names = [
+                entry.title if key == "references" else entry.name for entry in vars(self)[key]
+            ]
             for number, name in enumerate(names):
                 if name in names[:number]:
                     yield (key, number), f"names '{name}' twice"
@@ -325,6 +327,7 @@ def read_evidence(entry: Any) -> Evidence:
     if ONLY_IF in entry:
         read_alternatives(entry[ONLY_IF])
     return Evidence(kind, rule, {key: entry[key] for key in entry if key != kind})
+
 
 def _check_rule(kind: str, rule: str) -> None:
     """Refuse a rule that its kind of evidence cannot check."""

@@ -99,7 +99,9 @@ def list_(
         result
         for result in verify.assess(_project(), stage, brief=True).results.values()
         if area in (None, result.item.area)
-        and (result.state == state if state else everything or result.state != verify.NOT_APPLICABLE)
+        and (
+            result.state == state if state else everything or result.state != verify.NOT_APPLICABLE
+        )
     ]
     show.say(show.listing(results))
 
@@ -228,4 +230,3 @@ def _say_state(project: "Project", item: "Item") -> None:
     from . import show, verify
 
     show.say(show.state_line(verify.verify(verify.open_context(project, brief=True)[1], item)))
-

@@ -6,6 +6,7 @@ import codecs
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -44,12 +45,8 @@ BAR = 14
 
 def say(*parts: RenderableType) -> None:
     """Print parts below each other: in colour on a terminal, unless NO_COLOR is set."""
-    console = Console(
-        color_system=None if os.environ.get("NO_COLOR") else "auto",
-        markup=False,
-        emoji=False,
-        highlight=False,
-    )
+    colours: Any = None if os.environ.get("NO_COLOR") else "auto"
+    console = Console(color_system=colours, highlight=False)
     width = console.width if console.is_terminal else WIDEST
     console.width = min(max(width, NARROWEST), WIDEST)
     print(as_text(console, *parts), end="")
@@ -64,9 +61,8 @@ def as_text(console: Console, *parts: RenderableType) -> str:
     return text.encode(console.encoding, "letters").decode(console.encoding)
 
 
-def _in_letters(error: UnicodeError) -> tuple[str, int]:
+def _in_letters(error: Any) -> tuple[str, int]:
     """Return letters for the signs that the encoding lacks; question marks for the rest."""
-    assert isinstance(error, UnicodeEncodeError)
     lacking = error.object[error.start : error.end]
     return "".join(LETTERS.get(sign, "?") for sign in lacking), error.end
 
@@ -131,7 +127,8 @@ def _areas(assessment: Assessment) -> Table:
     grid.add_column(no_wrap=True, justify="right")
     rows = [(one_line(area.title), count(results)) for area, results in by_area(assessment)]
     for title, counts in [*rows, ("All", count(assessment.results.values()))]:
-        grid.add_row(Text(title), _bar(counts.share), f"{counts.done}/{counts.total}", _remains(counts))
+        done = f"{counts.done}/{counts.total}"
+        grid.add_row(Text(title), _bar(counts.share), done, _remains(counts))
     return grid
 
 
@@ -166,7 +163,8 @@ def listing(results: Sequence[ItemResult]) -> RenderableType:
     for result in results:
         about = result.item
         facts = f"\n{about.stage}, {KINDS[about.kind]}, {result.state}"
-        grid.add_row(_state(result.state, about.id), Text(one_line(about.title)).append(facts, "dim"))
+        title = Text.assemble(one_line(about.title), (facts, "dim"))
+        grid.add_row(_state(result.state, about.id), title)
     return grid
 
 
@@ -281,8 +279,8 @@ def score(found: Score) -> Group:
     parts.append(Text(about, "dim"))
     for section, title in SECTIONS.items():
         points = found.sections[section]
-        bar = _bar(points / TESTS_PER_SECTION)
-        parts += ["", Text.assemble((f"{title:<19}  ", "bold"), bar, f"  {points:g}/{TESTS_PER_SECTION}")]
+        bar, of = _bar(points / TESTS_PER_SECTION), f"  {points:g}/{TESTS_PER_SECTION}"
+        parts += ["", Text.assemble((f"{title:<19}  ", "bold"), bar, of)]
         tests = [test for test in found.tests if test.startswith(f"{section}-")]
         parts.append(_marked(_test_row(found, test) for test in tests))
     return Group(*parts)
