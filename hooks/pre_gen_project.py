@@ -37,6 +37,7 @@ DEPENDENCIES = {
     "black": "black",
     "catboost": "catboost",
     "cruft": "cruft",
+    "filelock": "filelock",
     "fsspec": "fsspec",
     "gcsfs": "gcsfs",
     "httptools": "httptools",
@@ -90,7 +91,7 @@ INDIRECT = re.findall(
     aiobotocore aiohappyeyeballs aiohttp aioitertools aiosignal annotated_doc annotated_types
     anyio arrow ast_serialize asttokens attr attrs binaryornot blackd blib2to3 botocore certifi
     cffi cfgv charset_normalizer click cloudpickle comm contourpy cookiecutter cryptography
-    cycler dateutil debugpy decorator distlib et_xmlfile executing fastjsonschema filelock
+    cycler dateutil debugpy decorator distlib et_xmlfile executing fastjsonschema
     flatbuffers fonttools frozenlist gitdb gitpython google google_api_core google_auth
     google_auth_oauthlib google_cloud_core google_cloud_storage google_cloud_storage_control
     google_crc32c google_resumable_media googleapis_common_protos graphviz grpc

@@ -19,14 +19,25 @@ from earlier import PACKAGE, printed, python
 # Public names of the earlier version that are gone for good, each with the reason.
 GIVEN_UP = {
     "bundle": ("raw_scores finish", "the task does it: `bundle.task.raw_scores` and `.decide`"),
-    "checklist.catalogue": ("CONSTRUCTION CONDITIONS RULES NAMES", "a constant of its file"),
+    "checklist.catalogue": (
+        "CONSTRUCTION CONDITIONS RULES NAMES LOADER AREA_KEYS ITEM_KEYS REQUIRED refuse_conflict",
+        "its classes say what a file holds, and pydantic reads them",
+    ),
     "checklist.evidence": ("WORDS MOST_READ LARGEST LATER_ROWS", "a constant of its file"),
     "checklist.measured": (
-        "CRUFT MOST_COLUMNS MOST_ROWS MOST_VALUES MOST_SIGNS UNSEEN SIGNS",
-        "a constant of its file",
+        "CRUFT MOST_COLUMNS MOST_ROWS MOST_VALUES MOST_SIGNS UNSEEN SIGNS SCHEMA Form PARTS part "
+        "answers inputs baseline sources lineage quantity dictionary missing split importance "
+        "candidates selection complexity evaluation decision bundle storage versions reference "
+        "table",
+        "the parts are macros of measured.md.jinja",
     ),
     "checklist.records": ("SIGNED WAIVED PATIENCE NOBODY", "a constant of its file"),
     "checklist.rules": ("FORM", "a constant of its file"),
+    "checklist.show": (
+        "PLAIN_SIGNS BLOCKS PLAIN_BLOCKS BOLD SOFT Look find_look",
+        "rich knows what a terminal can show",
+    ),
+    "checklist.summary": ("check_stage check_area check_state", "verify.check_name does it"),
     "checklist.verify": ("own_stage OUT", "the stage is read by checklist/catalogue.py"),
     "cli": ("preprocess train postprocess report", "commands follow from the registry of stages"),
     "data.formats": ("TableWriter WRITTEN", "`open_writer` gives a function that writes"),

@@ -218,9 +218,12 @@ items:
 @pytest.mark.parametrize(
     ("old", "new", "line", "said"),
     [
-        ("stage: poc", "stage: pox", 8, "not one of poc, mvp, production"),
+        ("stage: poc", "stage: pox", 8, "should be 'poc', 'mvp' or 'production'"),
         ("how: Do it.", "hwo: Do it.", 7, "unknown key 'hwo'"),
         ("    how: Do it.\n", "", 4, "lacks the key 'how'"),
+        ("about: What we agreed on.\n", "about: A\n1: x\n", 3, "unknown key '1'; known: title"),
+        ("stage: poc", "stage: poc\n    area: data", 9, "'area' is not a key of an item"),
+        ("about: What", "name: own\nabout: What", 2, "'name' is not a key of an area"),
         ("how: Do it.", "how: [1]", 7, "'how' has to be text"),
         ("- fact:", "- fakt:", 10, "unknown kind 'fakt'"),
         ("== 0", "= 0", 10, "is not a rule"),

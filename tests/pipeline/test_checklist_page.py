@@ -56,7 +56,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="session")
 def survey(package: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Return the template's whole checklist, looked at in a project that never ran."""
-    from mlproj.checklist.summary import survey as look_at
+    from mlproj.checklist.verify import survey as look_at
     from mlproj.core.project import Project
 
     root = tmp_path_factory.mktemp("page") / "project"
@@ -119,7 +119,7 @@ def test_everything_is_there_without_a_script(html: str, survey: Any) -> None:
 
 
 def test_states_are_told_in_words(html: str, survey: Any) -> None:
-    from mlproj.checklist.summary import count
+    from mlproj.checklist.verify import count
 
     counts = count(survey.shown.results.values())
     found = re.findall(r'<span aria-hidden="true">.</span> ([a-z ]+)</span></dt><dd>(\d+)', html)

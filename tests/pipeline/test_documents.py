@@ -159,7 +159,7 @@ def test_documents_stay_inviting() -> None:
 
 def test_every_measured_part_is_in_a_document_and_empty_in_the_template() -> None:
     found = [part for name in NAMES for part in PART.findall((DOCS / name).read_text("utf-8"))]
-    assert {name for _, name, _, _ in found} == set(measured.PARTS)
+    assert {name for _, name, _, _ in found} == set(measured.parts())
     assert {content for _, _, content, _ in found} == {""}
 
 
@@ -274,7 +274,7 @@ def test_a_document_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
 
 def test_refresh_fills_every_part_after_a_run(finished: Project) -> None:
     parts = parts_of(finished)
-    assert set(parts) == set(measured.PARTS)
+    assert set(parts) == set(measured.parts())
     for name, text in parts.items():
         assert text.strip(), name
         assert text.startswith("\n"), name
@@ -312,6 +312,7 @@ def test_parts_say_what_the_reports_say(finished: Project) -> None:
     assert "- Stage: minimum viable product" in parts["answers"]
     assert f"models/{train.run_id}/reference.json" in parts["reference"]
     assert f"`models/{train.run_id}/model.skops`" in parts["bundle"]
+    assert re.search(r"\| `models` \| [\d.]+ [kM]B \|", parts["storage"])
 
 
 def test_parts_of_a_regression(tmp_path: Path, make_project: Make) -> None:
@@ -507,6 +508,15 @@ def test_broken_files_are_told_and_nothing_is_written(
         measured.refresh(project)
     assert "\n" not in str(raised.value)
     assert {path: path.read_bytes() for path in project.docs.iterdir()} == before
+
+
+def test_a_part_never_leaves_out_what_its_report_lacks(project: Project) -> None:
+    path = project.report_file("split")
+    facts = json.loads(path.read_text("utf-8"))["facts"]
+    del facts["reason"]
+    change(path, "facts", facts)
+    with pytest.raises(UserError, match="lacks what the measured part 'split' shows .*'reason'"):
+        measured.refresh(project)
 
 
 # -------------------------------------------------------------------------- names from the data

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -105,6 +106,7 @@ ENTRY = '  {id}: {{by: "A", date: "2026-01-31", note: "n"}}\n'
         ("signoffs:\n{x}{x}", 3, "stands there twice"),
         ("signoffs:\n  {id}: {{by: A}}\n", 2, "lacks the key 'date'"),
         ("signoffs:\n  {id}: {{by: A, date: 2026-01-31, note: n}}\n", 2, "'date' has to be text"),
+        ("signoffs:\n  1: {{by: A, date: d, note: n}}\n", 2, "has to be text"),
         ("signoffs:\n  {id}: signed\n", 2, "a mapping of by, date"),
         ("signatures: {{}}\n", 1, "unknown key 'signatures'"),
         ("signoffs: []\n", 1, "'signoffs' has to be a mapping"),
@@ -193,6 +195,20 @@ def test_a_lock_that_a_killed_process_left_is_named(
     with pytest.raises(UserError, match=r"delete checklist/\.lock"):
         put(Project(tmp_path), item_of("signoff"))
     assert [path.name for path in lock.parent.iterdir()] == [".lock"]
+
+
+def test_a_lock_of_a_process_that_is_gone_stops_nobody(tmp_path: Path) -> None:
+    (tmp_path / "checklist").mkdir()
+    lock = tmp_path / "checklist" / ".lock"
+    code = (
+        "import os, filelock\n"
+        f"lock = filelock.SoftFileLock({str(lock)!r})\nlock.acquire()\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+    assert lock.exists()
+    put(Project(tmp_path), item_of("signoff"))
+    assert [path.name for path in lock.parent.iterdir()] == ["signoffs.yaml"]
 
 
 @pytest.mark.parametrize("scope", ["data", "model"])

@@ -58,6 +58,6 @@ def every(
 @pytest.fixture
 def run(root: Path, every: Callable[[Path], Run], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return the command line of a project whose checklist is the team's file alone."""
-    importlib.import_module("mlproj.checklist.summary")  # which keeps the names of all areas
+    importlib.import_module("mlproj.checklist.verify")  # which keeps the names of all areas
     monkeypatch.setattr(importlib.import_module("mlproj.checklist.catalogue"), "AREAS", ())
     return every(root)

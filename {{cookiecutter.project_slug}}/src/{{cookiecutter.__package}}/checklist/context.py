@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +35,7 @@ class Context:
     _reports: dict[str, Report | None] = field(default_factory=dict)
     _documents: dict[Path, dict[str, Heading]] = field(default_factory=dict)
     _keys: dict[str, str] = field(default_factory=dict)
+    _printed: dict[tuple[str, ...], str | None] = field(default_factory=dict)
 
     @cached_property
     def answers(self) -> dict[str, Any]:
@@ -125,6 +127,12 @@ class Context:
 
         Names are relative to the project, which may be a part of a larger repository.
         """
+        if arguments not in self._printed:
+            self._printed[arguments] = self._run_git(arguments, accepted)
+        return self._printed[arguments]
+
+    def _run_git(self, arguments: Sequence[str], accepted: tuple[int, ...]) -> str | None:
+        """Return what git prints today."""
         try:
             done = subprocess.run(  # noqa: S603
                 ["git", "-c", "color.ui=false", *arguments],  # noqa: S607

@@ -14,20 +14,22 @@ from markupsafe import Markup
 from ..reporting.html import render
 from .catalogue import SECTIONS, STAGES, TESTS_PER_SECTION, Evidence
 from .records import one_line
-from .summary import (
+from .verify import (
     KINDS,
     NEXT,
     PAPER,
     SIGNS,
+    STATES,
+    Assessment,
     Survey,
     by_area,
     count,
     next_stage,
     rule_text,
     split_code,
+    state_of,
     upcoming,
 )
-from .verify import STATES, Assessment, state_of
 
 FOLDER = Path(__file__).parent
 # The page of the pipeline's report has the same colours and sizes.
