@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from cases import every_case
 from markdown_it import MarkdownIt
 from mlproj.checklist import documents, measured
 from mlproj.checklist.catalogue import load_catalogue
@@ -135,7 +137,7 @@ def words(folder: Path, body: str) -> int:
 # ---------------------------------------------------------------------------- the eight documents
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every_case("name", NAMES)
 def test_every_section_has_a_question_and_an_example_and_no_answer(name: str) -> None:
     text = (DOCS / name).read_text(encoding="utf-8")
     bodies = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", text, re.MULTILINE))
@@ -176,7 +178,7 @@ def test_the_diary_takes_the_lines_of_train(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------- a person's words
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("body", "count"),
     [
         ("", 0),
@@ -221,8 +223,7 @@ def test_sections_have_titles_slugs_lines_and_questions(tmp_path: Path) -> None:
     assert (second.slug, second.line, second.question, second.words) == ("kpis-and-more", 11, "", 1)
 
 
-@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "bom"])
-@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["lf", "crlf"])
+@every_case(("mark", "end"), itertools.product(["", "\ufeff"], ["\n", "\r\n"]))
 def test_sections_are_the_same_however_the_file_was_saved(
     tmp_path: Path, mark: str, end: str
 ) -> None:
@@ -230,7 +231,8 @@ def test_sections_are_the_same_however_the_file_was_saved(
     assert documents.read_document(path) == {"a-b": documents.Heading("A b", "a-b", 1, "Why?", 2)}
 
 
-@pytest.mark.parametrize(
+@pytest.mark.parametrize("reader", ["read", "refresh"])
+@every_case(
     ("text", "line", "fault"),
     [
         ("# T\n## A\n\n<!-- measured: split -->\nx\n", 4, "no end"),
@@ -244,7 +246,6 @@ def test_sections_are_the_same_however_the_file_was_saved(
         ("# T\n```python\n## A\n``\n", 2, "code has no end"),
     ],
 )
-@pytest.mark.parametrize("reader", ["read", "refresh"])
 def test_a_fault_is_told_with_file_and_line(
     tmp_path: Path, text: str, line: int, fault: str, reader: str
 ) -> None:
@@ -352,9 +353,7 @@ def test_documents_that_the_stage_does_not_ask_for_are_passed_over(tmp_path: Pat
     assert not (tmp_path / "docs").exists()
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["lf", "crlf"])
-@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "bom"])
-@pytest.mark.parametrize("seed", range(15))
+@every_case(("seed", "mark", "end"), itertools.product(range(15), ["", "\ufeff"], ["\n", "\r\n"]))
 def test_a_persons_words_survive_byte_by_byte(
     project: Project, seed: int, mark: str, end: str
 ) -> None:

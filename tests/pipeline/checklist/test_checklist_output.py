@@ -15,7 +15,8 @@ from types import ModuleType
 
 import pytest
 from answers import TEMPLATE
-from few_items import DATA, OWN, Run, answer, cells, process, read_badge
+from cases import every_case
+from few_items import DATA, OWN, Run, answer, cells, make_root, process, read_badge
 from rich.console import Console
 
 # ------------------------------------------------------------------------------- hostile text
@@ -30,8 +31,10 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_any_text_is_only_itself(run: Run, root: Path, text: str) -> None:
+@every_case("text", HOSTILE)
+def test_any_text_is_only_itself(run_in: Callable[[Path], Run], tmp_path: Path, text: str) -> None:
+    root = make_root(tmp_path)
+    run = run_in(root)
     own = OWN.replace("title: There is a page to begin with", f"title: {json.dumps(text)}")
     own = own.replace("name: By hand", f"name: {json.dumps(text)}")
     (root / "checklist/own.yaml").write_text(own, encoding="utf-8")
