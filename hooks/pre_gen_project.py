@@ -37,14 +37,16 @@ DEPENDENCIES = {
     "black": "black",
     "catboost": "catboost",
     "cruft": "cruft",
-    "fastapi": "fastapi",
+    "filelock": "filelock",
     "fsspec": "fsspec",
     "gcsfs": "gcsfs",
     "httptools": "httptools",
     "ipykernel": "ipykernel",
+    "jinja2": "jinja2",
     "jupyter-client": "jupyter_client",
     "lightgbm": "lightgbm",
     "markdown-it-py": "markdown_it",
+    "markupsafe": "markupsafe",
     "matplotlib": "matplotlib",
     "msgspec": "msgspec",
     "mypy": "mypy",
@@ -58,7 +60,6 @@ DEPENDENCIES = {
     "openpyxl": "openpyxl",
     "pandas": "pandas",
     "pandas-stubs": "pandas",
-    "pandera": "pandera",
     "pre-commit": "pre_commit",
     "prometheus-client": "prometheus_client",
     "pyarrow": "pyarrow",
@@ -90,20 +91,20 @@ INDIRECT = re.findall(
     aiobotocore aiohappyeyeballs aiohttp aioitertools aiosignal annotated_doc annotated_types
     anyio arrow ast_serialize asttokens attr attrs binaryornot blackd blib2to3 botocore certifi
     cffi cfgv charset_normalizer click cloudpickle comm contourpy cookiecutter cryptography
-    cycler dateutil debugpy decorator distlib et_xmlfile executing fastjsonschema filelock
+    cycler dateutil debugpy decorator distlib et_xmlfile executing fastjsonschema
     flatbuffers fonttools frozenlist gitdb gitpython google google_api_core google_auth
     google_auth_oauthlib google_cloud_core google_cloud_storage google_cloud_storage_control
     google_crc32c google_resumable_media googleapis_common_protos graphviz grpc
     grpc_google_iam_v1 grpc_status grpcio grpcio_status h11 identify idna iniconfig
-    ipykernel_launcher ipython ipython_pygments_lexers jedi jinja2 jmespath joblib jsonschema
-    jsonschema_specifications jupyter_core kiwisolver librt markupsafe matplotlib_inline mdurl
+    ipykernel_launcher ipython ipython_pygments_lexers jedi jmespath joblib jsonschema
+    jsonschema_specifications jupyter_core kiwisolver librt matplotlib_inline mdurl
     ml_dtypes mpl_toolkits multidict mypy_extensions mypyc nest_asyncio2 nodeenv nvidia
     nvidia_nccl_cu12 oauthlib opentelemetry opentelemetry_api packaging parso pathspec pexpect
     pillow platformdirs plotly pluggy prettytable prompt_toolkit propcache proto proto_plus
     protobuf psutil ptyprocess pure_eval py pyasn1 pyasn1_modules pycparser pydantic_core pydot
     pygments pylab pyparsing python_dateutil python_discovery python_slugify pytokens pyzmq
     referencing requests requests_oauthlib rpds rpds_py shellingham six slugify smmap stack_data
-    text_unidecode tokenize_rt tornado traitlets typeguard typing_extensions typing_inspect
+    text_unidecode tokenize_rt tornado traitlets typing_extensions
     typing_inspection tzdata urllib3 virtualenv wcwidth wrapt yarl zmq
     """,
 )

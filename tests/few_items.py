@@ -94,6 +94,25 @@ def measure(root: Path, data: str = DATA, passed: bool = True) -> None:
     (root / "reports" / "metrics.json").write_text(json.dumps(report), encoding="utf-8")
 
 
+def make_root(folder: Path) -> Path:
+    """Make a project with data and a model, as far as the checklist looks at them."""
+    root = folder / "project"
+    texts = {
+        "conf.cfg": "[data]\nsource = table.csv\ntarget = y\n",
+        "README.md": "Begin here.\n",
+        "docs/notes.md": NOTES,
+        "checklist/own.yaml": OWN,
+        "data/manifest.json": json.dumps({"fingerprint": DATA}),
+        "models/champion.json": json.dumps({"run_id": MODEL, "sha256": "0" * 64}),
+    }
+    for name, text in texts.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+    answer(root, stage="poc")
+    measure(root)
+    return root
+
+
 def write_notes(root: Path) -> None:
     """Answer the question of the notes."""
     text = NOTES + "\nBecause it was so before, and nobody minded it since.\n"

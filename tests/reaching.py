@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mlproj.core.code_fingerprint import Modules, code_fingerprint
+from mlproj.core.code_fingerprint import Modules, code_fingerprint, relative
 from mlproj.core.code_fingerprint import reached as files_reached
-from mlproj.core.code_imports import relative
 
 Write = Callable[[Mapping[str, str]], Path]
 STAGES = (
@@ -24,9 +23,9 @@ SENTENCE = (
 )
 
 
-def reached(package: Path, *entries: str) -> set[str]:
+def reached(package: Path, *entries: str, lent: Mapping[str, str] | None = None) -> set[str]:
     """What the entries reach apart from `train.py`, as paths from the package's folder."""
-    found = files_reached(entries or [".train:train"], Modules(package))
+    found = files_reached(entries or [".train:train"], Modules(package, lent))
     return {relative(path, package) for path in found} - {"train.py"}
 
 

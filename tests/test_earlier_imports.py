@@ -19,19 +19,36 @@ from earlier import PACKAGE, printed, python
 # Public names of the earlier version that are gone for good, each with the reason.
 GIVEN_UP = {
     "bundle": ("raw_scores finish", "the task does it: `bundle.task.raw_scores` and `.decide`"),
-    "checklist.catalogue": ("CONSTRUCTION CONDITIONS RULES NAMES", "a constant of its file"),
+    "checklist.catalogue": (
+        "CONSTRUCTION CONDITIONS RULES NAMES LOADER AREA_KEYS ITEM_KEYS REQUIRED refuse_conflict",
+        "its classes say what a file holds, and pydantic reads them",
+    ),
     "checklist.evidence": ("WORDS MOST_READ LARGEST LATER_ROWS", "a constant of its file"),
     "checklist.measured": (
-        "CRUFT MOST_COLUMNS MOST_ROWS MOST_VALUES MOST_SIGNS UNSEEN SIGNS",
-        "a constant of its file",
+        "CRUFT MOST_COLUMNS MOST_ROWS MOST_VALUES MOST_SIGNS UNSEEN SIGNS SCHEMA Form PARTS part "
+        "answers inputs baseline sources lineage quantity dictionary missing split importance "
+        "candidates selection complexity evaluation decision bundle storage versions reference "
+        "table",
+        "the parts are macros of measured.md.jinja",
     ),
     "checklist.records": ("SIGNED WAIVED PATIENCE NOBODY", "a constant of its file"),
     "checklist.rules": ("FORM", "a constant of its file"),
+    "checklist.show": (
+        "PLAIN_SIGNS BLOCKS PLAIN_BLOCKS BOLD SOFT Look find_look",
+        "rich knows what a terminal can show",
+    ),
+    "checklist.summary": ("check_stage check_area check_state", "verify.check_name does it"),
     "checklist.verify": ("own_stage OUT", "the stage is read by checklist/catalogue.py"),
     "cli": ("preprocess train postprocess report", "commands follow from the registry of stages"),
+    "data.formats": ("TableWriter WRITTEN", "`open_writer` gives a function that writes"),
     "data.infer": (
-        "MOST_CLASSES_OF_FRACTIONS MOST_CLASSES_OF_INTEGERS MOST_CLASSES",
-        "the task has them",
+        "MOST_CLASSES_OF_FRACTIONS MOST_CLASSES_OF_INTEGERS MOST_CLASSES Inference",
+        "the task has them; `infer_schema` returns a `data.schema:SchemaFile`",
+    ),
+    "data.ingest": ("Chosen", "it never left ingest"),
+    "data.schema": (
+        "Cast cast_table pandera_schema validate violation_of",
+        "`data.cast:conform` casts and, with values=True, validates",
     ),
     "features": ("NUMBERS", "inputs are looked up by their kind"),
     "metrics": (
@@ -39,16 +56,25 @@ GIVEN_UP = {
         "constant_outcome score_all",
         "the task does it: `.metrics`, `.choose_metric`, `.with_truth` and `.constant_with_truth`",
     ),
+    "models.baseline": ("LABEL", "a constant of its file"),
     "monitoring.drift": ("*", "evaluation/drift.py; a default project does not name monitoring"),
     "monitoring.labelled": ("Labelled", "it never leaves monitoring"),
     "monitoring.labels": ("labelled_outcome", "it never leaves monitoring"),
+    "monitoring.page": ("ROW NAMES BARS SHARES", "the template has them"),
     "monitoring.retrain": ("Result BLOCK", "it never leaves monitoring"),
+    "monitoring.window": (
+        "RULES without_refused",
+        "`cast_column` does it; a violation has its rule",
+    ),
     "pipeline": ("TABLE", "the stages stand in the registry"),
+    "runs": ("Difference", "`Comparison.differences` holds both values by area and name"),
+    "serving.app": ("PROBED", "HEAD is answered wherever GET is"),
     "serving.openapi": ("NUMBER_OR_NONE", "the form of answers is the task's"),
-    "serving.page": ("OUTCOME", "the form of answers is the task's"),
+    "serving.page": ("OUTCOME HEAD KEY FILE", "the templates have them, and tasks their answers"),
     "serving.scoring": ("temper_one label_one FEW_ROWS", "the kind of answers has them"),
     "serving.service": ("Told Asked", "they never leave the service"),
     "train": ("MEDIAN_METRICS", "the task has them"),
+    "preprocess": ("read_typed", "`data.arrow:read_parquet(project.typed)`"),
     "postprocess": ("LEVEL choose", "the task does it: `.fit_decision`"),
 }
 

@@ -38,7 +38,7 @@ PLANTED = {
         "reporting.html -> ml_project.serving.page",
     ),
     "sideways": ("data/keys.py", "from ..tracking import runs", "data.keys -> ml_project.tracking"),
-    "in a circle of files": ("data/names.py", "from . import cast", "data.names -> "),
+    "in a circle of files": ("data/schema.py", "from . import cast", "data.schema -> "),
     "in a circle with the folder's own file": (
         *("models/__init__.py", "from .classic import linear"),
         "models -> ml_project.models.classic",

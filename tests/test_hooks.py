@@ -31,6 +31,7 @@ from answers import (
     pins_of,
 )
 from baking import BakedProject, bake_project, run_git, run_hook
+from cases import every_case
 from cookiecutter.exceptions import FailedHookException
 from cookiecutter.generate import generate_context, generate_files
 from cookiecutter.prompt import prompt_for_config
@@ -88,7 +89,7 @@ REFUSED_SLUGS = {
 }
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("slug", "reason"),
     [(slug, reason) for reason, slugs in REFUSED_SLUGS.items() for slug in slugs],
 )
@@ -98,7 +99,7 @@ def test_a_slug_that_breaks_something_is_refused_with_the_reason(slug: str, reas
     assert sentence.startswith("project_slug ") and sentence.isascii() and "\n" not in sentence
 
 
-@pytest.mark.parametrize(
+@every_case(
     "slug", ["m", "a" * 60, "churn-model", "churn_model", "m5", "x--y", "x__y", "a-b_c", "type"]
 )
 def test_a_plain_slug_is_accepted(slug: str) -> None:
@@ -106,7 +107,7 @@ def test_a_plain_slug_is_accepted(slug: str) -> None:
 
 
 @pytest.mark.parametrize("prompt", FREE_TEXT)
-@pytest.mark.parametrize(
+@every_case(
     ("value", "reason"),
     [
         ("", "is empty"),
@@ -132,7 +133,7 @@ def test_unusable_text_is_refused_at_every_prompt(prompt: str, value: Any, reaso
     assert len(sentence) < 220
 
 
-@pytest.mark.parametrize("prompt", CHOICES)
+@every_case("prompt", CHOICES)
 def test_a_choice_outside_the_list_is_refused_with_the_list(prompt: str) -> None:
     sentence = fault(**{prompt: "bitkeeper"})
     assert sentence is not None and sentence.startswith(f"{prompt} 'bitkeeper'")
@@ -407,7 +408,7 @@ def test_no_password_of_an_archive_s_address_is_recorded(tmp_path: Path) -> None
     assert version == ("https://host.invalid/template.zip", None)
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("origin", "recorded"),
     [
         ("https://host.invalid/org/name.git", "https://host.invalid/org/name.git"),

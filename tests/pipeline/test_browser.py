@@ -24,7 +24,7 @@ from mlproj.bundle import champion
 from mlproj.core import config
 from mlproj.core.errors import UserError
 from mlproj.data.split import load_split
-from mlproj.models.inputs import date_parts, read_date, words
+from mlproj.models import date_parts, read_date, words
 from mlproj.serving import browser as pages
 from mlproj.serving import runtime as runtimes
 from pandas._libs.parsers import STR_NA_VALUES  # type: ignore[import-not-found]

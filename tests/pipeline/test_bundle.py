@@ -17,7 +17,7 @@ from mlproj.bundle import onnx_export as onnx
 from mlproj.core import config, pipeline, registry
 from mlproj.core.errors import UserError
 from mlproj.data.schema import Column, Schema
-from mlproj.evaluation import decision, distributions
+from mlproj.evaluation import decision, reference
 from mlproj.models import make_candidate
 from mlproj.models.features import build_features, prepare
 from sklearn.pipeline import Pipeline
@@ -294,8 +294,8 @@ def test_the_reference_counts_every_sampled_row(packaged: Any) -> None:
 
 
 def test_bins_of_constant_and_empty_numbers() -> None:
-    assert distributions.describe_numbers(np.full(7, 3.0))["counts"] == [0, 7, 0]
-    assert distributions.describe_numbers(np.array([]))["counts"] == [0]
+    assert reference.describe_numbers(np.full(7, 3.0))["counts"] == [0, 7, 0]
+    assert reference.describe_numbers(np.array([]))["counts"] == [0]
 
 
 def test_the_card_says_what_people_wrote_and_what_was_measured(project: Any) -> None:

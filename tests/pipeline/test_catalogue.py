@@ -22,6 +22,7 @@ from answers import (
     TEMPLATE,
     skeleton_files,
 )
+from cases import every_case
 from mlproj.checklist import catalogue, evidence
 from mlproj.checklist.catalogue import AREAS, STAGES, Item, YamlFile, load_area, load_catalogue
 from mlproj.checklist.conditions import parse_condition
@@ -52,7 +53,7 @@ def test_the_checklist_has_its_size_and_every_area() -> None:
     assert all(area.items for area in CATALOGUE.areas[:-1])
 
 
-@pytest.mark.parametrize("item", ITEMS, ids=lambda item: item.id)
+@every_case("item", ITEMS, ids=lambda item: item.id)
 def test_an_item_says_what_why_and_how(item: Item) -> None:
     assert len(item.title) <= 90
     assert not item.title.endswith(".")
@@ -198,6 +199,19 @@ def test_the_inventory_has_all_its_rows_once() -> None:
     assert len({row["id"] for row in INVENTORY}) == len(INVENTORY) == 900
 
 
+def write_own(folder: Path, text: str) -> Project:
+    """Return a project with these items of the team's own."""
+    (folder / "checklist").mkdir()
+    (folder / "checklist" / "own.yaml").write_text(text, encoding="utf-8")
+    return Project(folder)
+
+
+@pytest.fixture
+def own_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the template's items out of the catalogue: reading them takes longer than the rest."""
+    monkeypatch.setattr(catalogue, "AREAS", ())
+
+
 WELL_FORMED = """\
 title: Our own
 about: What we agreed on.
@@ -215,12 +229,15 @@ items:
 """
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("old", "new", "line", "said"),
     [
-        ("stage: poc", "stage: pox", 8, "not one of poc, mvp, production"),
+        ("stage: poc", "stage: pox", 8, "should be 'poc', 'mvp' or 'production'"),
         ("how: Do it.", "hwo: Do it.", 7, "unknown key 'hwo'"),
         ("    how: Do it.\n", "", 4, "lacks the key 'how'"),
+        ("about: What we agreed on.\n", "about: A\n1: x\n", 3, "unknown key '1'; known: title"),
+        ("stage: poc", "stage: poc\n    area: data", 9, "'area' is not a key of an item"),
+        ("about: What", "name: own\nabout: What", 2, "'name' is not a key of an area"),
         ("how: Do it.", "how: [1]", 7, "'how' has to be text"),
         ("- fact:", "- fakt:", 10, "unknown kind 'fakt'"),
         ("== 0", "= 0", 10, "is not a rule"),
@@ -270,28 +287,26 @@ items:
     ],
 )
 def test_a_fault_is_one_sentence_with_file_and_line(
-    tmp_path: Path, old: str, new: str, line: int, said: str
+    own_alone: None, tmp_path: Path, old: str, new: str, line: int, said: str
 ) -> None:
-    (tmp_path / "checklist").mkdir()
-    own = tmp_path / "checklist" / "own.yaml"
-    own.write_text(WELL_FORMED, encoding="utf-8")
-    assert load_catalogue(Project(tmp_path)).find("own-x").kind == "auto"
     assert old in WELL_FORMED
-    own.write_text(WELL_FORMED.replace(old, new, 1), encoding="utf-8")
+    own = write_own(tmp_path, WELL_FORMED.replace(old, new, 1))
     with pytest.raises(UserError) as error:
-        load_catalogue(Project(tmp_path))
+        load_catalogue(own)
     sentence = str(error.value)
     assert sentence.startswith(f"checklist/own.yaml, line {line}: "), sentence
     assert said in sentence
     assert "\n" not in sentence
 
 
+def test_a_well_formed_file_is_read(tmp_path: Path) -> None:
+    assert load_catalogue(write_own(tmp_path, WELL_FORMED)).find("own-x").kind == "auto"
+
+
 def test_an_id_of_the_template_cannot_be_taken_twice(tmp_path: Path) -> None:
-    (tmp_path / "checklist").mkdir()
-    text = WELL_FORMED.replace("own-x", ITEMS[0].id)
-    (tmp_path / "checklist" / "own.yaml").write_text(text, encoding="utf-8")
+    project = write_own(tmp_path, WELL_FORMED.replace("own-x", ITEMS[0].id))
     with pytest.raises(UserError, match=f"'{ITEMS[0].id}' twice"):
-        load_catalogue(Project(tmp_path))
+        load_catalogue(project)
 
 
 def test_an_unknown_id_is_answered_with_the_nearest() -> None:
@@ -306,7 +321,7 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
         load_area(YamlFile(path, path.name))
 
 
-@pytest.mark.parametrize(
+@every_case(
     "pattern",
     [
         "/etc/passwd",
@@ -323,15 +338,15 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
         " | a",
     ],
 )
-def test_a_pattern_leads_to_files_of_the_project_alone(tmp_path: Path, pattern: str) -> None:
-    (tmp_path / "checklist").mkdir()
-    text = WELL_FORMED.replace("README.md", json.dumps(pattern))
-    (tmp_path / "checklist" / "own.yaml").write_text(text, encoding="utf-8")
+def test_a_pattern_leads_to_files_of_the_project_alone(
+    own_alone: None, tmp_path: Path, pattern: str
+) -> None:
+    project = write_own(tmp_path, WELL_FORMED.replace("README.md", json.dumps(pattern)))
     with pytest.raises(UserError, match=r"own\.yaml, line 11: has the pattern"):
-        load_catalogue(Project(tmp_path))
+        load_catalogue(project)
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("text", "line", "said"),
     [
         (b"title: T\nabout: 2026-13-45\n", 2, "month must be in 1..12"),

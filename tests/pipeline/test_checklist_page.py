@@ -56,7 +56,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="session")
 def survey(package: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Return the template's whole checklist, looked at in a project that never ran."""
-    from mlproj.checklist.summary import survey as look_at
+    from mlproj.checklist.verify import survey as look_at
     from mlproj.core.project import Project
 
     root = tmp_path_factory.mktemp("page") / "project"
@@ -75,7 +75,7 @@ def html(survey: Any) -> str:
     return str(page(survey, date(2025, 1, 2)))
 
 
-def with_hostile_text(survey: Any) -> Any:
+def with_hostile_text(survey: Any, text: str = HOSTILE) -> Any:
     """Return a survey in which every text of the first item, and of its area, is hostile."""
     from mlproj.checklist.catalogue import Catalogue, Option, Reference, Tool
     from mlproj.checklist.records import Records, SignOff, Waiver
@@ -84,24 +84,24 @@ def with_hostile_text(survey: Any) -> Any:
     first = area.items[0]
     item = replace(
         first,
-        title=HOSTILE,
-        why=HOSTILE,
-        how=HOSTILE,
-        options=(Option(HOSTILE, HOSTILE, True),),
-        tools=(Tool(HOSTILE, HOSTILE),),
+        title=text,
+        why=text,
+        how=text,
+        options=(Option(text, text, True),),
+        tools=(Tool(text, text),),
         references=(
-            Reference(HOSTILE, HOSTILE, 'https://x.invalid/"onclick="alert(1)'),
+            Reference(text, text, 'https://x.invalid/"onclick="alert(1)'),
             Reference("Script", "Nobody", "javascript:alert(1)"),
         ),
     )
-    changed = replace(area, title=HOSTILE, about=HOSTILE, items=(item, *area.items[1:]))
+    changed = replace(area, title=text, about=text, items=(item, *area.items[1:]))
     catalogue = Catalogue((changed, *survey.shown.catalogue.areas[1:]))
-    result = replace(survey.shown.results[first.id], item=item, reason=HOSTILE)
+    result = replace(survey.shown.results[first.id], item=item, reason=text)
     results = {**survey.shown.results, first.id: result}
-    shown = replace(survey.shown, project=HOSTILE, catalogue=catalogue, results=results)
+    shown = replace(survey.shown, project=text, catalogue=catalogue, results=results)
     records = Records(
-        {first.id: SignOff(HOSTILE, HOSTILE, HOSTILE)},
-        {first.id: Waiver(HOSTILE, HOSTILE, HOSTILE)},
+        {first.id: SignOff(text, text, text)},
+        {first.id: Waiver(text, text, text)},
     )
     return replace(survey, shown=shown, records=records)
 
@@ -119,7 +119,7 @@ def test_everything_is_there_without_a_script(html: str, survey: Any) -> None:
 
 
 def test_states_are_told_in_words(html: str, survey: Any) -> None:
-    from mlproj.checklist.summary import count
+    from mlproj.checklist.verify import count
 
     counts = count(survey.shown.results.values())
     found = re.findall(r'<span aria-hidden="true">.</span> ([a-z ]+)</span></dt><dd>(\d+)', html)
@@ -154,11 +154,12 @@ def test_nothing_is_loaded_and_only_the_pages_own_script_runs(html: str) -> None
     assert [tag for tag, attributes in page.elements if "style" in attributes] == []
 
 
-def test_any_text_is_only_text(survey: Any) -> None:
+@pytest.mark.parametrize("text", [HOSTILE, HOSTILE.replace("`", "")], ids=["code", "no code"])
+def test_any_text_is_only_text(survey: Any, text: str) -> None:
     from mlproj.checklist.page import page
 
     plain, hostile = (
-        Page(page(each, date.today())) for each in (survey, with_hostile_text(survey))
+        Page(page(each, date.today())) for each in (survey, with_hostile_text(survey, text))
     )
     assert len(hostile.all("script")) == len(plain.all("script")) == 1
     assert hostile.all("img") == []

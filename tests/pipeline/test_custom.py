@@ -109,3 +109,9 @@ def test_each_example_works_alone(tmp_path: Path, wanted: tuple[int, int]) -> No
     done = room.run("run", "--until", "postprocess")
     assert done.returncode == 0, done.stdout + done.stderr
     assert room.report("train")["facts"]["winner"] == ("extra_trees" if own[0] else "linear")
+
+
+def test_nothing_of_it_has_to_be_there(tmp_path: Path) -> None:
+    room = Room(tmp_path / "room")
+    room.custom.write_text('"""Ours."""\n', encoding="utf-8")
+    assert room.bundle(room.trained())["rows"]["train"] > 400

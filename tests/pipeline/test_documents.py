@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -16,14 +17,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from cases import every_case
 from markdown_it import MarkdownIt
 from mlproj.checklist import documents, measured
 from mlproj.checklist.catalogue import load_catalogue
 from mlproj.core import pipeline
 from mlproj.core.config import load_settings
 from mlproj.core.errors import UserError
-from mlproj.core.project import Project
-from mlproj.core.reports import read_report
+from mlproj.core.project import Project, read_report
 from mlproj.tracking import runlog as tracking
 
 Make = Callable[..., Project]
@@ -136,7 +137,7 @@ def words(folder: Path, body: str) -> int:
 # ---------------------------------------------------------------------------- the eight documents
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every_case("name", NAMES)
 def test_every_section_has_a_question_and_an_example_and_no_answer(name: str) -> None:
     text = (DOCS / name).read_text(encoding="utf-8")
     bodies = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", text, re.MULTILINE))
@@ -160,7 +161,7 @@ def test_documents_stay_inviting() -> None:
 
 def test_every_measured_part_is_in_a_document_and_empty_in_the_template() -> None:
     found = [part for name in NAMES for part in PART.findall((DOCS / name).read_text("utf-8"))]
-    assert {name for _, name, _, _ in found} == set(measured.PARTS)
+    assert {name for _, name, _, _ in found} == set(measured.parts())
     assert {content for _, _, content, _ in found} == {""}
 
 
@@ -177,7 +178,7 @@ def test_the_diary_takes_the_lines_of_train(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------- a person's words
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("body", "count"),
     [
         ("", 0),
@@ -222,8 +223,7 @@ def test_sections_have_titles_slugs_lines_and_questions(tmp_path: Path) -> None:
     assert (second.slug, second.line, second.question, second.words) == ("kpis-and-more", 11, "", 1)
 
 
-@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "bom"])
-@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["lf", "crlf"])
+@every_case(("mark", "end"), itertools.product(["", "\ufeff"], ["\n", "\r\n"]))
 def test_sections_are_the_same_however_the_file_was_saved(
     tmp_path: Path, mark: str, end: str
 ) -> None:
@@ -231,7 +231,8 @@ def test_sections_are_the_same_however_the_file_was_saved(
     assert documents.read_document(path) == {"a-b": documents.Heading("A b", "a-b", 1, "Why?", 2)}
 
 
-@pytest.mark.parametrize(
+@pytest.mark.parametrize("reader", ["read", "refresh"])
+@every_case(
     ("text", "line", "fault"),
     [
         ("# T\n## A\n\n<!-- measured: split -->\nx\n", 4, "no end"),
@@ -245,7 +246,6 @@ def test_sections_are_the_same_however_the_file_was_saved(
         ("# T\n```python\n## A\n``\n", 2, "code has no end"),
     ],
 )
-@pytest.mark.parametrize("reader", ["read", "refresh"])
 def test_a_fault_is_told_with_file_and_line(
     tmp_path: Path, text: str, line: int, fault: str, reader: str
 ) -> None:
@@ -275,7 +275,7 @@ def test_a_document_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
 
 def test_refresh_fills_every_part_after_a_run(finished: Project) -> None:
     parts = parts_of(finished)
-    assert set(parts) == set(measured.PARTS)
+    assert set(parts) == set(measured.parts())
     for name, text in parts.items():
         assert text.strip(), name
         assert text.startswith("\n"), name
@@ -313,6 +313,7 @@ def test_parts_say_what_the_reports_say(finished: Project) -> None:
     assert "- Stage: minimum viable product" in parts["answers"]
     assert f"models/{train.run_id}/reference.json" in parts["reference"]
     assert f"`models/{train.run_id}/model.skops`" in parts["bundle"]
+    assert re.search(r"\| `models` \| [\d.]+ [kM]B \|", parts["storage"])
 
 
 def test_parts_of_a_regression(tmp_path: Path, make_project: Make) -> None:
@@ -352,9 +353,7 @@ def test_documents_that_the_stage_does_not_ask_for_are_passed_over(tmp_path: Pat
     assert not (tmp_path / "docs").exists()
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["lf", "crlf"])
-@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "bom"])
-@pytest.mark.parametrize("seed", range(15))
+@every_case(("seed", "mark", "end"), itertools.product(range(15), ["", "\ufeff"], ["\n", "\r\n"]))
 def test_a_persons_words_survive_byte_by_byte(
     project: Project, seed: int, mark: str, end: str
 ) -> None:
@@ -508,6 +507,15 @@ def test_broken_files_are_told_and_nothing_is_written(
         measured.refresh(project)
     assert "\n" not in str(raised.value)
     assert {path: path.read_bytes() for path in project.docs.iterdir()} == before
+
+
+def test_a_part_never_leaves_out_what_its_report_lacks(project: Project) -> None:
+    path = project.report_file("split")
+    facts = json.loads(path.read_text("utf-8"))["facts"]
+    del facts["reason"]
+    change(path, "facts", facts)
+    with pytest.raises(UserError, match="lacks what the measured part 'split' shows .*'reason'"):
+        measured.refresh(project)
 
 
 # -------------------------------------------------------------------------- names from the data

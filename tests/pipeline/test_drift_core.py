@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlproj.data.schema import Column
-from mlproj.evaluation.distributions import describe
 from mlproj.evaluation.drift import compare_features, judge
 from mlproj.evaluation.explain import explain_row
+from mlproj.evaluation.reference import describe
 
 COLUMNS = (
     Column("size", "number", True),

@@ -19,8 +19,7 @@ from mlproj.core import pipeline, registry
 from mlproj.core.config import load_settings
 from mlproj.core.errors import GateError, UserError
 from mlproj.core.files import read_json_lines
-from mlproj.core.project import Project
-from mlproj.core.reports import read_report
+from mlproj.core.project import Project, read_report
 from mlproj.data.split import load_split
 from mlproj.evaluation import curves, diagnostics, ledger
 from mlproj.evaluation.predictions import PredictionsWithTruth
@@ -170,7 +169,7 @@ def test_a_persons_score_stands_in_the_comparison(project: Project) -> None:
     report.report(project, settings)
     human = facts(project)["human"]
     assert human == {"value": 0.6, "skill": pytest.approx(0.2), "reached": True}
-    assert "A person&#x27;s score" in (project.reports / report.PAGE).read_text(encoding="utf-8")
+    assert "A person&#39;s score" in (project.reports / report.PAGE).read_text(encoding="utf-8")
 
 
 def test_a_draw_of_rows_is_said(project: Project) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cases import every_case
 from mlproj.checklist.catalogue import Evidence, Item, stage_of
 from mlproj.checklist.conditions import parse_condition
 from mlproj.checklist.context import Context, read_answers
@@ -60,7 +61,7 @@ def look(
     return verify(Context(project, records), item(*evidence, **more))
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("rule", "holds"),
     [
         ("split.overlap_rows == 0", True),
@@ -148,7 +149,7 @@ def test_a_rule_over_the_champion_file(project: Project, rule: str, holds: bool)
     assert look(project, ("champion", rule)).state == "open"
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("condition", "asked"),
     [
         ("ci == none", True),
@@ -254,7 +255,7 @@ def test_a_section_needs_words_of_ones_own(project: Project) -> None:
     assert "missing" in look(project, place).reason
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("scope", "data", "model", "state"),
     [
         ("project", "other", "other", "done"),
@@ -347,7 +348,7 @@ def test_work_lives_on_more_than_one_disk(repository: Project) -> None:
     assert look(repository, ("git", "remote")).state == "done"
 
 
-@pytest.mark.parametrize(
+@every_case(
     "rule", ["", "split", "split.x = 1", "split.x in 3", "len(split.x", "split..x", "split.x =="]
 )
 def test_what_is_no_rule_is_refused(rule: str) -> None:

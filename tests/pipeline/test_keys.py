@@ -20,10 +20,11 @@ from mlproj.bundle.champion import read_champion
 from mlproj.core import config, pipeline
 from mlproj.core.errors import UserError
 from mlproj.data import keys, split
+from mlproj.data.arrow import read_parquet
 from mlproj.data.clean import count_copies
 from mlproj.data.schema import load_schema
 from mlproj.monitoring import commands, retrain
-from mlproj.preprocess import preprocess, read_typed
+from mlproj.preprocess import preprocess
 
 EXACT = 2**53
 
@@ -246,7 +247,7 @@ def places(project: Any) -> dict[Any, str]:
 
 def typed_keys(project: Any) -> dict[Any, int]:
     """Return the key that ingest gave each row, by its column `key`."""
-    typed = read_typed(project)
+    typed = read_parquet(project.typed)
     return dict(zip(typed["key"].tolist(), typed[keys.ROW].tolist(), strict=True))
 
 
@@ -308,7 +309,7 @@ def test_large_integers_with_gaps_have_keys_of_their_own(place: Place) -> None:
     # Of a CSV, a column of integers with gaps is read as float64.
     project = place(table, data={"source": "t.parquet"})
     run_data(project)
-    typed = read_typed(project)
+    typed = read_parquet(project.typed)
     assert typed["account"].dtype == "Int64"
     assert typed[keys.ROW].nunique() == 600
     facts = pipeline.require(project, "ingest").facts

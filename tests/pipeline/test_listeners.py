@@ -12,10 +12,10 @@ import pytest
 from asking import promote_copy
 from mlproj.bundle import champion
 from mlproj.bundle.bundle import read_bundle
-from mlproj.core import config, listeners, pipeline, registry
+from mlproj.core import config, pipeline, registry
 from mlproj.core.files import read_json, read_json_lines
+from mlproj.core.project import read_report
 from mlproj.core.registry import LISTENERS
-from mlproj.core.reports import read_report
 
 DATA = {"source": "sample:300", "id": "customer_id", "target": "churned"}
 MODEL = {"candidates": "linear", "folds": 0}
@@ -118,7 +118,7 @@ def test_a_ctrl_c_is_no_failure_of_a_listener(
 
     monkeypatch.setitem(LISTENERS, "slow", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        listeners.announce("run", make_project(tmp_path), run_id="0badbeef")
+        registry.announce("run", make_project(tmp_path), run_id="0badbeef")
 
 
 def test_a_custom_py_that_cannot_be_imported_is_a_warning_too(
@@ -131,7 +131,7 @@ def test_a_custom_py_that_cannot_be_imported_is_a_warning_too(
         raise ImportError("no module named 'price_list'")
 
     monkeypatch.setattr(registry, "team", broken)
-    listeners.announce("promote", make_project(tmp_path), run_id="0badbeef")
+    registry.announce("promote", make_project(tmp_path), run_id="0badbeef")
     assert capsys.readouterr().err == (
         "Warning: no listener heard of 'promote', since custom.py cannot be imported: "
         "ImportError: no module named 'price_list'\n"

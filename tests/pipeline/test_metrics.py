@@ -104,6 +104,15 @@ def test_weighted_metrics_of_classes_equal_scikit_learns(
         assert ours == pytest.approx(theirs), name
 
 
+def test_a_class_that_was_only_predicted_counts_and_one_that_never_occurs_does_not() -> None:
+    truth, labels = np.array([0, 0, 1, 1, 1]), np.array([0, 2, 1, 1, 0])
+    labelled = label(truth, labels=labels, classes=[0, 1, 2, 3])
+    for name in ("f1", "precision", "recall"):
+        ours = metrics.METRICS[name].prepare(labelled)(np.ones((1, 5)))
+        theirs = getattr(reference, f"{name}_score")(truth, labels, average="macro")
+        assert ours == pytest.approx([theirs]), name
+
+
 def test_weighted_metrics_of_numbers_equal_scikit_learns() -> None:
     labelled = numbers(120, 0)
     weights = np.random.default_rng(0).integers(0, 4, (5, 120)).astype(float)

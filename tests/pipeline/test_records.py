@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import re
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from answers import SKELETON
+from cases import every_case
+from jinja2 import Template
 from mlproj.checklist.catalogue import Catalogue, Item, load_catalogue
 from mlproj.checklist.records import read_records, sign, waive, withdraw
 from mlproj.core.errors import UserError
@@ -38,7 +41,7 @@ def put(project: Project, item: Item, note: str = "seen") -> None:
     sign(project, CATALOGUE, item, by="A. Person", note=note, data="d" * 16, model="0a1b2c3d")
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@every_case("text", TEXTS)
 def test_any_words_come_back_as_they_were(tmp_path: Path, text: str) -> None:
     project = Project(tmp_path)
     signed, waived = item_of("signoff"), item_of("auto")
@@ -57,7 +60,7 @@ def test_only_an_item_for_people_can_be_signed(tmp_path: Path) -> None:
     assert not (tmp_path / "checklist").exists()
 
 
-@pytest.mark.parametrize(("by", "note"), [("", "seen"), ("A. Person", "  ")])
+@every_case(("by", "note"), [("", "seen"), ("A. Person", "  ")])
 def test_a_signature_without_name_or_note_is_refused(tmp_path: Path, by: str, note: str) -> None:
     with pytest.raises(UserError, match="is empty"):
         sign(
@@ -97,13 +100,14 @@ def test_the_file_of_a_new_project_is_what_the_commands_write(tmp_path: Path) ->
 ENTRY = '  {id}: {{by: "A", date: "2026-01-31", note: "n"}}\n'
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("text", "line", "said"),
     [
         ("signoffs:\n  none-such: {{by: A, date: d, note: n}}\n", 2, "'none-such' is not an item"),
         ("signoffs:\n{x}{x}", 3, "stands there twice"),
         ("signoffs:\n  {id}: {{by: A}}\n", 2, "lacks the key 'date'"),
         ("signoffs:\n  {id}: {{by: A, date: 2026-01-31, note: n}}\n", 2, "'date' has to be text"),
+        ("signoffs:\n  1: {{by: A, date: d, note: n}}\n", 2, "has to be text"),
         ("signoffs:\n  {id}: signed\n", 2, "a mapping of by, date"),
         ("signatures: {{}}\n", 1, "unknown key 'signatures'"),
         ("signoffs: []\n", 1, "'signoffs' has to be a mapping"),
@@ -138,8 +142,9 @@ def test_two_branches_that_signed_merge_without_a_conflict(tmp_path: Path) -> No
 
     git("init", "--quiet", "--initial-branch=main")
     put(project, items[0])
-    attributes = (SKELETON / "checklist" / ".gitattributes").read_bytes()
-    (tmp_path / "checklist" / ".gitattributes").write_bytes(attributes)
+    attributes = Template((SKELETON / ".gitattributes").read_text(encoding="utf-8"))
+    rendered = attributes.render(cookiecutter={"checklist": "yes"})
+    (tmp_path / ".gitattributes").write_text(rendered, encoding="utf-8")
     git("add", "--all")
     git("commit", "--quiet", "--message", "one")
     git("checkout", "--quiet", "-b", "branch")
@@ -153,9 +158,7 @@ def test_two_branches_that_signed_merge_without_a_conflict(tmp_path: Path) -> No
     assert set(read_records(project, CATALOGUE).signoffs) == {item.id for item in items}
 
 
-@pytest.mark.parametrize(
-    "text", ["a\x7fb", "a\udcffb", "a\u2028b", "a\x00b\x1b[31m", "a\nb", "\ufeffa"]
-)
+@every_case("text", ["a\x7fb", "a\udcffb", "a\u2028b", "a\x00b\x1b[31m", "a\nb", "\ufeffa"])
 def test_signs_that_a_file_cannot_keep_become_spaces(tmp_path: Path, text: str) -> None:
     project, item = Project(tmp_path), item_of("signoff")
     put(project, item, text)
@@ -191,6 +194,20 @@ def test_a_lock_that_a_killed_process_left_is_named(
     with pytest.raises(UserError, match=r"delete checklist/\.lock"):
         put(Project(tmp_path), item_of("signoff"))
     assert [path.name for path in lock.parent.iterdir()] == [".lock"]
+
+
+def test_a_lock_of_a_process_that_is_gone_stops_nobody(tmp_path: Path) -> None:
+    (tmp_path / "checklist").mkdir()
+    lock = tmp_path / "checklist" / ".lock"
+    code = (
+        "import os, filelock\n"
+        f"lock = filelock.SoftFileLock({str(lock)!r})\nlock.acquire()\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+    assert lock.exists()
+    put(Project(tmp_path), item_of("signoff"))
+    assert [path.name for path in lock.parent.iterdir()] == ["signoffs.yaml"]
 
 
 @pytest.mark.parametrize("scope", ["data", "model"])

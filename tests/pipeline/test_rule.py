@@ -7,14 +7,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from asking import Asked
+from mlproj import train
+from mlproj.bundle import champion
 from mlproj.bundle.bundle import Bundle, load_bundle
 from mlproj.bundle.rule import check_alone
+from mlproj.core import registry
 from mlproj.core.config import load_settings
 from mlproj.core.errors import UserError
+from mlproj.core.pipeline import run_stage
 from mlproj.core.project import Project
 from mlproj.data.split import load_split
 from mlproj.monitoring.window import window_of
@@ -168,6 +174,26 @@ def test_the_service_answers_by_the_rule(
         np.testing.assert_allclose(shares, decided["probability_yes"])
 
 
+def test_the_service_says_who_decides(project: Project, bundle: Bundle) -> None:
+    """Not by a threshold that a rule may overrule."""
+    champion._put_in_service(project, bundle.run_id, "promote")
+    with Asked(project).running() as asked:
+        document = asked.ask("GET", "/openapi.json").json
+        example = asked.service.fleet.champion.example
+        answers = {
+            "/predict": asked.predict([example]).json,
+            "/explain": asked.ask("POST", "/explain", {"row": example}).json,
+        }
+        assert asked.ask("GET", "/model").json["decided_by"] == "decide"
+    for path, answer in answers.items():
+        assert answer["decided_by"] == "decide"
+        assert not {"threshold", "positive"} & answer.keys()
+        said = document["paths"][path]["post"]["responses"]["200"]["content"]
+        form = said["application/json"]["schema"]
+        assert set(form["required"]) == form["properties"].keys() == answer.keys()
+        assert form["properties"]["decided_by"] == {"const": "decide"}
+
+
 def test_an_image_without_pandas_refuses_a_rule(room: Room) -> None:
     """So the build notices, and installs all packages."""
     done = room.run_without("pandas", "serve", "--check")
@@ -189,6 +215,9 @@ def _fail(frame: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     raise ZeroDivisionError("division by zero")
 
 
+FAILS = _fail.__code__.co_firstlineno + 1
+
+
 @pytest.mark.parametrize(
     ("rule", "sentence"),
     [
@@ -198,7 +227,10 @@ def _fail(frame: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
         (lambda frame, found: found.assign(more=1), "returned the columns .*more; return pred"),
         (lambda frame, found: found.iloc[:, ::-1], "returned the columns .*; return pred"),
         (lambda frame, found: None, "returned NoneType; return the frame of predictions"),
-        (_fail, "decide in custom.py failed with ZeroDivisionError: division by zero; correct"),
+        (
+            _fail,
+            rf"decide in test_rule.py, line {FAILS}, failed with ZeroDivisionError: .*; correct",
+        ),
         (lambda frame, found: found.assign(prediction=None), "the classes are|prediction = nan"),
     ],
 )
@@ -234,3 +266,94 @@ def test_a_rule_by_which_rows_depend_on_each_other_is_refused(
     wrong = with_rule(bundle, ranked)
     with pytest.raises(UserError, match="gives row 1 of valid another prediction alone"):
         check_alone(wrong, typed, wrong.predict_typed(typed))
+
+
+def _spoil(frame: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    predictions.loc[:, predictions.columns[-1]] = np.nan
+    return predictions
+
+
+def test_a_number_that_a_rule_takes_away_in_place_is_missed(
+    bundle: Bundle, rows: pd.DataFrame
+) -> None:
+    with pytest.raises(UserError, match="returned .* = nan; it has to be a number"):
+        with_rule(bundle, _spoil).predict(rows)
+
+
+@pytest.fixture(name="split", scope="module", params=RULES)
+def split_fixture(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, make_project: Any
+) -> Project:
+    """A project whose data is split, and where nothing was trained."""
+    target = {"classification": "churned", "regression": "spend"}[request.param]
+    project: Project = make_project(
+        tmp_path_factory.mktemp("split"),
+        data={"source": "sample:600", "id": "customer_id", "target": target},
+        model={"candidates": "linear", "folds": 0, "task": request.param},
+    )
+    for stage in ("ingest", "preprocess"):
+        run_stage(project, load_settings(project), stage)
+    return project
+
+
+def _misspelt(frame: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    young = frame["aeg"] < 40
+    return predictions[young]
+
+
+@pytest.mark.parametrize(
+    ("rule", "sentence"),
+    [
+        (_misspelt, f"line {_misspelt.__code__.co_firstlineno + 1}, failed with KeyError: 'aeg'"),
+        (lambda frame, found: found.iloc[1:], "returned 199 rows for 200, or other ones; return"),
+        (lambda frame, found: found[["prediction"]], "returned the columns prediction; return"),
+        (lambda frame, found: None, "returned NoneType; return the frame of predictions"),
+    ],
+)
+def test_a_wrong_rule_is_refused_before_anything_is_fitted(
+    split: Project, monkeypatch: pytest.MonkeyPatch, rule: Rule, sentence: str
+) -> None:
+    monkeypatch.setattr(registry.team(), "decide", rule, raising=False)
+    with pytest.raises(UserError, match=f"^decide in test_rule.py, .*{sentence}"):
+        train.train(split, load_settings(split))
+    assert not (split.logs / "runs.jsonl").exists()
+    assert [each for each in split.models.glob("*") if each.is_dir()] == []
+
+
+@pytest.mark.parametrize("split", ["classification"], indirect=True)
+def test_an_unknown_class_is_refused_before_anything_is_fitted(
+    split: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decide(frame: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+        old = frame["age"] > 60
+        return predictions.assign(prediction=predictions["prediction"].mask(old, "maybe"))
+
+    monkeypatch.setattr(registry.team(), "decide", decide, raising=False)
+    with pytest.raises(UserError, match="the prediction 'maybe'; the classes are no, yes"):
+        train.train(split, load_settings(split))
+    assert not (split.logs / "runs.jsonl").exists()
+
+
+def test_what_depends_on_the_model_is_left_to_the_model(
+    split: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers of no use come from the baseline here, and perhaps from no other model."""
+    seen = []
+
+    def decide(frame: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+        seen.append((frame, predictions.copy()))
+        numbers = predictions.columns[1:]
+        return predictions.assign(**{name: np.inf for name in numbers})
+
+    monkeypatch.setattr(registry.team(), "decide", decide, raising=False)
+    assert train.train(split, load_settings(split)).run_id
+    ((frame, given),) = seen
+    assert set(frame.columns) == set(load_split(split, "train").columns) - {target_of(split)}
+    assert given.notna().all(axis=None)
+    if "lower" in given:
+        assert (given["lower"] < given["prediction"]).all()
+
+
+def target_of(project: Project) -> str:
+    """The column to predict."""
+    return str(load_settings(project).data.target)

@@ -10,6 +10,8 @@ import pytest
 from asking import JSON_TYPE, Server, make_model
 from browser import Browser
 from mlproj.bundle import champion
+from mlproj.core.project import Project
+from room import Room
 
 pytestmark = pytest.mark.modules
 
@@ -294,3 +296,27 @@ def test_without_a_script_it_says_so(browser: Browser, server: Server) -> None:
     finally:
         browser.call("Emulation.setScriptExecutionDisabled", value=False)
     assert "The form needs JavaScript, which is switched off here." in names
+
+
+RULE = """
+
+def decide(frame, predictions):
+    return predictions.assign(prediction="no")
+"""
+
+
+def test_the_page_says_that_the_team_s_rule_decided(
+    browser: Browser, package_environment: dict[str, str], tmp_path: Path
+) -> None:
+    """And names no threshold, which the rule may overrule."""
+    room = Room(tmp_path / "room")
+    room.write(RULE)
+    room.trained("--set", "evaluate.margin=0")
+    environment = {**package_environment, "PYTHONPATH": str(room.root / "src")}
+    champion._put_in_service(Project(room.root), room.report("release")["run_id"], "promote")
+    with Server(Project(room.root), environment) as server:
+        browser.open(address(server))
+        said = predict_by_keyboard(browser)
+    assert said.startswith("Prediction: no\n")
+    assert said.endswith("Decided by the team's rule.")
+    assert "is predicted from" not in said

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from mlproj.core import registry
-from mlproj.core import stage_order as order
 from mlproj.core.code_fingerprint import PACKAGE
 from mlproj.core.registry import Registry, Stage
 
@@ -53,7 +52,7 @@ class SlicesSettings(Section):
 """,
     "slices/stage.py": '''
 from ..core.errors import GateError
-from ..core.stages import require, write_report
+from ..core.pipeline import require, write_report
 from .parts import FACTOR
 
 
@@ -400,10 +399,10 @@ def test_of_stages_that_are_ready_the_first_added_comes_first(
     ):
         stage = Stage(name, f".{name}:run", report=name, after=after, before=before)
         monkeypatch.setitem(registry.STAGES, name, stage)
-    assert list(order.stages()) == ["a", "c", "e", "b", "d"]
-    assert [each.name for each in order.stages_before("d")] == ["a", "c", "e", "b"]
-    assert [each.name for each in order.stages_before("b")] == ["a", "e"]
-    assert order.stages_before("a") == []
+    assert list(registry.stages()) == ["a", "c", "e", "b", "d"]
+    assert [each.name for each in registry.stages_before("d")] == ["a", "c", "e", "b"]
+    assert [each.name for each in registry.stages_before("b")] == ["a", "e"]
+    assert registry.stages_before("a") == []
 
 
 # ------------------------------------------------------------------------ memory and threads

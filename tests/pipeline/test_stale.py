@@ -16,12 +16,11 @@ from pathlib import Path
 
 import pytest
 from mlproj.core import code_fingerprint as code
-from mlproj.core import stages
-from mlproj.core.code_fingerprint import Modules, reached
-from mlproj.core.code_imports import relative
+from mlproj.core import pipeline
+from mlproj.core.code_fingerprint import Modules, reached, relative
 from mlproj.core.config import Settings, load_settings
 from mlproj.core.project import Project
-from mlproj.core.stage_order import stages as ordered
+from mlproj.core.registry import stages as ordered
 
 NOTHING = ""
 ALL = "ingest preprocess train postprocess evaluate report"
@@ -42,11 +41,10 @@ DUE = {
     "evaluate.py": "evaluate",
     "predict.py": NOTHING,
     "report.py": PAGE,
-    # What stages stand on, apart from how files are written and what a report holds.
+    # What stages stand on, apart from how files are written.
     "core/": NOTHING,
     "core/__init__.py": ALL,
     "core/files.py": ALL,
-    "core/reports.py": ALL,
     # The table comes in, is typed and split; later stages read the split.
     "data/": "ingest preprocess",
     "data/__init__.py": NOTHING,
@@ -54,7 +52,6 @@ DUE = {
     "data/cast.py": ALL,
     "data/clean.py": "preprocess postprocess",
     "data/keys.py": ALL,
-    "data/names.py": ALL,
     "data/overlap.py": "preprocess",
     "data/schema.py": ALL,
     "data/split.py": ALL,
@@ -63,16 +60,14 @@ DUE = {
     "tasks/__init__.py": NOTHING,
     "tasks/regression.py": NOTHING,
     "models/": MODEL,
-    "models/baseline.py": "train",
     "models/boosters/": NOTHING,
     "models/classic.py": "train",
     "models/training_data.py": "train",
-    "models/team_steps.py": MODEL,
     # A task brings its decision and its predictions along; metrics choose the winner.
     "evaluation/": ALL,
     "evaluation/bootstrap.py": BUNDLE,
     "evaluation/curves.py": "evaluate",
-    "evaluation/distributions.py": f"postprocess {PAGE}",
+    "evaluation/reference.py": f"postprocess {PAGE}",
     "evaluation/drift.py": PAGE,
     "evaluation/explain.py": NOTHING,
     "evaluation/diagnostics.py": "evaluate",
@@ -80,10 +75,11 @@ DUE = {
     "evaluation/metrics.py": MODEL,
     "evaluation/team_metrics.py": MODEL,
     "bundle/": "postprocess",
-    "bundle/__init__.py": BUNDLE,
     "bundle/bundle.py": BUNDLE,
     "bundle/carried.py": BUNDLE,
-    "bundle/rule.py": BUNDLE,
+    # The team's rule is tried before anything is fitted.
+    "bundle/__init__.py": MODEL,
+    "bundle/rule.py": MODEL,
     "reporting/": PAGE,
     # Records, logs, the checklist, and what uses a finished model.
     "tracking/": NOTHING,
@@ -92,6 +88,7 @@ DUE = {
     "monitoring/": NOTHING,
     # Its section of the page.
     "monitoring/__init__.py": PAGE,
+    "monitoring/drift.html.jinja": PAGE,
     "monitoring/page.py": PAGE,
     "monitoring/words.py": PAGE,
 }
@@ -116,16 +113,16 @@ def copied_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "src" / "mlproj"
     shutil.copytree(code.PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
 
-    monkeypatch.setattr(stages, "_fingerprint", stages._fingerprint.__wrapped__)
-    monkeypatch.setattr(stages, "_modules", cache(lambda: Modules(folder)))
+    monkeypatch.setattr(pipeline, "_fingerprint", pipeline._fingerprint.__wrapped__)
+    monkeypatch.setattr(pipeline, "_modules", cache(lambda: Modules(folder)))
     return folder
 
 
 def keys(project: Project, settings: Settings | None = None) -> dict[str, str]:
     """What each stage's result follows from today, as if no stage had run yet."""
-    stages._modules.cache_clear()  # a process of its own
+    pipeline._modules.cache_clear()  # a process of its own
     settings = settings or load_settings(project)
-    return {name: stages.stage_key(project, settings, name) for name in ordered()}
+    return {name: pipeline.stage_key(project, settings, name) for name in ordered()}
 
 
 def changed(path: Path) -> None:
@@ -213,8 +210,8 @@ def test_what_the_settings_choose_counts_and_the_rest_does_not(
     settings = settings.model_copy(update={section: chosen})
 
     def now() -> dict[str, str]:
-        stages._modules.cache_clear()
-        return {name: stages.code_of(name, settings) for name in ordered()}
+        pipeline._modules.cache_clear()
+        return {name: pipeline.code_of(name, settings) for name in ordered()}
 
     before = now()
     changed(copied / file)
@@ -225,10 +222,10 @@ def test_what_the_settings_choose_counts_and_the_rest_does_not(
 def test_a_run_does_not_follow_from_other_candidates(project: Project, copied: Path) -> None:
     settings = load_settings(project)
     linear, tree = (("train", settings, name) for name in ("linear", "xgboost"))
-    before = [stages.code_of(*each[:2], ESTIMATORS=(each[2],)) for each in (linear, tree)]
+    before = [pipeline.code_of(*each[:2], ESTIMATORS=(each[2],)) for each in (linear, tree)]
     changed(copied / "models" / "classic.py")
-    stages._modules.cache_clear()
-    after = [stages.code_of(*each[:2], ESTIMATORS=(each[2],)) for each in (linear, tree)]
+    pipeline._modules.cache_clear()
+    after = [pipeline.code_of(*each[:2], ESTIMATORS=(each[2],)) for each in (linear, tree)]
     assert before[0] != after[0]
     assert before[1] == after[1]
 
@@ -264,7 +261,7 @@ def test_every_module_that_a_stage_loads_is_covered(
             for each in json.loads(done.stdout.splitlines()[-1])
         }
         assert Path(f"{name}.py") in loaded
-        files = reached(stages.code_entries(stage, settings), Modules(code.PACKAGE))
+        files = reached(pipeline.code_entries(stage, settings), Modules(code.PACKAGE))
         covered = {relative(path, code.PACKAGE) for path in files}
         missed = {
             each.as_posix()

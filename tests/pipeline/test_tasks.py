@@ -469,7 +469,7 @@ def test_its_page_names_every_property(server: Server) -> None:
     page = server.ask("GET", "/").body.decode()
     form = re.search(r'data-answer="([^"]*)"', page)
     assert form is not None
-    assert json.loads(form[1].replace("&quot;", '"')) == {
+    assert json.loads(form[1].replace("&#34;", '"')) == {
         "kind": "count",
         "titles": {
             "prediction": "prediction",

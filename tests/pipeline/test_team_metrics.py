@@ -76,7 +76,7 @@ def project_fixture(make_project: Any, tmp_path_factory: pytest.TempPathFactory)
     return project
 
 
-def classes(rows: int = 300) -> PredictionsWithTruth:
+def classes(rows: int = 300, positive: str = "yes") -> PredictionsWithTruth:
     """Predictions of a mediocre classifier of "no" and "yes"."""
     random = np.random.default_rng(0)
     truth = random.choice(["no", "yes"], rows)
@@ -85,7 +85,7 @@ def classes(rows: int = 300) -> PredictionsWithTruth:
         labels=np.where(shares > 0.5, "yes", "no"),
         probabilities=np.column_stack([1 - shares, shares]),
     )
-    return CLASSIFICATION.with_truth(truth, found, ["no", "yes"])
+    return CLASSIFICATION.with_truth(truth, found, ["no", "yes"], positive)
 
 
 def test_functions_get_names_and_the_probability_of_the_class_to_find(declare: Declare) -> None:
@@ -97,6 +97,35 @@ def test_functions_get_names_and_the_probability_of_the_class_to_find(declare: D
     assert found["lost_calls"] == pytest.approx(lost_calls(truth, predicted))
     shares = np.asarray(labelled.probabilities)[:, 1]
     assert found["average_precision"] == pytest.approx(average_precision(truth, shares))
+
+
+def test_a_metric_may_ask_for_the_class_to_find(declare: Declare) -> None:
+    given: list[Any] = []
+
+    def found(y_true: Any, y_pred: Any, sample_weight: Any = None, *, positive: Any) -> float:
+        given.append(positive)
+        return float(np.average(y_pred == positive, weights=sample_weight))
+
+    declare(found=found)
+    for wanted, labelled in (("yes", classes()), ("no", classes(positive="no"))):
+        share = (np.array(["no", "yes"])[np.asarray(labelled.labels)] == wanted).mean()
+        assert metrics.score(labelled)["found"] == pytest.approx(share)
+        assert set(given) == {wanted}
+        given.clear()
+    shares = Predictions(probabilities=np.eye(3))
+    metrics.score(CLASSIFICATION.with_truth([1, 2, 3], shares, [1, 2, 3]))
+    assert set(given) == {None}
+    assert {found} == team_metrics._TRIED  # once, whatever the class
+
+
+def test_scikit_learn_s_own_function_is_a_metric(declare: Declare) -> None:
+    from functools import partial
+
+    from sklearn.metrics import fbeta_score
+
+    declare(own=partial(fbeta_score, beta=1, pos_label="yes"))
+    labelled = classes()
+    assert metrics.score(labelled)["own"] == pytest.approx(metrics.score(labelled)["f1"])
 
 
 def test_the_interval_is_that_of_the_same_metric_of_ours(declare: Declare) -> None:

@@ -97,7 +97,7 @@ def test_missing_columns_and_wrong_types(bundle: Bundle, rows: pd.DataFrame) -> 
         bundle.predict(rows.drop(columns="age"))
     words = rows["age"].astype(object)
     words.iloc[6] = "old"
-    with pytest.raises(UserError, match="'age', row 7: 'old' is not a number"):
+    with pytest.raises(UserError, match="'age', row 7: 'old' is not a whole number"):
         bundle.predict(rows.assign(age=words))
 
 

@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from few_items import DATA, MODEL, NOTES, OWN, Run, answer, measure
+from few_items import Run, make_root
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Return a project with data and a model, as far as the checklist looks at them."""
-    folder = tmp_path / "project"
-    texts = {
-        "conf.cfg": "[data]\nsource = table.csv\ntarget = y\n",
-        "README.md": "Begin here.\n",
-        "docs/notes.md": NOTES,
-        "checklist/own.yaml": OWN,
-        "data/manifest.json": json.dumps({"fingerprint": DATA}),
-        "models/champion.json": json.dumps({"run_id": MODEL, "sha256": "0" * 64}),
-    }
-    for name, text in texts.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, encoding="utf-8")
-    answer(folder, stage="poc")
-    measure(folder)
-    return folder
+    return make_root(tmp_path)
 
 
 @pytest.fixture
@@ -56,8 +41,14 @@ def every(
 
 
 @pytest.fixture
-def run(root: Path, every: Callable[[Path], Run], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Return the command line of a project whose checklist is the team's file alone."""
-    importlib.import_module("mlproj.checklist.summary")  # which keeps the names of all areas
+def run_in(every: Callable[[Path], Run], monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Run]:
+    """Return as `every` does, but the checklist is the team's file alone."""
+    importlib.import_module("mlproj.checklist.verify")  # which keeps the names of all areas
     monkeypatch.setattr(importlib.import_module("mlproj.checklist.catalogue"), "AREAS", ())
-    return every(root)
+    return every
+
+
+@pytest.fixture
+def run(root: Path, run_in: Callable[[Path], Run]) -> Run:
+    """Return the command line of a project whose checklist is the team's file alone."""
+    return run_in(root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import os
 import re
@@ -13,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from few_items import OWN, Run, process
+from cases import every_case
+from few_items import OWN, Run, make_root, process
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("arguments", "told"),
     [
         (("--stage", "beta"), "There is no stage 'beta'; choose one of poc, mvp, production."),
@@ -99,14 +101,14 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("command", [(), ("gate",), ("report",)], ids=["plain", "gate", "report"])
-@pytest.mark.parametrize("fault", BROKEN)
+@every_case(("fault", "command"), itertools.product(BROKEN, [(), ("gate",), ("report",)]))
 def test_bad_input_is_one_sentence_with_file_and_line_and_never_a_pass(
-    run: Run, root: Path, fault: str, command: tuple[str, ...]
+    run_in: Callable[[Path], Run], tmp_path: Path, fault: str, command: tuple[str, ...]
 ) -> None:
+    root = make_root(tmp_path)
     name, text, told = BROKEN[fault]
     (root / name).write_text(text, encoding="utf-8")
-    code, out, err = run(*command)
+    code, out, err = run_in(root)(*command)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert told in err and "Traceback" not in err
     assert not (root / "checklist/checklist.md").exists()

@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 from answers import SKELETON
 from few_items import DATA, MODEL, OWN, Run, answer, measure, write_notes
+from rich.console import Console
 
 # ---------------------------------------------------------------------------------- looking
 
@@ -159,17 +160,18 @@ def test_show_says_where_the_proof_is(run: Run, name: str, told: str) -> None:
 def test_every_item_of_the_template_can_be_shown(
     package: ModuleType, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mlproj.checklist import show, summary
-    from mlproj.checklist.verify import open_context, verify
+    from mlproj.checklist import show
+    from mlproj.checklist.verify import open_context, places, verify
     from mlproj.core.project import Project
 
     shutil.copytree(SKELETON / "docs", root / "docs", dirs_exist_ok=True)
     catalogue, context = open_context(Project(root))
     for item in catalogue.items.values():
-        places = summary.places(context, item)
-        text = show.item(show.Look(), verify(context, item), context.records, places)
+        where = places(context, item)
+        part = show.item(verify(context, item), context.records, where)
+        text = show.as_text(Console(width=100, markup=False), part)
         assert item.id in text and "\nProof" in text
-        assert places, item.id
+        assert where, item.id
         # Nothing but addresses and rules, which no line end may part, is wider than the screen.
         wide = [line for line in text.splitlines() if len(line) > 100]
         assert [line for line in wide if " " in line.strip()] == [], item.id

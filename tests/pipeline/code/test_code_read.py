@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from mlproj.core import code_fingerprint as code
-from mlproj.core import code_imports as syntax
 from mlproj.core.code_fingerprint import Modules, check_team_code
 from mlproj.core.errors import UserError
 from reaching import STAGES, code_of, reached
@@ -104,14 +103,14 @@ def parsed_fixture(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         sources.append(source)
         return parse(source, *others)
 
-    monkeypatch.setattr(syntax.ast, "parse", listed)
+    monkeypatch.setattr(code.ast, "parse", listed)
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     return sources
 
 
 def forget() -> None:
     """Stand for the end of a process."""
-    syntax._READ.clear()
+    code._read.cache_clear()
 
 
 def test_a_process_parses_a_file_once(write: Write, parsed: list[bytes]) -> None:
@@ -193,6 +192,17 @@ def test_a_new_file_that_an_import_now_reaches_is_seen(settled: Path, name: str)
     assert code_of(settled) != before
 
 
+def test_another_folder_on_the_path_is_seen(settled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, lib = code_of(settled), settled.parents[1] / "lib"
+    lib.mkdir()
+    (lib / "toolbox.py").write_text("y = 2", encoding="utf-8")
+    (settled / "a.py").write_text("import toolbox", encoding="utf-8")
+    without = code_of(settled)
+    assert without != before
+    monkeypatch.syspath_prepend(str(lib))
+    assert code_of(settled) != without
+
+
 def test_what_was_written_just_now_is_looked_at_again(write: Write, parsed: list[bytes]) -> None:
     """Two versions of one size, written within one tick of the clock, look alike."""
     package = write({"train.py": "x = 1"})
@@ -240,8 +250,8 @@ def test_nothing_is_written_where_python_may_not_write_either(
 
 def test_train_reaches_what_it_runs_and_nothing_that_shows(real: Path) -> None:
     found = {Path(name).name for name in reached(real)}
-    assert found >= {"metrics.py", "features.py", "inputs.py", "custom.py", "split.py"}
-    assert found >= {"persist.py", "schema.py"}
+    assert found >= {"metrics.py", "features.py", "custom.py", "split.py"}
+    assert found >= {"persist.py", "schema.py", "training_data.py"}
     assert not found & {"report.py", "report.css", "plots.py", "app.py", "cli.py", "errors.py"}
     assert not any("serving" in name for name in reached(real))
 

@@ -129,9 +129,11 @@ def test_roles_follow_the_settings_even_in_an_edited_schema(place: Any) -> None:
         ("nullable: false", "nullable: perhaps", "nullable has to be"),
         ("['no', 'yes']", "[no, yes]", "into quotes"),
         ("columns:", "colums:", "no list of columns"),
-        ("{name: size", "{name: price", "'price' twice"),
+        ("{name: size", "{name: price", "2 columns named 'price'"),
         ("{name: size", "{name: [size", "cannot be read"),
         ("type: text", "type: text, colour: red", "'colour' is unknown"),
+        ("type: text", "type: text, minimum: 1", "for integer or number"),
+        ("type: text", "type: number, maximum: yes", "maximum is 'True'"),
     ],
 )
 def test_a_broken_schema_is_one_sentence(old: str, new: str, expected: str, place: Any) -> None:
@@ -163,11 +165,56 @@ def test_conform_for_prediction_needs_only_features(place: Any) -> None:
     words = frame.assign(size=frame["size"].astype(str), member=frame["member"].map(str))
     typed = cast.conform(words, known, where="t", target=False)
     pd.testing.assert_frame_equal(typed, frame)
-    with pytest.raises(UserError, match="column 'size', row 103: 'much' is not a number"):
+    with pytest.raises(UserError, match="column 'size', row 103: 'much' is not a whole number"):
         words.iloc[2, words.columns.get_loc("size")] = "much"
         cast.conform(words, known, where="t", target=False, first_row=101)
     with pytest.raises(UserError, match="column 'extra' is not in the schema"):
         cast.conform(frame.assign(extra=1), known, where="t", target=False)
-    assert "extra" not in cast.conform(
-        frame.assign(extra=1), known, where="t", target=False, extra="drop"
+
+
+def test_all_that_cannot_be_cast_is_one_violation_and_becomes_missing() -> None:
+    given = pd.Series(["7", "x", None, "1.5", "inf"], name="size", dtype="str")
+    typed, violation = cast.cast_column(given, schema.Column("size", "integer", True), 101)
+    assert typed.isna().tolist() == [False, True, True, True, True]
+    assert (typed.dtype, typed[0]) == ("Int64", 7)
+    assert (violation.rule, violation.rows, violation.example) == ("type", (102, 104, 105), "'x'")
+    ignored = schema.Column("size", "number", True, roles=("ignore",))
+    typed, violation = cast.cast_column(given, ignored)
+    assert violation is None and typed[4] == float("inf")  # as it is, so that its row never moves
+
+
+def test_each_broken_rule_is_a_violation_with_its_rows() -> None:
+    columns = (
+        schema.Column("size", "integer", False, minimum=1, maximum=9),
+        schema.Column("colour", "category", True, categories=("blue", "red")),
+        schema.Column("left_out", "integer", False, minimum=1, roles=("ignore",)),
+    )
+    frame = pd.DataFrame(
+        {
+            "size": pd.array([0, None, 5, 10, 11], dtype="Int64"),
+            "colour": pd.Series(["red", None, "green", "blue", "red"], dtype="str"),
+            "left_out": [0, 0, 0, 0, 0],
+        }
+    )
+    found = cast.check_table(frame, schema.Schema(columns, "t"), first_row=10)
+    assert [(each.rule, each.rows, each.sentence()) for each in found] == [
+        (
+            "nullable",
+            (11,),
+            "column 'size', row 11: the value is missing, but the schema says nullable: false",
+        ),
+        ("minimum", (10,), "column 'size', row 10: 0 is below 1"),
+        ("maximum", (13, 14), "column 'size', row 13: 10 is above 9 (2 rows: 13, 14)"),
+        ("categories", (12,), "column 'colour', row 12: 'green' is not one of blue, red"),
+    ]
+
+
+def test_a_value_that_cannot_be_cast_does_not_count_as_missing_as_well() -> None:
+    known = schema.Schema((schema.Column("size", "integer", False),), "t")
+    frame = pd.DataFrame({"size": ["1", "x"]})
+    with pytest.raises(UserError) as caught:
+        cast.conform(frame, known, where="t.csv", values=True)
+    assert str(caught.value) == (
+        "t.csv, column 'size', row 2: 'x' is not a whole number (for fractions: type: number); "
+        "correct the data."
     )

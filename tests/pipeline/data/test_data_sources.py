@@ -85,6 +85,9 @@ def test_sql_reads_a_query_and_never_writes_credentials(
     with pytest.raises(UserError, match="no such table") as caught:
         ingest.ingest(project, load_settings(project, ["data.query=SELECT * FROM nowhere"]))
     assert "hunter2" not in str(caught.value)
+    with pytest.raises(UserError, match="query has 2 columns named 'key'"):
+        twice = "data.query=SELECT key, price, key FROM orders"
+        ingest.ingest(project, load_settings(project, [twice]))
     with pytest.raises(UserError, match="query has to hold"):
         ingest.ingest(project, load_settings(project, ["data.query="]))
     with pytest.raises(UserError, match="does not exist"):

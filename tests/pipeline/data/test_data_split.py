@@ -15,7 +15,7 @@ import pytest
 from mlproj import custom, ingest
 from mlproj.core.config import load_settings
 from mlproj.core.errors import UserError
-from mlproj.data import clean, keys, schema, split
+from mlproj.data import clean, keys, overlap, schema, split
 from mlproj.preprocess import preprocess
 from tables import members, mixed_table, run_data
 
@@ -230,6 +230,16 @@ def test_time_never_travels_and_ties_stay_together(place: Any) -> None:
     assert facts["time_travel"] == 0 and facts["time"]["train"][1] < facts["time"]["valid"][0]
 
 
+def test_a_row_without_a_time_is_refused(place: Any) -> None:
+    table = mixed_table()
+    table.loc[4, "when"] = pd.NaT
+    project = place(table, data={"time": "when"})
+    with pytest.raises(
+        UserError, match=r"time = when is missing in 1 of \d+ rows, first in row 5;"
+    ):
+        run_data(project)
+
+
 def test_time_with_groups_takes_groups_out_of_the_earlier_split(place: Any) -> None:
     table = mixed_table()
     table["shop"] = [f"shop-{row // 9}" for row in range(len(table))]
@@ -255,6 +265,13 @@ def test_exact_copies_are_dropped_and_duplicates_across_splits_leave_the_later_s
     content = [column for column in table.columns if column != "key"]
     train = split.load_split(project, "train").merge(split.load_split(project, "test"), on=content)
     assert train.empty
+
+
+def test_the_proof_counts_every_row_of_a_value_in_several_splits() -> None:
+    codes = np.array([0, 2, 0, 1, 1, 0])
+    assert overlap._count_shared(np.array([7, 7, 8, 9, 9, 7]), codes) == 3
+    assert overlap._count_shared(pd.Series(["a", "b", "a", "c", "c", "a"]), codes) == 0
+    assert overlap._count_shared(np.array([], dtype="int64"), codes[:0]) == 0
 
 
 def test_copies_that_are_kept_stay_in_one_split(place: Any) -> None:

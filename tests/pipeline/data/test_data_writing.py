@@ -145,9 +145,9 @@ def test_what_is_written_in_pieces_reads_back_equal(suffix: str, tmp_path: Path)
     table["note"] = [f'said "{row}", then\nleft' for row in range(100)]
     table["price"] = table["price"].mask(table.index % 4 == 0)
     path = tmp_path / f"t.{suffix}"
-    with writers.open_writer(path, suffix) as writer:
+    with writers.open_writer(path, suffix) as write:
         for at in range(0, 100, 30):
-            writer.write(table.iloc[at : at + 30])
+            write(table.iloc[at : at + 30])
     back = read_words(readers.read_table(path), DataSettings()).frame
     assert list(back) == list(table)
     back["when"] = pd.to_datetime(back["when"]).dt.tz_localize(None)

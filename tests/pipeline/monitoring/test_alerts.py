@@ -253,7 +253,7 @@ def test_the_report_shows_the_last_check(project: Any, rows: pd.DataFrame) -> No
     html = (project.reports / "index.html").read_text(encoding="utf-8")
     section = html.partition('<section id="use"')[2].partition("</section>")[0]
     assert '<h2 id="use-title">In use</h2>' in section
-    for told in ("Alert", "&#x27;income&#x27; drifted", "500 rows", "new.csv", "2026-03-02 12:00"):
+    for told in ("Alert", "&#39;income&#39; drifted", "500 rows", "new.csv", "2026-03-02 12:00"):
         assert told in section
     assert "&lt;b&gt;the shop" in section
     assert 'href="drift.html"' in section

@@ -16,7 +16,7 @@ from mlproj.core.errors import GateError
 from mlproj.core.files import read_json
 from mlproj.data.sample import sample_table
 from mlproj.data.split import load_split
-from mlproj.evaluation import distributions, drift
+from mlproj.evaluation import drift, reference
 from mlproj.monitoring import commands, labels, monitor, window
 from scipy import stats
 from watching import POLICY, ROWS, emptied, found, inspect, piece, scaled, train
@@ -98,7 +98,7 @@ def test_planted_drift_raises_the_alert(
 def test_many_columns_that_belong_together_raise_no_more_alarms() -> None:
     """Holm's bound holds under dependence: forty copies of one column are one risk, not forty."""
     random, alarms = np.random.default_rng(5), 0
-    bins = distributions.describe_numbers(random.normal(size=3000))
+    bins = reference.describe_numbers(random.normal(size=3000))
     for _ in range(100):
         values = random.normal(size=(300, 1)) + 0.05 * random.normal(size=(300, 40))
         values /= np.sqrt(1.0025)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mlproj.evaluation import distributions, drift
+from mlproj.evaluation import drift, reference
 from mlproj.evaluation.bootstrap import bootstrap
 from mlproj.evaluation.predictions import Predictions
 from mlproj.monitoring import labels
@@ -36,9 +36,9 @@ def test_small_p_values_of_rare_cells_are_simulated() -> None:
 def test_kolmogorov_smirnov_is_that_of_scipy_or_more_careful() -> None:
     random = np.random.default_rng(0)
     before, now = random.normal(size=5000), random.normal(0.15, 1, 400)
-    bins = distributions.describe_numbers(before)
+    bins = reference.describe_numbers(before)
     distance, p = drift.kolmogorov_smirnov(
-        np.array(bins["counts"]), distributions.count_bins(now, bins["edges"])
+        np.array(bins["counts"]), reference.count_bins(now, bins["edges"])
     )
     expected = stats.ks_2samp(before, now)
     assert expected.statistic - 0.02 <= distance <= expected.statistic
@@ -88,7 +88,7 @@ def test_p_values_keep_what_they_promise(kind: str, size: int) -> None:
     shares = shares / shares.sum()
     for _ in range(tries):
         if kind in NUMBERS:
-            bins = distributions.describe_numbers(NUMBERS[kind](random, 2000))
+            bins = reference.describe_numbers(NUMBERS[kind](random, 2000))
             values = NUMBERS[kind](random, size)
             p = drift.compare_numbers("feature", "x", values, bins, 0.1).p
         else:
@@ -109,7 +109,7 @@ def test_small_samples_can_still_be_told_apart(kind: str) -> None:
         before, now = np.full(8, 250), random.multinomial(size, [0.6, *[0.4 / 7] * 7])
         assert (drift.chi_square(before, now)[1] or 1) < 1e-3
     else:
-        bins = distributions.describe_numbers(NUMBERS[kind](random, 2000))
+        bins = reference.describe_numbers(NUMBERS[kind](random, 2000))
         values = NUMBERS[kind](random, size) + 1.2
         assert (drift.compare_numbers("feature", "x", values, bins, 0.1).p or 1) < 1e-3
 
@@ -142,7 +142,7 @@ def test_a_small_valid_that_was_easy_makes_no_later_rows_worse(metric: str) -> N
 
 def test_a_trifle_in_a_huge_sample_is_certain_and_no_finding() -> None:
     random = np.random.default_rng(0)
-    bins = distributions.describe_numbers(random.normal(size=50_000))
+    bins = reference.describe_numbers(random.normal(size=50_000))
     finding = drift.compare_numbers("feature", "x", random.normal(0.05, 1, 50_000), bins, 0.1)
     judged = drift.judge([finding], 0.01)[0]
     assert judged.adjusted is not None
@@ -152,8 +152,8 @@ def test_a_trifle_in_a_huge_sample_is_certain_and_no_finding() -> None:
 
 def test_values_that_came_by_float32_fall_where_they_were() -> None:
     values = np.random.default_rng(0).integers(1, 40, 5000) / 30
-    bins = distributions.describe_numbers(values)
-    again = distributions.count_bins(values.astype(np.float32).astype(float), bins["edges"])
+    bins = reference.describe_numbers(values)
+    again = reference.count_bins(values.astype(np.float32).astype(float), bins["edges"])
     assert again.tolist() == bins["counts"]
 
 
@@ -183,7 +183,7 @@ def draw(kind: str, size: int) -> tuple[Any, Any]:
 )  # fmt: skip
 def test_values_beyond_those_of_training_are_found(kind: str) -> None:
     before, now = draw(kind, 600)
-    bins = distributions.describe_numbers(before)
+    bins = reference.describe_numbers(before)
     finding = drift.compare_numbers("feature", "x", now, bins, 0.1)
     assert drift.judge([finding], 0.01)[0].found
     same = drift.compare_numbers("feature", "x", before[:300], bins, 0.1)
@@ -193,7 +193,7 @@ def test_values_beyond_those_of_training_are_found(kind: str) -> None:
 def test_bins_are_named_by_what_they_hold() -> None:
     zeros = np.repeat([0.0, 1.0, 2.0], [710, 145, 145])
     cells = drift.compare_numbers(
-        "feature", "x", np.full(50, -1.0), distributions.describe_numbers(zeros), 0.1
+        "feature", "x", np.full(50, -1.0), reference.describe_numbers(zeros), 0.1
     )
     assert cells.cells == ("below 0", "0", "0 to 1", "1 to 2", "above 2")
     assert cells.now == (1, 0, 0, 0, 0)
@@ -211,7 +211,7 @@ def test_many_tests_leave_what_is_certain_certain() -> None:
 
 
 def test_huge_values_are_compared_without_a_warning() -> None:
-    bins = distributions.describe_numbers(np.arange(1000.0))
+    bins = reference.describe_numbers(np.arange(1000.0))
     with np.errstate(all="raise"):
         finding = drift.compare_numbers("feature", "x", np.full(100, 1.7e308), bins, 0.1)
     assert drift.judge([finding], 0.01)[0].found

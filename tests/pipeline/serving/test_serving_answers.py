@@ -227,13 +227,33 @@ def test_every_answer_has_the_headers_and_a_request_id(asked: Asked, rows: list[
     ]
     assert [answer.status for answer in answers] == [200, 200, 404, 400]
     assert [answer.json["request_id"] for answer in answers[2:]] == ["abc-1", "abc-1"]
-    assert asked.ask("HEAD", "/readyz").status == asked.ask("HEAD", "/").status == 200
     for answer in answers:
         assert answer.headers["x-request-id"] == "abc-1"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "default-src 'none'" in answer.headers["content-security-policy"]
     evil = asked.ask("GET", "/healthz", headers={"X-Request-ID": "a b"})
     assert re.fullmatch("[0-9a-f]{16}", evil.headers["x-request-id"])
+
+
+PATHS = ("/", "/healthz", "/readyz", "/metrics", "/model", "/docs", "/openapi.json")
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/page/page.css"])
+def test_head_is_answered_as_get_and_all_else_is_refused(asked: Asked, path: str) -> None:
+    got, head = asked.ask("GET", path), asked.ask("HEAD", path)
+    assert got.status == head.status == 200
+    assert got.headers["content-type"] == head.headers["content-type"]
+    refused = asked.ask("DELETE", path, headers={"X-Request-ID": "abc-1"})
+    assert refused.status == 405
+    assert set(refused.headers["allow"].split(", ")) == {"GET", "HEAD"}
+    assert refused.json == {"request_id": "abc-1", "detail": "Method Not Allowed"}
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/docs/", "/healthz/", "/redoc", "/page/a/b", "//"])
+def test_a_path_that_is_not_there(asked: Asked, path: str) -> None:
+    answer = asked.ask("GET", path, headers={"X-Request-ID": "abc-1"})
+    assert answer.status == 404
+    assert answer.json == {"request_id": "abc-1", "detail": "Not Found"}
 
 
 def test_keys(project: Any, rows: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,3 +192,33 @@ def test_a_target_that_does_not_suit_the_task_is_refused(
 def test_a_target_with_one_value_in_train_is_refused() -> None:
     with pytest.raises(UserError, match="same value in all 4 rows"):
         training_data._refuse_constant(pd.Series(["a"] * 4, name="y"))
+
+
+def test_config_show_has_the_parameters_and_what_they_are_called(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mlproj.cli import config_show
+
+    monkeypatch.chdir(project.root)
+    config_show(["params.hgb.max_iter=7"])
+    shown = capsys.readouterr().out.partition("\n[params]\n")[2]
+    assert (
+        "# of forest (from conf.cfg; default: the candidate's own)\nforest.n_estimators = 20"
+        in shown
+    )
+    assert "# of hgb (from --set; default: the candidate's own)\nhgb.max_iter = 7\n" in shown
+
+
+def test_config_show_says_what_params_takes_where_none_is_set(
+    make_project: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from mlproj.cli import config_show
+
+    make_project(tmp_path / "plain", data={"source": "sample"})
+    monkeypatch.chdir(tmp_path / "plain")
+    config_show([])
+    shown = capsys.readouterr().out
+    assert shown.endswith("\n[params]\n# of an estimator, such as forest.n_estimators = 500\n")

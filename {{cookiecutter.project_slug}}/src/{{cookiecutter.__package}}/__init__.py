@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from .core import aliases
-from .core.registry import Stage, add_stages
+from .core.registry import LENT, Stage, add_stages
 
 # ONNX Runtime sends telemetry unless this is set before its first import, and no module of the
 # package is imported before this file. Whoever wants to send it sets the variable to 0.
@@ -97,18 +97,18 @@ if TYPE_CHECKING:  # from here an editor finds the stages, and mypy sees that th
     )
 
 # What notebooks and scripts take from here, imported when it is asked for.
-_PLACES = {
-    "find_project": ".core.project",
-    "load_bundle": ".bundle.bundle",
-    "load_champion": ".bundle.champion",
-    "load_schema": ".data.schema",
-    "load_split": ".data.split",
-}
+LENT.update(
+    find_project=".core.project",
+    load_bundle=".bundle.bundle",
+    load_champion=".bundle.champion",
+    load_schema=".data.schema",
+    load_split=".data.split",
+)
 aliases.install()
 
 
 def __getattr__(name: str) -> Any:
     """Import one of the functions above."""
-    if name not in _PLACES:
+    if name not in LENT:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_PLACES[name], __name__), name)
+    return getattr(importlib.import_module(LENT[name], __name__), name)

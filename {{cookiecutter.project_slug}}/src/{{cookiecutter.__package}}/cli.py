@@ -15,8 +15,7 @@ import typer
 from .core import registry
 from .core.errors import GateError, UserError
 from .core.options import Overrides
-from .core.registry import Stage
-from .core.stage_order import stages
+from .core.registry import Stage, stages
 
 if TYPE_CHECKING:
     from .core.config import Settings
@@ -96,7 +95,7 @@ def predict(
 @config_app.command("show")
 def config_show(overrides: Overrides) -> None:
     """Print every setting with its origin and default."""
-    from .core.config import explain_settings
+    from .core.config import Settings, explain_settings
 
     section = None
     for setting in explain_settings(_project(), overrides):
@@ -105,6 +104,8 @@ def config_show(overrides: Overrides) -> None:
             typer.echo(f"\n[{section}]")
         typer.echo(f"# {setting.about} (from {setting.origin}; default: {setting.default})")
         typer.echo(f"{setting.key} = {setting.value}")
+    if section != "params":  # which stands last, and shows what was set
+        typer.echo(f"\n[params]\n# {Settings.model_fields['params'].description}")
 
 
 @champion_app.command()

@@ -96,7 +96,8 @@ ESTIMATORS: dict[str, Callable[[str, int, dict[str, Any]], Candidate]] = {}
 # A metric, in every table beside the others, and named in `[model] metric` to decide. `y_true`
 # holds classes as the data spells them, or values. The second parameter is `y_pred` (the same) or
 # `y_proba` (of two classes the probability of the one to find, else of each class);
-# `sample_weight` says how often a row counts. Greater is better and 1 is perfect, unless declared
+# `sample_weight` says how often a row counts. A parameter `positive` gets the class to find, None
+# unless there are two. Greater is better and 1 is perfect, unless declared
 # otherwise: the skill over the baseline follows from `perfect`. The baseline gives every row the
 # same probability, so a metric that sorts rows by it has to treat equal ones alike.
 METRICS: dict[str, Callable[..., float] | MetricFunction] = {}
@@ -115,7 +116,8 @@ METRICS: dict[str, Callable[..., float] | MetricFunction] = {}
 # A rule after the prediction, wherever the model predicts: in the evaluation, a notebook, a batch
 # and the service. It gets the features (and ids, where a table has them) and the predictions:
 # `prediction`, and `probability_<class>` or `lower` and `upper`; it returns these, changed in place
-# or not. Each row has to be decided by itself, since a service gets rows one by one. Define it only
+# or not. Each row has to be decided by itself, since a service gets rows one by one. It is tried on
+# rows of train before anything is fitted, with the baseline's predictions. Define it only
 # if you need it: the image of a service then holds all packages that training needs, and a model
 # with a rule cannot become a page that predicts in the browser.
 # def decide(frame: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:

@@ -12,12 +12,10 @@ import pandas as pd
 from .bundle.bundle import Bundle, baseline_with_truth, load_bundle
 from .core.errors import GateError, UserError
 from .core.files import fingerprint, write_json_lines
-from .core.progress import spinner
-from .core.project import Project
-from .core.reports import Report, read_report
-from .core.stages import require, write_report
+from .core.pipeline import require, spinner, write_report
+from .core.project import Project, Report, read_report
 from .data.split import load_manifest, load_split
-from .evaluation.bootstrap import LEVEL, Interval, bootstrap, in_words
+from .evaluation.bootstrap import LEVEL, bootstrap, in_words
 from .evaluation.diagnostics import LEARNING_ROWS, Subject, diagnose, learning_curve
 from .evaluation.ledger import (
     check_opening,
@@ -204,11 +202,11 @@ def _measure(
         rows=options.rows,
     )
     floor = score(baseline)
-    scores = {name: _bounds(each) | {"baseline": floor[name]} for name, each in intervals.items()}
+    scores = {name: vars(each) | {"baseline": floor[name]} for name, each in intervals.items()}
     return labelled, {
         "rows": len(frame),
         "metrics": scores,
-        "difference": _bounds(difference),
+        "difference": vars(difference),
         "skill": skill(
             evaluation.metric, intervals[evaluation.metric].value, floor[evaluation.metric]
         ),
@@ -353,15 +351,6 @@ def _notes(
         "Candidates, calibration and threshold were chosen on valid; its scores are slightly "
         "optimistic."
     )
-    yield from _notes_on_rows(evaluation, result, test)
-    yield from _notes_on_intervals(evaluation, result, test)
-    yield from _notes_on_test(evaluation, test, final)
-
-
-def _notes_on_rows(
-    evaluation: Evaluation, result: dict[str, Any], test: dict[str, Any] | None
-) -> Iterator[str]:
-    """Yield what follows from how many rows there are."""
     most, rows = evaluation.settings.evaluate.rows, result["rows"]
     for split, count in (("valid", rows), ("test", test["rows"] if test else 0)):
         if count > most:
@@ -371,20 +360,14 @@ def _notes_on_rows(
             )
     if rows < FEW_ROWS:
         yield f"Valid has only {rows} rows: read the intervals before the values."
-
-
-def _notes_on_intervals(
-    evaluation: Evaluation, result: dict[str, Any], test: dict[str, Any] | None
-) -> Iterator[str]:
-    """Yield what the intervals do not show."""
-    gap = result["difference"]
     if test and _no_width(test["metrics"][evaluation.metric]):
         yield "All resamples of test gave the same score; this is not certainty."
-    if gap["low"] <= 0 <= gap["high"]:
-        yield ("The 95% interval of the gain over the baseline includes 0; the gain may be chance.")
+    if result["difference"]["low"] <= 0 <= result["difference"]["high"]:
+        yield "The 95% interval of the gain over the baseline includes 0; the gain may be chance."
     for name, found in result["metrics"].items():
         if not math.isfinite(found["value"]):
             yield f"{find_metric(name).title} is not defined on valid."
+    yield from _notes_on_test(evaluation, test, final)
 
 
 def _notes_on_test(
@@ -406,11 +389,6 @@ def _notes_on_test(
 def _clears(found: float, margin: float) -> bool:
     """Tell whether a skill reaches the margin; one that is not defined does not, nor does none."""
     return bool(found >= margin and found > 0)
-
-
-def _bounds(interval: Interval) -> dict[str, float]:
-    """Return an interval as JSON holds it."""
-    return {"value": interval.value, "low": interval.low, "high": interval.high}
 
 
 def _no_width(found: dict[str, Any]) -> bool:

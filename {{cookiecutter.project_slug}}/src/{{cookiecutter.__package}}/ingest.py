@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .core.config import redact
 from .core.errors import UserError
 from .core.files import file_sha256, fingerprint, write_atomic
-from .core.project import Project
-from .core.reports import Report
-from .core.stages import write_report
-from .data.cast import cast_table, check_table, refuse
-from .data.infer import check_target, conditions, infer_schema
+from .core.pipeline import write_report
+from .core.project import Project, Report
+from .data.cast import conform
+from .data.infer import check_target, conditions, infer_schema, refuse_missing
 from .data.keys import ROW, content_keys, row_keys, table_fingerprint
-from .data.original import FETCHED, Original, find_original, keep_original, sha256_of
+from .data.original import (
+    FETCHED,
+    Original,
+    appended_files,
+    find_original,
+    keep_original,
+    sha256_of,
+)
 from .data.readers import column_names, read_table, reading_notes
 from .data.schema import (
     INFER_AGAIN,
@@ -28,8 +34,9 @@ from .data.schema import (
     save_schema,
     with_roles,
 )
-from .data.sources import local_file, locate
+from .data.sources import locate
 from .data.split import data_keys, load_manifest
+from .data.words import read_words
 from .data.writers import write_parquet
 
 if TYPE_CHECKING:
@@ -40,36 +47,6 @@ if TYPE_CHECKING:
 LEAST_ROWS = 3
 # So many notes are printed; all of them stand in data/schema.yaml.
 MOST_NOTES = 20
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the rows come from.
-
-    Attributes:
-        original: The file that `[data] source` stands for.
-        appended: The files of `[data] append`, whose rows stand below.
-    """
-
-    original: Original
-    appended: list[Path]
-
-
-@dataclass(frozen=True)
-class ChosenSchema:
-    """The schema to type the table by.
-
-    Attributes:
-        file: The schema, and what it was inferred from.
-        inferred: Whether it was inferred just now.
-        replaces: Whether it replaces one with other columns, which is kept beside it.
-        notes: Why it was chosen, where that should be said.
-    """
-
-    file: SchemaFile
-    inferred: bool
-    replaces: bool
-    notes: tuple[str, ...] = ()
 
 
 def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
@@ -85,14 +62,23 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
             earlier ingest wrote is changed then.
     """
     try:
-        source = Source(find_original(project, settings), appended_files(project, settings))
-        typed, chosen = _read_typed(project, settings, source, infer)
-        check_target(typed, chosen.file.schema, settings)
-        _refuse_missing_ids(typed, chosen.file.schema)
-        earlier = load_manifest(project) if project.manifest_file.exists() else None
-        key_version = data_keys(earlier, redact(settings.data.source))
+        original = find_original(project, settings)
+        earlier = read_schema_file(project)
+        again = infer or (earlier and _is_outdated(earlier, settings, original))
+        kept = None if again else earlier
+        frame = _read(original, settings, kept.schema if kept else None)
+        name = original.name
+        frame, file = _choose_schema(frame, kept, settings, original)
+        typed = conform(frame, file.schema, where=name, values=True, advice=INFER_AGAIN)
+        check_target(typed, file.schema, settings)
+        for column in file.schema.ids:
+            refuse_missing(typed[column.name], "id", "name other columns as id")
+        manifest = load_manifest(project) if project.manifest_file.exists() else None
+        version = data_keys(manifest, redact(settings.data.source))
         # From here on, nothing is refused any more.
-        return _write(project, settings, source, chosen, typed, key_version)
+        notes = _kept_notes(kept.schema, settings) if kept else []
+        aloud = _cut_off([*notes, *file.notes])
+        return _write(project, settings, original, file, typed, version, aloud, inferred=not kept)
     finally:
         shutil.rmtree(project.original / FETCHED, ignore_errors=True)
 
@@ -100,22 +86,10 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
 # ------------------------------------------------------------------------------------------- read
 
 
-def _read_typed(
-    project: Project, settings: Settings, source: Source, infer: bool
-) -> tuple[pd.DataFrame, ChosenSchema]:
-    """Return the source's rows, typed and checked by the schema that is kept or inferred."""
-    earlier = read_schema_file(project)
-    kept = None if earlier and (infer or _is_outdated(earlier, settings)) else earlier
-    if kept and not kept.edited and _is_another_table(kept.schema, settings, source.original):
-        kept = None
-    frame = _read(source, settings, kept.schema if kept else None)
-    frame, chosen = _choose_schema(frame, earlier, kept, settings, source.original)
-    return _typed(frame, chosen.file.schema, source.original), chosen
-
-
-def _read(source: Source, settings: Settings, schema: Schema | None) -> pd.DataFrame:
+def _read(original: Original, settings: Settings, schema: Schema | None) -> pd.DataFrame:
     """Read all rows; what the schema, if one is kept, holds as text is read as text."""
-    original = source.original
+    import pandas as pd
+
     frame = read_table(original.path, settings.data, schema)
     if original.has_changed():
         raise UserError(f"{original.name} changed while it was read; try again when it is whole.")
@@ -124,61 +98,17 @@ def _read(source: Source, settings: Settings, schema: Schema | None) -> pd.DataF
             f"{original.name} has {len(frame)} row{'s' if len(frame) > 1 else ''}; train, valid "
             f"and test need at least {LEAST_ROWS}, and a model many more."
         )
-    return _with_appended(frame, source, settings, schema) if source.appended else frame
-
-
-def _with_appended(
-    frame: pd.DataFrame, source: Source, settings: Settings, schema: Schema | None
-) -> pd.DataFrame:
-    """Return the original's rows with those of the appended files below them."""
-    import pandas as pd
-
-    names, frames = list(frame.columns), [frame]
-    for path in source.appended:
+    frames = [frame]
+    for path in original.appended:
         rows = read_table(path, settings.data, schema)
-        differing = set(names) ^ set(rows.columns)
+        differing = set(frame.columns) ^ set(rows.columns)
         if differing:
             raise UserError(
-                f"{path.name} has to have the columns of {source.original.name}; only one of them "
-                f"has '{min(differing)}'."
+                f"{path.name} has to have the columns of {original.name}; only one of them has "
+                f"'{min(differing)}'."
             )
-        frames.append(rows[names])
-    return pd.concat(frames, ignore_index=True)
-
-
-def _typed(frame: pd.DataFrame, schema: Schema, original: Original) -> pd.DataFrame:
-    """Cast and check a table, and list all its violations of the schema."""
-    typed, violations = cast_table(frame, schema)
-    failed = {violation.column for violation in violations}
-    castable = typed[[name for name in typed.columns if name not in failed]]
-    refuse([*violations, *check_table(castable, schema)], original.name, INFER_AGAIN)
-    return typed
-
-
-def _refuse_missing_ids(frame: pd.DataFrame, schema: Schema) -> None:
-    """Refuse rows without an id."""
-    for column in schema.ids:
-        missing = frame[column.name].isna().to_numpy()
-        if missing.any():
-            raise UserError(
-                f"[data] id = {column.name} is missing in {int(missing.sum()):,} rows, first in "
-                f"row {int(missing.argmax()) + 1:,}; fill them, or name other columns as id."
-            )
-
-
-def appended_files(project: Project, settings: Settings) -> list[Path]:
-    """Return the files of `[data] append`.
-
-    Raises:
-        UserError: If one of them is not a file, or does not exist.
-    """
-    files = []
-    for named in settings.data.append:
-        scheme, location = locate(named, project.root)
-        if scheme != "file":
-            raise UserError(f"[data] append = {redact(named)}: has to be a file.")
-        files.append(local_file(location))
-    return files
+        frames.append(rows[frame.columns])
+    return pd.concat(frames, ignore_index=True) if original.appended else frame
 
 
 def source_state(project: Project, settings: Settings) -> str:
@@ -201,16 +131,17 @@ def source_state(project: Project, settings: Settings) -> str:
 # ---------------------------------------------------------------------------------------- schema
 
 
-def _is_outdated(file: SchemaFile, settings: Settings) -> bool:
-    """Tell whether an unedited schema was inferred by other settings, such as another target."""
-    return file.conditions != conditions(settings, file.schema.version) and not file.edited
+def _is_outdated(file: SchemaFile, settings: Settings, original: Original) -> bool:
+    """Tell whether an unedited schema was inferred by other settings, or from another table.
 
-
-def _is_another_table(schema: Schema, settings: Settings, original: Original) -> bool:
-    """Tell whether a new source has none of the schema's columns, the target apart.
-
-    Next month's file of the same table is held against the schema that is there.
+    Next month's file of the same table is held against the schema that is there; one that shares
+    no column with it, the target apart, is another table.
     """
+    if file.edited:
+        return False
+    schema = file.schema
+    if file.conditions != conditions(settings, schema.version):
+        return True
     if schema.source == redact(settings.data.source):
         return False
     names = {*column_names(original.path, settings.data, schema)} - {settings.data.target}
@@ -218,32 +149,28 @@ def _is_another_table(schema: Schema, settings: Settings, original: Original) ->
 
 
 def _choose_schema(
-    frame: pd.DataFrame,
-    earlier: SchemaFile | None,
-    kept: SchemaFile | None,
-    settings: Settings,
-    original: Original,
-) -> tuple[pd.DataFrame, ChosenSchema]:
-    """Return the table and the schema that is kept, with the roles of conf.cfg; else infer one."""
+    frame: pd.DataFrame, kept: SchemaFile | None, settings: Settings, original: Original
+) -> tuple[pd.DataFrame, SchemaFile]:
+    """Return the table and the schema: the one that is kept, with source and roles of conf.cfg.
+
+    Else one is inferred, and the table's numbers are read.
+    """
     if kept is not None:
-        schema = _updated_roles(kept.schema, settings, list(frame.columns))
-        notes = _kept_notes(kept.schema, settings)
-        return frame, ChosenSchema(replace(kept, schema=schema), False, False, notes)
+        # A role may name a column that the schema lacks but the table has: conform lists it.
+        names = [*map(str, frame.columns), *kept.schema.names]
+        schema = with_roles(kept.schema, settings.data, names)
+        schema = replace(schema, source=redact(settings.data.source))
+        return frame, replace(kept, schema=schema)
     try:
-        inference = infer_schema(frame, settings)
+        reading = read_words(frame, settings.data)
+        file = infer_schema(reading, settings)
     except UserError as error:
         raise UserError(f"{original.name}: {error}") from None
-    columns = columns_fingerprint(inference.schema)
-    notes = tuple(
-        " ".join(note.split())
-        for note in (*reading_notes(original.path, settings.data), *inference.notes)
-    )
-    file = SchemaFile(inference.schema, columns, conditions(settings), notes)
-    other = earlier is not None and columns_fingerprint(earlier.schema) != columns
-    return inference.frame, ChosenSchema(file, inferred=True, replaces=other)
+    notes = (*reading_notes(original.path, settings.data), *file.notes)
+    return reading.frame, replace(file, notes=notes)
 
 
-def _kept_notes(schema: Schema, settings: Settings) -> tuple[str, ...]:
+def _kept_notes(schema: Schema, settings: Settings) -> list[str]:
     """Say that a new source is held against the schema of another, or one that is older."""
     notes = []
     if schema.source != redact(settings.data.source):
@@ -256,16 +183,13 @@ def _kept_notes(schema: Schema, settings: Settings) -> tuple[str, ...]:
             "data/schema.yaml is of an earlier version, and CSV is read as it was then; `ingest "
             "--infer` reads each column by its own values"
         )
-    return tuple(notes)
+    return notes
 
 
-def _updated_roles(schema: Schema, settings: Settings, names: list[str]) -> Schema:
-    """Return a schema that is kept, with the source and roles that conf.cfg gives now.
-
-    A role may name a column that the schema lacks but the table has: that is listed with the rest.
-    """
-    roles = with_roles(schema, settings.data, [*names, *schema.names])
-    return replace(roles, source=redact(settings.data.source))
+def _cut_off(notes: list[str]) -> list[str]:
+    """Return what people should hear of how the table was read, a long list cut off."""
+    more = len(notes) - MOST_NOTES
+    return notes if more <= 0 else [*notes[:MOST_NOTES], f"{more} more notes in data/schema.yaml"]
 
 
 # ----------------------------------------------------------------------------------------- write
@@ -274,45 +198,38 @@ def _updated_roles(schema: Schema, settings: Settings, names: list[str]) -> Sche
 def _write(
     project: Project,
     settings: Settings,
-    source: Source,
-    chosen: ChosenSchema,
+    original: Original,
+    file: SchemaFile,
     typed: pd.DataFrame,
-    key_version: int,
+    version: int,
+    aloud: list[str],
+    *,
+    inferred: bool,
 ) -> Report:
     """Write the original, the schema and the typed table; the report, last, makes them count."""
-    schema = chosen.file.schema
-    keys = row_keys(typed, schema, key_version)
-    content = table_fingerprint(
-        content_keys(typed, schema.names, key_version) if schema.ids else keys
-    )
+    schema = file.schema
+    keys = row_keys(typed, schema, version)
+    content = table_fingerprint(content_keys(typed, schema.names, version) if schema.ids else keys)
     data = fingerprint(content, columns_fingerprint(schema), _roles(schema))
-    schema_facts = _schema_facts(typed, chosen)
+    schema_facts = {"inferred": inferred, **_schema_facts(typed, file)}
     typed.insert(0, ROW, keys)
-    path = keep_original(source.original)
-    if chosen.replaces:
-        _keep_old_schema(project)
+    path = keep_original(original)
     with write_atomic(project.typed) as temporary:
         write_parquet(typed, temporary)
-    save_schema(project, chosen.file)
+    save_schema(project, file)
     files = [project.typed, project.schema_file]
     if path.is_relative_to(project.root) and FETCHED not in path.parts:
         files.append(path)
     facts = {
-        **_table_facts(typed, chosen, settings),
+        **_table_facts(typed, file, settings),
+        "aloud": aloud,
         "content": content,
-        "keys": key_version,
-        **_source_facts(project, settings, source, path),
+        "keys": version,
+        **_source_facts(project, settings, original, path),
         "files": project.sizes(*files),
     }
     write_report(project, settings, "ingest", schema_facts, name="schema", data=data)
     return write_report(project, settings, "ingest", facts, data=data)
-
-
-def _keep_old_schema(project: Project) -> None:
-    """Keep the schema that is about to be replaced beside it."""
-    path = project.schema_file
-    with write_atomic(path.with_name("schema.old.yaml")) as temporary:
-        shutil.copyfile(path, temporary)
 
 
 def _roles(schema: Schema) -> list[Any]:
@@ -322,10 +239,9 @@ def _roles(schema: Schema) -> list[Any]:
 
 
 def _source_facts(
-    project: Project, settings: Settings, source: Source, path: Path
+    project: Project, settings: Settings, original: Original, path: Path
 ) -> dict[str, Any]:
-    """Return what reports/ingest.json says of the files that were read; `path` is the original."""
-    original = source.original
+    """Return what reports/ingest.json says of the files that were read, of which `path` is kept."""
     where = project.relative(path) if path.is_relative_to(project.root) else str(path)
     return {
         "original": {
@@ -336,18 +252,17 @@ def _source_facts(
         },
         "appended": [
             {"file": each.name, "sha256": sha256_of(each), "bytes": each.stat().st_size}
-            for each in source.appended
+            for each in original.appended
         ],
     }
 
 
-def _table_facts(typed: pd.DataFrame, chosen: ChosenSchema, settings: Settings) -> dict[str, Any]:
+def _table_facts(typed: pd.DataFrame, file: SchemaFile, settings: Settings) -> dict[str, Any]:
     """Return what reports/ingest.json says of the table."""
-    rows, columns = len(typed), len(chosen.file.schema.columns)
+    rows, columns = len(typed), len(file.schema.columns)
     source = redact(settings.data.source)
     return {
         "summary": f"{rows:,} rows, {columns} columns from {source}",
-        "aloud": _aloud(chosen),
         "source": source,
         "query": settings.data.query,
         "rows": rows,
@@ -356,25 +271,16 @@ def _table_facts(typed: pd.DataFrame, chosen: ChosenSchema, settings: Settings) 
     }
 
 
-def _aloud(chosen: ChosenSchema) -> list[str]:
-    """Return what people should hear about how the table was read, the longest list cut off."""
-    notes = [*chosen.notes, *chosen.file.notes]
-    more = len(notes) - MOST_NOTES
-    return notes if more <= 0 else [*notes[:MOST_NOTES], f"{more} more notes in data/schema.yaml"]
-
-
-def _schema_facts(typed: pd.DataFrame, chosen: ChosenSchema) -> dict[str, Any]:
+def _schema_facts(typed: pd.DataFrame, file: SchemaFile) -> dict[str, Any]:
     """Return what reports/schema.json holds: each column's type, roles and missing share."""
 
     def missing(name: str) -> float | None:
         return round(float(typed[name].isna().mean()), 6) if name in typed else None
 
     return {
-        "inferred": chosen.inferred,
-        "edited": chosen.file.edited,
-        "notes": list(chosen.file.notes),
+        "edited": file.edited,
+        "notes": list(file.notes),
         "columns": [
-            {**column.to_dict(), "missing": missing(column.name)}
-            for column in chosen.file.schema.columns
+            {**column.to_dict(), "missing": missing(column.name)} for column in file.schema.columns
         ],
     }

@@ -37,20 +37,19 @@ from .bundle.carried import (
 )
 from .bundle.champion import promoted_runs
 from .bundle.onnx_export import export_onnx
-from .bundle.reference import ROWS as REFERENCE_ROWS
-from .bundle.reference import make_reference
 from .bundle.rule import check_alone
 from .core import registry
 from .core.errors import UserError
 from .core.files import file_sha256, fingerprint, read_json, write_atomic, write_json
-from .core.listeners import announce
-from .core.project import Project
-from .core.reports import Report
-from .core.stages import require, write_report
+from .core.pipeline import require, write_report
+from .core.project import Project, Report
+from .core.registry import announce
 from .data.clean import count_copies
 from .data.schema import load_schema
 from .data.split import load_manifest, load_split
 from .evaluation.metrics import score, skill
+from .evaluation.reference import ROWS as REFERENCE_ROWS
+from .evaluation.reference import make_reference
 from .models.features import prepare
 from .models.persist import has_team_types, load_model, model_files
 from .tracking.runlog import git_commit, versions
@@ -102,12 +101,14 @@ def postprocess(project: Project, settings: Settings) -> Report:
     document["onnx"] = export.facts
     copies = count_copies(project, settings, schema, valid)
     predictions = predictions.take(np.repeat(np.arange(len(valid)), copies))
-    truth = np.repeat(truth, copies)
+    labelled = with_truth(document, np.repeat(truth, copies), predictions)
     del valid, inputs
 
     train = load_split(project, "train", rows=REFERENCE_ROWS, seed=settings.split.seed)
     copies = count_copies(project, settings, schema, train)
-    reference = make_reference(schema, document, train, copies, predictions, truth)
+    reference = make_reference(
+        schema, document, train, copies, labelled, baseline_with_truth(document, labelled)
+    )
     bundle_id = _write_bundle(project, document, reference, export.content)
     folder = project.bundle_folder(bundle_id)
     kept = [folder / name for name in (*document["files"], BUNDLE_FILE)]

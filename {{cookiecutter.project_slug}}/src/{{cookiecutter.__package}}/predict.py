@@ -16,6 +16,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, 
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,11 +156,9 @@ def _score_file(job: Job, source: Path, output: Path, progress: bool) -> int:
             if rows - done >= PART_ROWS:
                 parts.add(waiting, done, rows)
                 waiting, done = [], rows
-    with write_atomic(output) as temporary, open_writer(temporary, format_of(output)) as writer:
-        for piece in parts.read():
-            writer.write(piece)
-        for piece in waiting:
-            writer.write(piece)
+    with write_atomic(output) as temporary, open_writer(temporary, format_of(output)) as write:
+        for piece in chain(parts.read(), waiting):
+            write(piece)
     parts.remove()
     return rows
 
@@ -233,9 +232,8 @@ def _pieces(bundle: Bundle, job: Job, source: Path) -> Iterator[pd.DataFrame]:
     names = column_names(source, job.data, bundle.schema)
     bundle.check_columns(names, str(source), strict=job.strict)
     # Of JSON lines, only the first's keys are known; a later object may lack some, or have more.
-    lines = format_of(source) == "jsonl"
-    columns = None if lines else bundle.columns_to_read(names)
     read = bundle.columns_to_read(names)
+    columns = None if format_of(source) == "jsonl" else read
     for piece in iter_tables(source, job.chunk_rows, job.data, bundle.schema, columns):
         absent = [name for name in read if name not in piece.columns]
         yield piece.assign(**dict.fromkeys(absent)) if absent else piece
@@ -361,15 +359,16 @@ def _score_parts(
 
 def _score_part(bundle: Bundle, job: Job, source: Path, target: Path) -> int:
     """Score one file of a folder and return its rows."""
+    from .data.arrow import read_parquet
     from .data.writers import open_writer
 
     rows = 0
-    empty = _about_rows(source) == 0  # which engines write for partitions without a row
-    with write_atomic(target) as temporary, open_writer(temporary, "parquet") as writer:
-        for piece in (
-            [_score_nothing(bundle, job, source)] if empty else _scored(bundle, job, source)
-        ):
-            writer.write(piece)
+    pieces: Iterable[pd.DataFrame] = _scored(bundle, job, source)
+    if _about_rows(source) == 0:  # engines write such files for partitions without a row
+        pieces = [bundle.predict(read_parquet(source), strict=job.strict, where=str(source))]
+    with write_atomic(target) as temporary, open_writer(temporary, "parquet") as write:
+        for piece in pieces:
+            write(piece)
             rows += len(piece)
     return rows
 
@@ -378,16 +377,6 @@ def _remove_partial(output: Path, files: Iterable[Path]) -> None:
     """Delete what killed processes left among the files of a folder that is scored by one run."""
     for folder in {(output / path).parent for path in files}:
         remove_partial(folder, 0)
-
-
-def _score_nothing(bundle: Bundle, job: Job, source: Path) -> pd.DataFrame:
-    """Return the predictions for a Parquet file without a row: their columns."""
-    import pyarrow.parquet as pq
-
-    from .data.arrow import arrow_to_pandas
-
-    frame = arrow_to_pandas(pq.read_table(source), str(source))
-    return bundle.predict(frame, strict=job.strict, where=str(source))
 
 
 def _in_processes(

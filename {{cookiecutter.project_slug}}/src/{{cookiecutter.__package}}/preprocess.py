@@ -8,18 +8,15 @@ from typing import Any
 
 import narwhals as nw
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from .core.config import Settings
 from .core.errors import UserError
 from .core.files import fingerprint, write_atomic, write_json
-from .core.project import SPLITS, Project
-from .core.reports import Report, read_report
-from .core.stages import write_report
-from .data.arrow import arrow_to_pandas
+from .core.pipeline import write_report
+from .core.project import SPLITS, Project, Report, read_report
+from .data.arrow import read_parquet
 from .data.clean import CleanedRows, clean
-from .data.infer import check_target
+from .data.infer import check_target, refuse_missing
 from .data.keys import ROW, recorded_version, row_keys, table_fingerprint
 from .data.original import verify_original
 from .data.overlap import SplitRows, drop_leaks, prove_no_overlap
@@ -119,32 +116,15 @@ def _clean(
     project: Project, settings: Settings, ingested: Report, schema: Schema, plan: SplitPlan
 ) -> CleanedRows:
     """Return the rows of the typed table that can be learnt from and split."""
-    frame = read_typed(project)
+    frame = read_parquet(project.typed)
     if recorded_version(ingested.facts) != plan.key_version:
         frame[ROW] = row_keys(frame, schema, plan.key_version)
     cleaned = clean(nw.from_native(frame, eager_only=True), schema, settings)
-    check_target(cleaned.frame.to_native(), schema, settings)
-    _refuse_missing_time(cleaned.frame.to_native(), plan.rule)
+    rows = cleaned.frame.to_native()
+    check_target(rows, schema, settings)
+    if plan.rule.name == "time":
+        refuse_missing(rows[plan.rule.column], "time", "drop them in clean of custom.py")
     return cleaned
-
-
-def read_typed(project: Project) -> pd.DataFrame:
-    """Return data/typed.parquet: the schema's columns and `_row`."""
-    import pyarrow.parquet as pq
-
-    return arrow_to_pandas(pq.ParquetFile(project.typed).read(), "data/typed.parquet")
-
-
-def _refuse_missing_time(frame: pd.DataFrame, rule: SplitRule) -> None:
-    """Refuse rows that the time rule cannot order."""
-    if rule.name != "time":
-        return
-    missing = int(frame[str(rule.column)].isna().sum())
-    if missing:
-        raise UserError(
-            f"[data] time = {rule.column} is missing in {missing:,} rows, which the time rule "
-            "cannot place; fill them, or drop them in clean of custom.py."
-        )
 
 
 # ---------------------------------------------------------------------------------------- split
@@ -251,7 +231,11 @@ def _write_parts(
 ) -> dict[str, list[dict[str, Any]]]:
     """Write each split under a name of its content, so that no earlier part is touched."""
     parts: dict[str, list[dict[str, Any]]] = {}
-    order = _order(rows, rule)
+    # An order that does not depend on the source's: by time, key, content.
+    by = [rows.keys, rows.frame[ROW].to_numpy()]
+    if rule.name == "time":
+        by.append(rows.frame[str(rule.column)].to_numpy())
+    order = np.lexsort(by)
     ordered_codes = rows.codes[order]
     for code, name in enumerate(SPLITS):
         frame = rows.frame.drop(columns=ROW).take(order[ordered_codes == code])
@@ -261,14 +245,6 @@ def _write_parts(
         relative = project.relative(path)
         parts[name] = [{"file": relative, "rows": len(frame), "bytes": path.stat().st_size}]
     return parts
-
-
-def _order(rows: SplitRows, rule: SplitRule) -> NDArray[np.int64]:
-    """Return an order of rows that does not depend on the source's: by time, key, content."""
-    by = [rows.keys, rows.frame[ROW].to_numpy()]
-    if rule.name == "time":
-        by.append(rows.frame[str(rule.column)].to_numpy())
-    return np.lexsort(by)
 
 
 def _write_manifest(

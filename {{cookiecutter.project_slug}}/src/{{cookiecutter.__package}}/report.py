@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from html import escape
 from typing import TYPE_CHECKING
 
 from .core import registry
 from .core.errors import UserError
 from .core.files import write_text
-from .core.project import Project
-from .core.reports import Report
-from .core.stage_order import stages_before
-from .core.stages import require, write_report
+from .core.pipeline import require, write_report
+from .core.project import Project, Report
+from .core.registry import stages_before
 from .data.schema import load_schema
 from .reporting.html import Section, html_page
 from .reporting.profile import PROFILE, profile_train
@@ -22,6 +20,7 @@ from .reporting.sections import (
     errors_section,
     models_section,
     openings_section,
+    part,
     profile_section,
     split_section,
     summary_section,
@@ -103,19 +102,11 @@ def _sections(project: Project, settings: Settings) -> Iterator[tuple[str, Secti
     for name, function in (SECTIONS | own | LAST_SECTIONS).items():
         section = function(project, settings)
         if section is not None:
-            yield escape(name, quote=True), section
+            yield name, section
 
 
 def _page(project: Project, evaluated: Report, sections: dict[str, Section]) -> str:
     """Return the whole page."""
-    facts, column = evaluated.facts, load_schema(project).target
-    target = escape(column.name if column else "")
-    lead = (
-        f'{escape(facts["label"])} <code>{evaluated.run_id}</code> predicts\n'
-        f'<code>{target}</code> ({escape(facts["task"])}), on data <code>{evaluated.data}</code>.'
-    )
-    foot = (
-        "Written by <code>report</code> from <code>reports/*.json</code>; nothing was computed\n"
-        "for this page but the data profile."
-    )
-    return html_page(f"{project.root.name}: model report", lead, sections, foot)
+    column = load_schema(project).target
+    lead = part("lead", evaluated, column.name if column else "")
+    return html_page(f"{project.root.name}: model report", lead, sections, part("foot"))

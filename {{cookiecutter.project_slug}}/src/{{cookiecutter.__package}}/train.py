@@ -18,29 +18,31 @@ import pandas as pd
 from sklearn.model_selection import GroupKFold, TimeSeriesSplit
 from sklearn.pipeline import Pipeline
 
+from .bundle.rule import decide_table
 from .core import registry
 from .core.errors import UserError, first_line
 from .core.files import file_sha256, fingerprint
-from .core.progress import progress_bar
-from .core.reports import Report
-from .core.stages import code_of, write_report
+from .core.pipeline import code_of, progress_bar, write_report
+from .core.project import Report
+from .data.split import load_split
 from .evaluation.metrics import choose_metric, score, skill
 from .models import Candidate, make_candidate
-from .models.features import build_features
+from .models.features import build_features, check_team_steps
 from .models.persist import model_files, remove_unused, save_model
-from .models.team_steps import check_team_steps
 from .models.training_data import Rows, TrainingData, WarmStart, load_training_data
-from .tracking.logs import log_values, run_log, values_in_words
 from .tracking.runlog import (
     add_experiment,
     describe_run,
     experiment_line,
+    log_values,
     metric_of,
     next_number,
     own_parameters,
     peak_memory_mb,
     read_runs,
     record_run,
+    run_log,
+    values_in_words,
     versions,
 )
 
@@ -51,6 +53,10 @@ if TYPE_CHECKING:
 
     from .core.config import Settings
     from .core.project import Project
+    from .tasks.task import Task
+
+# On so many rows a rule of the team is tried.
+TRIED_ROWS = 200
 
 
 def train(project: Project, settings: Settings, *, warm_start: WarmStart | None = None) -> Report:
@@ -67,8 +73,11 @@ def train(project: Project, settings: Settings, *, warm_start: WarmStart | None 
         UserError: If the split is not there, a candidate or parameter is unknown, the target does
             not suit the task, or an estimator refuses the data.
     """
-    baseline, candidates = _make_candidates(settings)
-    data = replace(load_training_data(project, settings), warm_start=warm_start)
+    task = registry.task(settings.model.task)
+    metric = choose_metric(task, settings.model.metric)
+    baseline, candidates = _make_candidates(settings, task, metric)
+    data = replace(load_training_data(project, settings, metric), warm_start=warm_start)
+    _try_rule(project, data, baseline)
     runs, fitted = _run_all(project, data, [baseline, *candidates])
     winner, reason = find_winner(data, runs[0], runs[1:])
     folder = project.bundle_folder(winner["run_id"])
@@ -190,13 +199,14 @@ def find_winner(
     )
 
 
-def _make_candidates(settings: Settings) -> tuple[Candidate, list[Candidate]]:
+def _make_candidates(
+    settings: Settings, task: Task, metric: str
+) -> tuple[Candidate, list[Candidate]]:
     """Return the baseline and what competes with it, before any data is read.
 
     Raises:
         UserError: If `[model]` or `[params]` names what does not exist.
     """
-    task = registry.task(settings.model.task)
     registry.team()  # whose estimators may be named, too
     for name in settings.params:
         if name not in registry.ESTIMATORS:
@@ -209,9 +219,31 @@ def _make_candidates(settings: Settings) -> tuple[Candidate, list[Candidate]]:
         parameters = defaults | settings.params.get(name, {})
         return make_candidate(name, task.name, settings.split.seed, parameters)
 
-    metric = choose_metric(task, settings.model.metric)
     baseline = make("baseline", **task.baseline_parameters(metric))
     return baseline, [make(name) for name in dict.fromkeys(settings.model.candidates)]
+
+
+def _try_rule(project: Project, data: TrainingData, baseline: Candidate) -> None:
+    """Refuse a `decide` of custom.py that fails on a few rows of train, before anything is fitted.
+
+    The rule gets them with the baseline's predictions, which any model may give; of these the
+    threshold or the interval follows as it will for the winner.
+
+    Raises:
+        UserError: See `bundle.rule.decide_table`.
+    """
+    rule = getattr(registry.team(), "decide", None)
+    if rule is None:
+        return
+    task, seed = data.task, data.settings.split.seed
+    columns = [column.name for column in (*data.schema.features, *data.schema.ids)]
+    typed = load_split(project, "train", rows=TRIED_ROWS, seed=seed)
+    typed = typed[[name for name in typed.columns if name in columns]]
+    model = fit(baseline, data)
+    raw = task.raw_scores(model, data.valid.iloc[:TRIED_ROWS], data.classes)
+    document, _ = task.fit_decision(model, raw, data.valid_target[:TRIED_ROWS], data.settings)
+    raw = task.raw_scores(model, data.inputs.iloc[: len(typed)], data.classes)
+    decide_table(rule, task, document, typed, task.decide(document, raw))
 
 
 def _run_all(

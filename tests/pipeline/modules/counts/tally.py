@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..bundle.bundle import load_bundle
-from ..core.project import Project
-from ..core.reports import Report
-from ..core.stages import require, write_report
+from ..core.pipeline import require, write_report
+from ..core.project import Project, Report
 from ..data.split import load_split
 from ..reporting.html import Section, table
 

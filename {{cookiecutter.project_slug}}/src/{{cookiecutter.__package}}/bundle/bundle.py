@@ -105,7 +105,7 @@ class Bundle:
             UserError: If a feature is missing, or (strict) a column was not there in training.
         """
         from ..data.cast import Violation, refuse
-        from ..data.names import require_columns
+        from ..data.schema import require_columns
 
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -131,14 +131,13 @@ class Bundle:
         Raises:
             UserError: As in `predict`.
         """
-        from ..data.cast import cast_table, check_table, refuse
+        from ..data.cast import check_table, conform, refuse
 
         names = [str(name) for name in frame.columns]
         self.check_columns(names, where, strict=strict)
         read = self.columns_to_read(names)
         chosen = frame if read == names else frame[read]
-        typed, violations = cast_table(chosen, self._read_schema, first_row, target=False)
-        refuse(violations, where, "correct the data")
+        typed = conform(chosen, self._read_schema, where=where, first_row=first_row, target=False)
         if strict:
             refuse(check_table(typed, self._category_schema, first_row), where, LENIENT)
         return typed

@@ -18,11 +18,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..core import registry
-from ..core.code_fingerprint import PACKAGE
-from ..core.code_imports import digest, place_of, relative
+from ..core.code_fingerprint import PACKAGE, digest, place_of, relative
 from ..core.errors import UserError, first_line
 from ..core.files import append_json_line, file_sha256, read_json, read_json_lines
-from ..core.stages import team_reaches
+from ..core.pipeline import team_reaches
 
 if TYPE_CHECKING:
     from ..core.project import Project

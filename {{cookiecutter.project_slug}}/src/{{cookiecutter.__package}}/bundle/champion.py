@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import UserError
 from ..core.files import append_json_line, read_json, read_json_lines, write_json
-from ..core.listeners import announce
-from ..core.project import Project, find_project
-from ..core.reports import read_report
+from ..core.project import Project, find_project, read_report
+from ..core.registry import announce
 from .bundle import bundle_sha, load_bundle, read_bundle
 
 if TYPE_CHECKING:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from .bundle import Bundle
 
 Rule = Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]
-PLACE = "decide in custom.py"
 # So many rows are decided alone as well, to see that no row depends on the others.
 ALONE = 10
 
@@ -41,32 +42,73 @@ def apply_rule(
     Raises:
         UserError: If the rule fails, or returns other rows, columns, classes or no numbers.
     """
+    given, decided = decide_table(rule, task, document, typed, predictions)
+    return task.read_columns(document, decided, _numbers_of(given, _place(rule)))
+
+
+def decide_table(
+    rule: Rule,
+    task: Task,
+    document: Mapping[str, Any],
+    typed: pd.DataFrame,
+    predictions: Predictions,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return predictions as a table, and the table that the rule makes of it.
+
+    What is checked here is wrong whatever the model predicts: that the rule raises, returns other
+    rows or columns, or a class that there is not. Whether its numbers can be used is not checked.
+
+    Args:
+        rule: See `apply_rule`, as all others.
+        task: What is predicted.
+        document: Of `bundle.json`, what the task's columns follow from.
+        typed: Conformed rows.
+        predictions: For these rows.
+
+    Raises:
+        UserError: With the line of the rule.
+    """
     given = pd.DataFrame(task.columns(document, predictions), index=typed.index)
     columns = list(given.columns)
     try:
-        decided = rule(typed.copy(), given)
+        decided = rule(typed.copy(), given.copy())
     except UserError:
         raise
     except Exception as error:  # whatever the team's code raises
-        raise failure(PLACE, error) from error
+        raise failure(_place(rule, error), error) from error
+    place = _place(rule)
     if not isinstance(decided, pd.DataFrame):
         raise UserError(
-            f"{PLACE} returned {type(decided).__name__}; return the frame of predictions."
+            f"{place} returned {type(decided).__name__}; return the frame of predictions."
         )
     if not decided.index.equals(typed.index):
         raise UserError(
-            f"{PLACE} returned {len(decided):,} rows for {len(typed):,}, or other ones; return "
+            f"{place} returned {len(decided):,} rows for {len(typed):,}, or other ones; return "
             "every row in its place."
         )
     if list(decided.columns) != columns:
         raise UserError(
-            f"{PLACE} returned the columns {', '.join(map(str, decided.columns))}; return "
+            f"{place} returned the columns {', '.join(map(str, decided.columns))}; return "
             f"{', '.join(columns)}."
         )
     classes = [str(name) for name in document["classes"]]
     if classes:
-        _refuse_unknown(decided["prediction"], classes)
-    return task.read_columns(document, decided, _numbers_of(given))
+        _refuse_unknown(decided["prediction"], classes, place)
+    return given, decided
+
+
+def _place(rule: Rule, error: BaseException | None = None) -> str:
+    """Return how a sentence names the rule: with its line, or the one of its file that raised."""
+    code = getattr(rule, "__code__", None)
+    if code is None:
+        return "decide in custom.py"
+    lines = [code.co_firstlineno]
+    if error is not None:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines += [each.lineno or 0 for each in frames if each.filename == code.co_filename]
+    file = Path(code.co_filename)
+    name = f"custom/{file.name}" if file.parent.name == "custom" else file.name
+    return f"decide in {name}, line {lines[-1]},"
 
 
 def check_alone(bundle: Bundle, typed: pd.DataFrame, together: Predictions) -> None:
@@ -84,8 +126,9 @@ def check_alone(bundle: Bundle, typed: pd.DataFrame, together: Predictions) -> N
         alone = bundle.predict_typed(typed.iloc[[at]])
         if not _alike(bundle, alone, together.take(np.array([at]))):
             raise UserError(
-                f"{PLACE} gives row {at + 1:,} of valid another prediction alone than among the "
-                "others; let it treat each row by itself, since services get rows one by one."
+                f"{_place(bundle.custom.decide)} gives row {at + 1:,} of valid another prediction "
+                "alone than among the others; let it treat each row by itself, since services get "
+                "rows one by one."
             )
 
 
@@ -100,18 +143,18 @@ def _alike(bundle: Bundle, first: Predictions, second: Predictions) -> bool:
     return True
 
 
-def _refuse_unknown(labels: pd.Series[Any], classes: list[str]) -> None:
+def _refuse_unknown(labels: pd.Series[Any], classes: list[str], place: str) -> None:
     """Refuse predictions that are not classes of the model."""
     unknown = ~labels.astype(str).isin(classes)
     if unknown.any():
         raise UserError(
-            f"{PLACE} returned the prediction '{labels[unknown].iloc[0]}'; the classes are "
+            f"{place} returned the prediction '{labels[unknown].iloc[0]}'; the classes are "
             f"{', '.join(classes[:10])}."
         )
 
 
 def _numbers_of(
-    given: pd.DataFrame,
+    given: pd.DataFrame, place: str
 ) -> Callable[[pd.DataFrame, list[str]], NDArray[np.float64]]:
     """Return what reads columns as numbers, and refuses those that the rule has spoilt."""
 
@@ -119,7 +162,7 @@ def _numbers_of(
         try:
             found = frame[names].to_numpy(dtype=np.float64, na_value=np.nan)
         except (TypeError, ValueError):
-            raise UserError(f"{PLACE} returned text among {', '.join(names)}.") from None
+            raise UserError(f"{place} returned text among {', '.join(names)}.") from None
         lost = ~np.isfinite(found) & given[names].notna().to_numpy()
         shares = names[0].startswith("probability_")
         if shares:
@@ -128,7 +171,7 @@ def _numbers_of(
             row, column = np.argwhere(lost)[0]
             wanted = "a number from 0 to 1" if shares else "a number"
             raise UserError(
-                f"{PLACE} returned {names[column]} = {found[row, column]:g}; it has to be {wanted}."
+                f"{place} returned {names[column]} = {found[row, column]:g}; it has to be {wanted}."
             )
         return found
 

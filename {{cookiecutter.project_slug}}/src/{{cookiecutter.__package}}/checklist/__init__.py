@@ -26,17 +26,15 @@ aliases.add(
         "checklist.documents:Line": "checklist.documents:MarkdownLine",
         "checklist.documents:Rows": "checklist.documents:NumberedLines",
         "checklist.documents:Section": "checklist.documents:Heading",
-        "checklist.measured": (
-            "checklist.parts checklist.markdown checklist.context checklist.catalogue"
-        ),
-        "checklist.measured:Form": "checklist.parts:Part",
+        "checklist.measured": "checklist.context checklist.catalogue",
         "checklist.measured:Material": "checklist.context:Context",
         "checklist.rules": "checklist.conditions",
         "checklist.rules:Rule": "checklist.conditions:Condition",
         "checklist.rules:parse_rule": "checklist.conditions:parse_condition",
-        "checklist.score": "checklist.summary",
-        "checklist.summary:filled": "checklist.summary:by_area",
-        "checklist.summary:later": "checklist.summary:next_stage",
+        "checklist.score": "checklist.verify",
+        "checklist.summary": "checklist.verify",
+        "checklist.summary:filled": "checklist.verify:by_area",
+        "checklist.summary:later": "checklist.verify:next_stage",
         "checklist.verify:Result": "checklist.verify:ItemResult",
         "checklist.verify:until": "checklist.verify:stages_up_to",
     }

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, get_args, get_type_hints
 
 import yaml
 
@@ -16,8 +16,9 @@ from ..core.errors import UserError
 from ..core.project import Project
 from .conditions import Condition, parse_condition
 
-# How mature a project claims to be; `core/stages.py` has the steps of the pipeline.
-STAGES = ("poc", "mvp", "production")
+# How mature a project claims to be; `core/pipeline.py` has the steps of the pipeline.
+Stage = Literal["poc", "mvp", "production"]
+STAGES: tuple[str, ...] = get_args(Stage)
 # The order of a project, and of every list of items.
 AREAS = (
     "scoping",
@@ -39,26 +40,6 @@ ITEMS = Path(__file__).parent / "items"
 # What states do not depend on: two thirds of an item's text, and of the time to read it.
 SHOWN_ONLY = re.compile(r"^    (?:options|tools|references):\n(?:(?: {5}.*)?\n)*", re.MULTILINE)
 
-# libyaml's loader is ten times as fast; an installation without it still works.
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-# What the loader raises for a value that is not of the type that it looks like or is tagged with.
-CONSTRUCTION_ERRORS = (ValueError, TypeError, AttributeError, LookupError)
-
-AREA_KEYS = {"title": str, "about": str, "items": list}
-ITEM_KEYS = {
-    "id": str,
-    "title": str,
-    "why": str,
-    "how": str,
-    "stage": str,
-    "evidence": list,
-    "applies": list,
-    "options": list,
-    "tools": list,
-    "references": list,
-    "ml_test_score": str,
-}
-REQUIRED = ("id", "title", "why", "how", "stage", "evidence")
 # The kinds of evidence that may decide whether an item applies. Not `champion`: which model is in
 # service may change an item's state, but not whether it applies.
 APPLIES_KINDS = ("answer", "config", "fact")
@@ -80,9 +61,18 @@ CHOICES = {
     "git": ("originals", "sizes", "secrets", "notebooks", "models", "remote"),
     "signoff": ("project", "data", "model"),
 }
-FURTHER_KEYS: dict[str, dict[str, type]] = {"file": {"contains": str}, "section": {"words": int}}
 # The key of the condition on the answers under which a proof is required; any kind may have it.
 ONLY_IF = "if"
+FURTHER_KEYS: dict[str, dict[str, type]] = {"file": {"contains": str}, "section": {"words": int}}
+
+# How pydantic reads the classes of a YAML file: only their own keys, and no empty text.
+SHAPE: dict[str, Any] = {
+    "extra": "forbid",
+    "str_strip_whitespace": True,
+    "str_min_length": 1,
+    # Python keeps the word `for` for itself.
+    "alias_generator": lambda name: "for" if name == "purpose" else name,
+}
 
 
 @dataclass(frozen=True)
@@ -92,6 +82,13 @@ class Evidence:
     kind: str
     rule: str
     further: dict[str, Any]
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Let pydantic read it by `read_evidence`, since its first key is its kind."""
+        from pydantic import PlainValidator
+
+        return handler.generate_schema(Annotated[Any, PlainValidator(read_evidence)])
 
     def is_required(self, answers: Mapping[str, Any]) -> bool:
         """Tell whether the answers require this proof; a missing answer counts as empty."""
@@ -105,6 +102,8 @@ class Evidence:
 class Option:
     """A method to choose, and when."""
 
+    __pydantic_config__: ClassVar[Any] = SHAPE
+
     name: str
     when: str
     built_in: bool = False
@@ -114,6 +113,8 @@ class Option:
 class Tool:
     """A tool, and what it is for."""
 
+    __pydantic_config__: ClassVar[Any] = SHAPE
+
     name: str
     purpose: str
     built_in: bool = False
@@ -122,6 +123,8 @@ class Tool:
 @dataclass(frozen=True)
 class Reference:
     """Further reading."""
+
+    __pydantic_config__: ClassVar[Any] = SHAPE
 
     title: str
     by: str
@@ -133,26 +136,28 @@ class Item:
     """One item of the checklist: a claim, why it matters, and what proves it.
 
     Attributes:
-        kind: "auto" if a machine proves it, "written" if a person writes the proof, else "signoff".
+        area: The name of its file, never a key in it.
         ml_test_score: The test of Breck et al. (2017) that it stands for, such as "data-1".
     """
 
+    __pydantic_config__: ClassVar[Any] = SHAPE
+
     id: str
-    area: str
     title: str
     why: str
     how: str
-    stage: str
+    stage: Stage
     evidence: tuple[Evidence, ...]
     applies: tuple[Evidence, ...] = ()
     options: tuple[Option, ...] = ()
     tools: tuple[Tool, ...] = ()
     references: tuple[Reference, ...] = ()
     ml_test_score: str | None = None
+    area: str = ""
 
     @property
     def kind(self) -> str:
-        """How it is proved: by a machine, in writing, or by a person's word."""
+        """How it is proved: "auto" by a machine, "written", or by a person's "signoff"."""
         kinds = {evidence.kind for evidence in self.evidence}
         if "signoff" in kinds:
             return "signoff"
@@ -163,15 +168,48 @@ class Item:
         required = tuple(proof for proof in self.evidence if proof.is_required(answers))
         return self if required == self.evidence else replace(self, evidence=required)
 
+    def faults(self) -> Iterator[tuple[KeyPath, str]]:
+        """Yield what is wrong with the values, and below which key."""
+        if self.area:
+            yield ("area",), "'area' is not a key of an item; its file is its area"
+        if not re.fullmatch("[a-z][a-z0-9]*(-[a-z0-9]+)*", self.id):
+            yield ("id",), f"has the id '{self.id}', but only a-z, 0-9 and - are allowed"
+        if self.ml_test_score not in (None, *ML_TESTS):
+            known = f"{ML_TESTS[0]} to {ML_TESTS[-1]}"
+            fault = f"has the test '{self.ml_test_score}', which is not one of {known}"
+            yield ("ml_test_score",), fault
+        if not self.evidence:
+            yield ("evidence",), f"has no evidence for '{self.id}'"
+        for number, condition in enumerate(self.applies):
+            if condition.kind not in APPLIES_KINDS:
+                fault = f"has a condition of the kind '{condition.kind}', which is not one of "
+                yield ("applies", number), fault + ", ".join(APPLIES_KINDS)
+            if ONLY_IF in condition.further:
+                fault = f"has '{ONLY_IF}' on a condition, which cannot have one"
+                yield ("applies", number, ONLY_IF), fault
+        for key in ("options", "tools", "references"):
+            names = [
+                entry.title if key == "references" else entry.name for entry in vars(self)[key]
+            ]
+            for number, name in enumerate(names):
+                if name in names[:number]:
+                    yield (key, number), f"names '{name}' twice"
+
 
 @dataclass(frozen=True)
 class Area:
-    """A part of the checklist."""
+    """A part of the checklist.
 
-    name: str
+    Attributes:
+        name: The name of its file, never a key in it.
+    """
+
+    __pydantic_config__: ClassVar[Any] = SHAPE
+
     title: str
     about: str
     items: tuple[Item, ...]
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -251,283 +289,62 @@ def load_area(file: YamlFile, *, brief: bool = False) -> Area:
     Raises:
         UserError: With file and line, at the first fault.
     """
-    content = file.read(SHOWN_ONLY if brief else None)
-    file.check_keys((), content, AREA_KEYS, ("title", "about", "items"))
+    area: Area = file.load(Area, SHOWN_ONLY if brief else None)
+    if area.name:
+        file.refuse(("name",), "'name' is not a key of an area; its file has its name")
+    for number, item in enumerate(area.items):
+        for key, fault in item.faults():
+            file.refuse(("items", number, *key), fault)
     name = file.path.stem
-    items = (
-        _read_item(file, ("items", number), name, entry)
-        for number, entry in enumerate(content["items"])
-    )
-    return Area(name, content["title"], content["about"].strip(), tuple(items))
+    return replace(area, name=name, items=tuple(replace(item, area=name) for item in area.items))
 
 
-KeyPath = tuple[str | int, ...]
+def read_evidence(entry: Any) -> Evidence:
+    """Return what proves an item: `kind: rule`, and for some kinds further keys.
 
-
-@dataclass(frozen=True)
-class YamlFile:
-    """A YAML file that can name the line of a fault.
-
-    Attributes:
-        shown: How messages name the file.
+    Raises:
+        ValueError: If it is malformed; with the key that is, unless that is the kind.
     """
-
-    path: Path
-    shown: str
-
-    def read(self, without: re.Pattern[str] | None = None) -> Any:
-        """Return the content, without the lines that match.
-
-        Raises:
-            UserError: If it is not YAML or not UTF-8, or contains marks of a merge conflict.
-        """
-        text = self._text()
-        refuse_conflict(text, self.shown)
-        if without:
-            # Line ends stay, so that faults are found where they are.
-            text = without.sub(lambda found: "\n" * found[0].count("\n"), text)
-        loader = LOADER(text)
-        try:
-            node = loader.get_single_node()
-            content = None if node is None else loader.construct_document(node)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            self._refuse_line(mark.line + 1 if mark else 1, f"not valid YAML ({error.problem})")
-        except yaml.reader.ReaderError as error:
-            line = text.count("\n", 0, text.find(chr(error.character))) + 1
-            self._refuse_line(line, f"not valid YAML (#x{error.character:02x}: {error.reason})")
-        except CONSTRUCTION_ERRORS as error:
-            self._refuse_line(_line_of_wrong_value(node), f"not valid YAML ({error})")
-        twice = _find_repeated_key(node)
-        if twice is not None:
-            fault = f"'{twice[0]}' stands there twice; keep one of them"
-            raise UserError(f"{self.shown}, line {twice[1]}: {fault}.")
-        return content
-
-    def _text(self) -> str:
-        """Return the text as it is."""
-        try:
-            return self.path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"{self.shown} is not UTF-8 (byte {error.start}); save it so."
-            ) from None
-        except OSError as error:
-            raise UserError(
-                f"{self.shown} cannot be read ({error.strerror}); make it a file that can."
-            ) from None
-
-    def check_keys(
-        self, where: KeyPath, value: Any, known: Mapping[str, type], required: tuple[str, ...]
-    ) -> None:
-        """Refuse a mapping with unknown, missing or wrongly typed keys."""
-        if not isinstance(value, dict):
-            self.refuse(where, f"has to be a mapping of {', '.join(known)}")
-        for key, entry in value.items():
-            if key not in known:
-                self.refuse((*where, key), f"has an unknown key '{key}'; known: {', '.join(known)}")
-            # Not isinstance, for which true is a number.
-            if type(entry) is not known[key] or (isinstance(entry, str) and not entry.strip()):
-                self.refuse((*where, key), f"'{key}' has to be {TYPE_NAMES[known[key]]}")
-        missing = [key for key in required if key not in value]
-        if missing:
-            self.refuse(where, f"lacks the key '{missing[0]}'")
-
-    def refuse(self, where: KeyPath, fault: str) -> NoReturn:
-        """Raise a UserError that names file and line."""
-        self._refuse_line(self._line(where), fault)
-
-    def _refuse_line(self, line: int, fault: str) -> NoReturn:
-        """Raise a UserError about a line."""
-        raise UserError(f"{self.shown}, line {line}: {fault}; correct it there.")
-
-    def _line(self, where: KeyPath) -> int:
-        """Return the line of a key or entry; it parses the file again, so only after a fault."""
-        node: Any = yaml.compose(self._text(), LOADER)
-        line = 1
-        for step in where:
-            if isinstance(node, yaml.MappingNode):
-                pairs = [(key, value) for key, value in node.value if key.value == str(step)]
-                if not pairs:
-                    break
-                line, node = pairs[0][0].start_mark.line + 1, pairs[0][1]
-            elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
-                node = node.value[step]
-                line = node.start_mark.line + 1
-        return line
+    if not isinstance(entry, dict) or not entry:
+        raise ValueError("has evidence that is not written as kind: rule")
+    kind, rule = next(iter(entry.items()))
+    if kind not in registry.EVIDENCE:
+        # The team's own kinds only now: custom.py may import what is slow to import.
+        registry.team()
+    if kind not in registry.EVIDENCE:
+        known = ", ".join(sorted(registry.EVIDENCE))
+        raise ValueError(f"has evidence of the unknown kind '{kind}', which is not one of {known}")
+    types = {kind: str, **FURTHER_KEYS.get(kind, {}), ONLY_IF: str}
+    for key, value in entry.items():
+        if key not in types:
+            raise ValueError(f"has an unknown key '{key}'; known: {', '.join(types)}", key)
+        # Not isinstance, for which true is a number.
+        if type(value) is not types[key] or not str(value).strip():
+            raise ValueError(f"'{key}' has to be {EXPECTED[types[key].__name__]}", key)
+    _check_rule(kind, rule)
+    if entry.get("words", 1) < 1:
+        raise ValueError(f"asks for {entry['words']} words; at least 1", "words")
+    if ONLY_IF in entry:
+        read_alternatives(entry[ONLY_IF])
+    return Evidence(kind, rule, {key: entry[key] for key in entry if key != kind})
 
 
-TYPE_NAMES = {
-    str: "text",
-    list: "a list",
-    bool: "true or false",
-    int: "a whole number",
-    dict: "a mapping",
-}
-
-
-def refuse_conflict(text: str, shown: str) -> None:
-    """Refuse a file that contains the marks of a merge conflict."""
-    mark = re.search(r"^(<<<<<<< |=======$|>>>>>>> )", text, re.MULTILINE)
-    if mark:
-        line = text.count("\n", 0, mark.start()) + 1
-        raise UserError(f"{shown}, line {line}: a merge conflict; choose a side and save it.")
-
-
-def _nodes(root: Any) -> Iterator[Any]:
-    """Yield every node once, even where an alias names one again or leads back to it."""
-    todo, seen = [root], set()
-    while todo:
-        node = todo.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        yield node
-        if isinstance(node, yaml.MappingNode):
-            todo.extend(value for _, value in node.value)
-        elif isinstance(node, yaml.SequenceNode):
-            todo.extend(node.value)
-
-
-def _find_repeated_key(root: Any) -> tuple[str, int] | None:
-    """Return the first key that a mapping repeats, and its line: YAML would drop one."""
-    for node in _nodes(root):
-        if isinstance(node, yaml.MappingNode):
-            seen = set()
-            for key, _ in node.value:
-                if key.value in seen:
-                    return str(key.value), key.start_mark.line + 1
-                seen.add(key.value)
-    return None
-
-
-def _line_of_wrong_value(root: Any) -> int:
-    """Return the line of the value that is not of its type, such as the date 2026-13-45."""
-    for node in _nodes(root):
-        if isinstance(node, yaml.ScalarNode):
-            try:
-                LOADER("").construct_object(node)
-            except CONSTRUCTION_ERRORS:
-                return node.start_mark.line + 1
-    return 1
-
-
-def _read_item(file: YamlFile, where: KeyPath, area: str, entry: Any) -> Item:
-    """Check one item and return it."""
-    file.check_keys(where, entry, ITEM_KEYS, REQUIRED)
-    if not re.fullmatch("[a-z][a-z0-9]*(-[a-z0-9]+)*", entry["id"]):
-        file.refuse(
-            (*where, "id"), f"has the id '{entry['id']}', but only a-z, 0-9 and - are allowed"
-        )
-    if entry["stage"] not in STAGES:
-        known = ", ".join(STAGES)
-        file.refuse(
-            (*where, "stage"), f"has the stage '{entry['stage']}', which is not one of {known}"
-        )
-    if entry.get("ml_test_score") not in (None, *ML_TESTS):
-        known = f"{ML_TESTS[0]} to {ML_TESTS[-1]}"
-        place = (*where, "ml_test_score")
-        file.refuse(place, f"has the test '{entry['ml_test_score']}', which is not one of {known}")
-    proofs = tuple(_read_evidence(file, (*where, "evidence"), entry["evidence"]))
-    if not proofs:
-        file.refuse((*where, "evidence"), f"has no evidence for '{entry['id']}'")
-    applies = tuple(_read_evidence(file, (*where, "applies"), entry.get("applies", [])))
-    for number, condition in enumerate(applies):
-        place = (*where, "applies", number)
-        if condition.kind not in APPLIES_KINDS:
-            known = ", ".join(APPLIES_KINDS)
-            fault = f"has a condition of the kind '{condition.kind}', which is not one of {known}"
-            file.refuse(place, fault)
-        if ONLY_IF in condition.further:
-            file.refuse((*place, ONLY_IF), f"has '{ONLY_IF}' on a condition, which cannot have one")
-    return Item(
-        id=entry["id"],
-        area=area,
-        title=entry["title"],
-        why=entry["why"].strip(),
-        how=entry["how"].strip(),
-        stage=entry["stage"],
-        evidence=proofs,
-        applies=applies,
-        options=tuple(
-            Option(option["name"], option["when"], option.get("built_in", False))
-            for option in _entries(file, where, entry, "options", ("name", "when"))
-        ),
-        tools=tuple(
-            Tool(tool["name"], tool["for"], tool.get("built_in", False))
-            for tool in _entries(file, where, entry, "tools", ("name", "for"))
-        ),
-        references=tuple(
-            Reference(**reference)
-            for reference in _entries(file, where, entry, "references", ("title", "by", "url"))
-        ),
-        ml_test_score=entry.get("ml_test_score"),
-    )
-
-
-def _entries(
-    file: YamlFile, where: KeyPath, item: dict[str, Any], key: str, required: tuple[str, ...]
-) -> Iterator[dict[str, Any]]:
-    """Yield the checked options, tools or references of an item."""
-    known: dict[str, type] = dict.fromkeys(required, str)
-    if key != "references":
-        known["built_in"] = bool
-    names = set()
-    for number, entry in enumerate(item.get(key, [])):
-        file.check_keys((*where, key, number), entry, known, required)
-        if entry[required[0]] in names:
-            file.refuse((*where, key, number), f"names '{entry[required[0]]}' twice")
-        names.add(entry[required[0]])
-        yield entry
-
-
-def _read_evidence(file: YamlFile, where: KeyPath, entries: list[Any]) -> Iterator[Evidence]:
-    """Yield what proves an item: `kind: rule`, and for some kinds further keys."""
-    for number, entry in enumerate(entries):
-        place = (*where, number)
-        if not isinstance(entry, dict) or not entry:
-            file.refuse(place, "has evidence that is not written as kind: rule")
-        kind, rule = next(iter(entry.items()))
-        if kind not in registry.EVIDENCE:
-            # The team's own kinds only now: custom.py may import what is slow to import.
-            registry.team()
-        if kind not in registry.EVIDENCE:
-            known = ", ".join(sorted(registry.EVIDENCE))
-            file.refuse(
-                place, f"has evidence of the unknown kind '{kind}', which is not one of {known}"
-            )
-        keys = {kind: str, ONLY_IF: str} | FURTHER_KEYS.get(kind, {})
-        file.check_keys(place, entry, keys, (kind,))
-        _check_rule(file, place, kind, rule)
-        if entry.get("words", 1) < 1:
-            file.refuse((*place, "words"), f"asks for {entry['words']} words; at least 1")
-        if ONLY_IF in entry:
-            try:
-                read_alternatives(entry[ONLY_IF])
-            except ValueError as error:
-                file.refuse((*place, ONLY_IF), f"{error}")
-        yield Evidence(kind, rule, {key: entry[key] for key in entry if key != kind})
-
-
-def _check_rule(file: YamlFile, where: KeyPath, kind: str, rule: str) -> None:
+def _check_rule(kind: str, rule: str) -> None:
     """Refuse a rule that its kind of evidence cannot check."""
     if kind in CHOICES and rule not in CHOICES[kind]:
         known = ", ".join(CHOICES[kind])
-        file.refuse(where, f"has the evidence {kind}: {rule}, which is not one of {known}")
+        raise ValueError(f"has the evidence {kind}: {rule}, which is not one of {known}")
     if kind in CONDITION_KINDS:
-        try:
-            depth = len(parse_condition(rule).path)
-        except ValueError as error:
-            file.refuse(where, f"{error}")
+        depth = len(parse_condition(rule).path)
         if kind in ("config", "fact") and depth < 2:
-            file.refuse(where, f"has the rule '{rule}', but needs section.key or report.path")
+            raise ValueError(f"has the rule '{rule}', but needs section.key or report.path")
     if kind == "file":
         for pattern in split_patterns(rule):
             if not is_inside(pattern):
                 fault = f"has the pattern '{pattern}', but needs one below the project's folder"
-                file.refuse(where, f"{fault}, such as docs/*.md, with ** at most once")
+                raise ValueError(f"{fault}, such as docs/*.md, with ** at most once")
     if kind == "section" and not re.fullmatch(r"docs/[\w-]+\.md#[\w-]+", rule):
-        file.refuse(where, f"has the section '{rule}', but needs docs/NAME.md#HEADING")
+        raise ValueError(f"has the section '{rule}', but needs docs/NAME.md#HEADING")
 
 
 def read_alternatives(text: str) -> list[list[Condition]]:
@@ -563,3 +380,168 @@ def stage_of(answers: Mapping[str, Any]) -> str:
         known = ", ".join(STAGES)
         raise UserError(f".cruft.json has the stage '{stage}'; change it there to one of {known}.")
     return str(stage)
+
+
+# ------------------------------------------------------------------------------------- YAML files
+
+KeyPath = tuple[str | int, ...]
+
+# What a value has to be, by the type of pydantic's error or by its own type.
+EXPECTED = {
+    "str": "text",
+    "string_type": "text",
+    "string_too_short": "text",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int": "a whole number",
+}
+
+
+# libyaml's loader is ten times as fast; an installation without it still works.
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Loads plain values, and names the line of a repeated key and of a value not of its type."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        """Return a mapping that repeats no key: YAML would drop all but the last."""
+        mapping, seen = super().construct_mapping(node, deep), set()
+        if len(mapping) < len(node.value):
+            for key, _ in node.value:
+                if key.value in seen:
+                    fault = f"'{key.value}' stands there twice"
+                    raise yaml.constructor.ConstructorError(None, None, fault, key.start_mark)
+                seen.add(key.value)
+        return mapping
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        """Return a value, or say where one is not of its type, such as the date 2026-13-45."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
+            fault = str(error)
+            raise yaml.constructor.ConstructorError(None, None, fault, node.start_mark) from None
+
+
+@dataclass(frozen=True)
+class YamlFile:
+    """A YAML file that can name the line of a fault.
+
+    Attributes:
+        shown: How messages name the file.
+    """
+
+    path: Path
+    shown: str
+
+    def load(self, kind: Any, without: re.Pattern[str] | None = None) -> Any:
+        """Return the content as a class, without the lines that match.
+
+        Raises:
+            UserError: As `read`, and if keys or values are not those of the class.
+        """
+        from pydantic import ValidationError
+
+        try:
+            return _adapter(kind).validate_python(self.read(without))
+        except ValidationError as error:
+            faults = error.errors(include_url=False)
+            # A misspelt key is both missing and unknown; its line is the one to correct.
+            first = next((each for each in faults if each["type"] != "missing"), faults[0])
+        self.refuse(*_in_words(first, kind))
+
+    def read(self, without: re.Pattern[str] | None = None) -> Any:
+        """Return the content, without the lines that match.
+
+        Raises:
+            UserError: If it is not YAML or not UTF-8, or contains marks of a merge conflict.
+        """
+        text = self._text()
+        conflict = re.search(r"^(<<<<<<< |=======$|>>>>>>> )", text, re.MULTILINE)
+        if conflict:
+            line = text.count("\n", 0, conflict.start()) + 1
+            fault = "a merge conflict; choose a side and save it"
+            raise UserError(f"{self.shown}, line {line}: {fault}.")
+        if without:
+            # Line ends stay, so that faults are found where they are.
+            text = without.sub(lambda found: "\n" * found[0].count("\n"), text)
+        try:
+            return yaml.load(text, _Loader)  # noqa: S506  # which is a safe one
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            self._refuse_line(mark.line + 1 if mark else 1, f"not valid YAML ({error.problem})")
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, text.find(chr(error.character))) + 1
+            self._refuse_line(line, f"not valid YAML (#x{error.character:02x}: {error.reason})")
+
+    def _text(self) -> str:
+        """Return the text as it is."""
+        try:
+            return self.path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{self.shown} is not UTF-8 (byte {error.start}); save it so."
+            ) from None
+        except OSError as error:
+            raise UserError(
+                f"{self.shown} cannot be read ({error.strerror}); make it a file that can."
+            ) from None
+
+    def refuse(self, where: KeyPath, fault: str) -> NoReturn:
+        """Raise a UserError that names file and line of a key or entry, or of what holds it."""
+        # Parsed again, since only a fault needs the lines.
+        node: Any = yaml.compose(self._text(), _Loader)
+        line = 1
+        for step in where:
+            below = {}
+            if isinstance(node, yaml.MappingNode):
+                below = {key.value: (key, value) for key, value in node.value}
+            elif isinstance(node, yaml.SequenceNode):
+                below = {str(number): (entry, entry) for number, entry in enumerate(node.value)}
+            if str(step) not in below:
+                break
+            place, node = below[str(step)]
+            line = place.start_mark.line + 1
+        self._refuse_line(line, fault)
+
+    def _refuse_line(self, line: int, fault: str) -> NoReturn:
+        """Raise a UserError about a line."""
+        raise UserError(f"{self.shown}, line {line}: {fault}; correct it there.")
+
+
+@cache
+def _adapter(kind: Any) -> Any:
+    """Return what reads a class of a YAML file; pydantic is imported only where one is read."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def _in_words(error: Mapping[str, Any], kind: Any) -> tuple[KeyPath, str]:
+    """Return the place of an error of pydantic's in a file of a kind, and what is wrong there."""
+    place = error["loc"]
+    if error["type"] == "value_error":
+        fault, *further = error["ctx"]["error"].args
+        return (*place, *further), fault
+    if error["type"] == "missing":
+        return place[:-1], f"lacks the key '{place[-1]}'"
+    if error["type"] in ("unexpected_keyword_argument", "invalid_key"):
+        known = ", ".join(_keys(kind, place[:-1]))
+        return place, f"has an unknown key '{place[-1]}'; known: {known}"
+    name = f"'{place[-1]}' " if place and isinstance(place[-1], str) else ""
+    if error["type"] == "dataclass_type":
+        return place, f"{name}has to be a mapping of {', '.join(_keys(kind, place))}"
+    if error["type"] in EXPECTED:
+        return place, f"{name}has to be {EXPECTED[error['type']]}"
+    return place, f"{name}is '{error['input']}'; {error['msg'].lower()}"
+
+
+def _keys(kind: Any, place: KeyPath) -> list[str]:
+    """Return the keys of the mapping at a place in a file of a kind."""
+    for step in place:
+        if is_dataclass(kind):
+            kind = get_type_hints(kind)[str(step)]
+        else:
+            kind = next(each for each in get_args(kind) if is_dataclass(each))
+    # What is empty unless set comes from the file's name.
+    return [SHAPE["alias_generator"](each.name) for each in fields(kind) if each.default != ""]

@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Group
+
     from ..core.project import Project
     from .catalogue import Item
+
+# pydantic would search every installed package for plugins, which this project needs none of.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 checklist_app = typer.Typer(
     help="See what is proved, what is missing, and how to go on.",
@@ -40,11 +45,8 @@ def checklist(
     A proof about other data or another model than today's is stale.
     """
     from ..core.errors import UserError
-    from . import show, summary
-    from .verify import assess
+    from . import show, verify
 
-    # pydantic would search every installed package for plugins, which this project needs none of.
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     if context.invoked_subcommand:
         if stage or as_json:
             option, command = "--json" if as_json else "--stage", context.invoked_subcommand
@@ -53,29 +55,27 @@ def checklist(
                 f"write it behind, if `checklist {command} --help` has it."
             )
         return
-    stage = summary.check_stage(stage)
+    stage = verify.check_name("stage", stage)
     if as_json:
         import json
 
         from .formats import document
 
         # In ASCII, so that no terminal's encoding stands in the way.
-        _say(json.dumps(document(summary.survey(_project(), stage)), indent=2))
+        typer.echo(json.dumps(document(verify.survey(_project(), stage)), indent=2))
     else:
-        _say(show.overview(show.find_look(), assess(_project(), stage, brief=True)))
+        show.say(show.overview(verify.assess(_project(), stage, brief=True)))
 
 
 @checklist_app.command("next")
 def next_(stage: Stage = None) -> None:
     """Show the next item in full: stale ones first, then in the order of a project."""
-    from . import show, summary
-    from .verify import assess
+    from . import show, verify
 
     project = _project()
-    assessment = assess(project, summary.check_stage(stage), brief=True)
-    todo = summary.upcoming(assessment)
-    shown = _shown(project, todo[0].item.id) if todo else ""
-    _say(show.next_item(show.find_look(), assessment, shown))
+    assessment = verify.assess(project, verify.check_name("stage", stage), brief=True)
+    todo = verify.upcoming(assessment)
+    show.say(show.next_item(assessment, _shown(project, todo[0].item.id) if todo else None))
 
 
 @checklist_app.command("list")
@@ -90,25 +90,28 @@ def list_(
     ] = False,
 ) -> None:
     """List the items that apply, with their states."""
-    from . import show, summary
+    from . import show, verify
     from .catalogue import STAGES
-    from .verify import NOT_APPLICABLE, assess
 
-    area, state = summary.check_area(area), summary.check_state(state)
-    stage = summary.check_stage(stage) or (STAGES[-1] if everything else None)
+    area, state = verify.check_name("area", area), verify.check_name("state", state)
+    stage = verify.check_name("stage", stage) or (STAGES[-1] if everything else None)
     results = [
         result
-        for result in assess(_project(), stage, brief=True).results.values()
+        for result in verify.assess(_project(), stage, brief=True).results.values()
         if area in (None, result.item.area)
-        and (result.state == state if state else everything or result.state != NOT_APPLICABLE)
+        and (
+            result.state == state if state else everything or result.state != verify.NOT_APPLICABLE
+        )
     ]
-    _say(show.listing(show.find_look(), results))
+    show.say(show.listing(results))
 
 
 @checklist_app.command("show")
 def show_(name: Id) -> None:
     """Show an item: why it matters, how to satisfy it, where, and what to choose from."""
-    _say(_shown(_project(), name))
+    from . import show
+
+    show.say(_shown(_project(), name))
 
 
 @checklist_app.command()
@@ -172,39 +175,37 @@ def gate(
 ) -> None:
     """Refuse, with exit code 1, what lacks an item of the stage; for CI."""
     from ..core.errors import GateError
-    from . import show, summary
+    from . import show, verify
     from .catalogue import STAGES
-    from .verify import assess
 
-    assessment = assess(_project(), summary.check_stage(stage), brief=True)
-    missing = summary.upcoming(assessment)
+    assessment = verify.assess(_project(), verify.check_name("stage", stage), brief=True)
+    missing = verify.upcoming(assessment)
     if not missing:
-        _say(show.gate(assessment))
+        show.say(show.gate(assessment))
         return
-    _say("\n".join(map(show.missing_line, missing)))
+    show.say(*map(show.missing_line, missing))
     sentence = show.gate_missing(assessment)
     if not (warn_at_poc and assessment.stage == STAGES[0]):
         raise GateError(sentence)
-    _say(f"Warning: {sentence} From {STAGES[1]} on this is an error.")
+    show.say(show.line(f"Warning: {sentence} From {STAGES[1]} on this is an error."))
 
 
 @checklist_app.command()
 def score() -> None:
     """Show the ML Test Score (Breck et al., 2017): 28 tests, and the items that answer them."""
-    from . import show, summary
+    from . import show, verify
 
-    found = summary.survey(_project())
-    _say(show.score(show.find_look(), found.score))
+    show.say(show.score(verify.survey(_project()).score))
 
 
 @checklist_app.command()
 def report(stage: Stage = None) -> None:
     """Write reports/checklist.html, and for git checklist/checklist.md and checklist/badge.svg."""
-    from . import formats, summary
+    from . import formats, show, verify
 
     project = _project()
-    for path in formats.write(project, summary.survey(project, summary.check_stage(stage))):
-        _say(str(path))
+    for path in formats.write(project, verify.survey(project, verify.check_name("stage", stage))):
+        show.say(show.line(str(path)))
 
 
 def _project() -> "Project":
@@ -214,28 +215,18 @@ def _project() -> "Project":
     return find_project()
 
 
-def _shown(project: "Project", name: str) -> str:
+def _shown(project: "Project", name: str) -> "Group":
     """Return an item in full, whatever its stage."""
-    from . import show, summary
-    from .verify import open_context, verify
+    from . import show, verify
 
-    catalogue, context = open_context(project)
+    catalogue, context = verify.open_context(project)
     item = catalogue.find(name)
-    result = verify(context, item)
-    return show.item(show.find_look(), result, context.records, summary.places(context, item))
+    result = verify.verify(context, item)
+    return show.item(result, context.records, verify.places(context, item))
 
 
 def _say_state(project: "Project", item: "Item") -> None:
     """Print an item's state, as it is after a decision about it."""
-    from . import show
-    from .verify import open_context, verify
+    from . import show, verify
 
-    _say(show.state_line(show.find_look(), verify(open_context(project, brief=True)[1], item)))
-
-
-def _say(text: str) -> None:
-    """Print text with its colours, and a sign that the encoding lacks as a question mark."""
-    from .show import find_look
-
-    look = find_look()
-    typer.echo(look.printable(text), color=look.colour)
+    show.say(show.state_line(verify.verify(verify.open_context(project, brief=True)[1], item)))

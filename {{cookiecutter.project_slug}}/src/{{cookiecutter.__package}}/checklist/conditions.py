@@ -7,6 +7,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 # Operators, with how a sentence names them.
@@ -50,6 +51,11 @@ class Condition:
                 return f"{self.name} is {_as_text(actual)}, but has to be {self.requirement}"
         return None
 
+    def check(self, values: Any) -> tuple[bool, str]:
+        """Return whether it holds for the values, and a clause that says so."""
+        fault = self.fault(values)
+        return fault is None, fault or f"{self.name} is {self.requirement}"
+
     @property
     def name(self) -> str:
         """The path as people read it."""
@@ -75,6 +81,7 @@ class Condition:
             return False
 
 
+@cache
 def parse_condition(text: str) -> Condition:
     """Read a condition.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import UserError
 from ..core.files import read_json
-from ..core.project import Project
-from ..core.reports import Report, read_report
+from ..core.project import Project, Report, read_report
 from .catalogue import YamlFile
 from .records import NO_RECORDS, Records
 
@@ -35,6 +35,7 @@ class Context:
     _reports: dict[str, Report | None] = field(default_factory=dict)
     _documents: dict[Path, dict[str, Heading]] = field(default_factory=dict)
     _keys: dict[str, str] = field(default_factory=dict)
+    _printed: dict[tuple[str, ...], str | None] = field(default_factory=dict)
 
     @cached_property
     def answers(self) -> dict[str, Any]:
@@ -101,7 +102,7 @@ class Context:
 
     def stage_key(self, stage: str) -> str:
         """Return today's fingerprint of all that a stage's result depends on."""
-        from ..core.stages import stage_key
+        from ..core.pipeline import stage_key
 
         if stage not in self._keys:
             self._keys[stage] = stage_key(self.project, self.settings, stage)
@@ -126,6 +127,12 @@ class Context:
 
         Names are relative to the project, which may be a part of a larger repository.
         """
+        if arguments not in self._printed:
+            self._printed[arguments] = self._run_git(arguments, accepted)
+        return self._printed[arguments]
+
+    def _run_git(self, arguments: Sequence[str], accepted: tuple[int, ...]) -> str | None:
+        """Return what git prints today."""
         try:
             done = subprocess.run(  # noqa: S603
                 ["git", "-c", "color.ui=false", *arguments],  # noqa: S607

@@ -26,7 +26,7 @@ BULLET = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+(?:\[[ xX]\]\s+)?")
 # What `train` wrote of a line in the diary; a person continues it after "Why:".
 RUN = re.compile(r"- \d{4}-\d\d-\d\d `[0-9a-f]{8}` (?:.*? Why:|.*)")
 # In scripts that put no space between words, each character counts as a word.
-IDEOGRAPH = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
+IDEOGRAPH = r"[\u3040-\u30ff\u3400-\u9fff]"
 
 NumberedLines = Iterator[tuple[int, str]]
 
@@ -131,7 +131,8 @@ def _count_words(text: str) -> int:
     """Count what contains a letter or a digit in a line, except for what `train` wrote."""
     run = RUN.match(text)
     own = text[run.end() :] if run else BULLET.sub("", text, count=1)
-    spaced = IDEOGRAPH.sub(r" \g<0> ", own)
+    # Compiled only where it may be needed: that takes longer than all else here.
+    spaced = own if own.isascii() else re.sub(IDEOGRAPH, r" \g<0> ", own)
     return sum(any(map(str.isalnum, word)) for word in spaced.split())
 
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from ..core.config import redact
 from ..core.errors import UserError
-from ..core.reports import Report
+from ..core.project import Report
 from .catalogue import Evidence, Item, split_patterns
 from .conditions import Condition, parse_condition
 from .context import Context, split_names
@@ -134,11 +134,8 @@ def fact(context: Context, item: Item, evidence: Evidence) -> Verdict:
     stale = _staleness(context, name, report)
     if stale:
         return Verdict(False, stale, stale=True)
-    inner = replace(condition, path=condition.path[1:])
-    fault = inner.fault(report.facts)
-    if fault:
-        return Verdict(False, f"reports/{name}.json: {fault}")
-    return Verdict(True, f"reports/{name}.json: {inner.name} is {inner.requirement}")
+    holds, clause = replace(condition, path=condition.path[1:]).check(report.facts)
+    return Verdict(holds, f"reports/{name}.json: {clause}")
 
 
 def config(context: Context, item: Item, evidence: Evidence) -> Verdict:
@@ -152,11 +149,8 @@ def config(context: Context, item: Item, evidence: Evidence) -> Verdict:
             f"The checklist's item '{item.id}' asks for the setting {name}.{key}, "
             "which does not exist; `config show` lists all."
         ) from None
-    inner = replace(condition, path=(key,))
-    fault = inner.fault({key: value})
-    return Verdict(
-        not fault, f"conf.cfg, [{name}] {fault or f'{inner.name} is {inner.requirement}'}"
-    )
+    holds, clause = replace(condition, path=(key,)).check({key: value})
+    return Verdict(holds, f"conf.cfg, [{name}] {clause}")
 
 
 def answer(context: Context, item: Item, evidence: Evidence) -> Verdict:
@@ -165,18 +159,14 @@ def answer(context: Context, item: Item, evidence: Evidence) -> Verdict:
     if condition.path[0] not in context.answers:
         message = f"the answer {condition.path[0]} is not recorded in .cruft.json"
         return Verdict(False, message, unknown=True)
-    fault = condition.fault(context.answers)
-    return Verdict(
-        not fault, f"the answer {fault or f'{condition.name} is {condition.requirement}'}"
-    )
+    holds, clause = condition.check(context.answers)
+    return Verdict(holds, f"the answer {clause}")
 
 
 def champion(context: Context, item: Item, evidence: Evidence) -> Verdict:
     """A condition holds for the entry of models/champion.json about the model in service."""
-    condition = parse_condition(evidence.rule)
-    fault = condition.fault(context.champion or {})
-    clause = fault or f"{condition.name} is {condition.requirement}"
-    return Verdict(not fault, f"models/champion.json: {clause}")
+    holds, clause = parse_condition(evidence.rule).check(context.champion or {})
+    return Verdict(holds, f"models/champion.json: {clause}")
 
 
 def git(context: Context, item: Item, evidence: Evidence) -> Verdict:
@@ -192,7 +182,7 @@ def git(context: Context, item: Item, evidence: Evidence) -> Verdict:
 
 def fresh(context: Context, item: Item, evidence: Evidence) -> Verdict:
     """A report was made from the current data, model, settings and code."""
-    from ..core.stage_order import stages, stages_before
+    from ..core.registry import stages, stages_before
 
     name = evidence.rule
     writers = {stage.report: stage.name for stage in stages().values()}

@@ -5,16 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup
 
 from ..core.files import write_text
 from ..core.project import Project
 from .catalogue import SECTIONS, TESTS_PER_SECTION, folder_of
 from .records import Records, one_line
-from .summary import KINDS, SIGNS, Counts, Survey, by_area, count, next_stage, split_code
-from .verify import NOT_APPLICABLE, STATES, WAIVED, Assessment, ItemResult
+from .verify import (
+    KINDS,
+    NOT_APPLICABLE,
+    SIGNS,
+    STATES,
+    WAIVED,
+    Assessment,
+    Counts,
+    ItemResult,
+    Survey,
+    by_area,
+    count,
+    next_stage,
+    split_code,
+)
 
 # Raised when a program that reads the document would have to change; adding a key does not.
 # docs/checklist.schema.json of the template describes it.
@@ -66,34 +80,22 @@ def _numbers(counts: Counts) -> dict[str, int]:
 
 def _item(result: ItemResult, records: Records) -> dict[str, Any]:
     """Return an item with its state."""
-    about = result.item
-    signed, waived = records.signoffs.get(about.id), records.waivers.get(about.id)
+    about = asdict(result.item)
+    proofs = about.pop("evidence")
+    del about["applies"]
     # An item that does not apply has no verdicts; its proofs are listed all the same.
-    verdicts = result.verdicts or [None] * len(about.evidence)
+    verdicts = map(asdict, result.verdicts) if result.verdicts else ({} for _ in proofs)
+    signed, waived = records.signoffs.get(about["id"]), records.waivers.get(about["id"])
     return {
-        "id": about.id,
-        "area": about.area,
-        "title": about.title,
-        "stage": about.stage,
-        "kind": about.kind,
+        **about,
+        "kind": result.item.kind,
         "state": result.state,
         "reason": result.reason,
         "findings": [
-            {
-                "kind": evidence.kind,
-                "rule": evidence.rule,
-                "holds": verdict.holds if verdict else None,
-                "stale": verdict.stale if verdict else None,
-                "message": verdict.message if verdict else None,
-            }
-            for evidence, verdict in zip(about.evidence, verdicts, strict=True)
+            {"kind": proof["kind"], "rule": proof["rule"]}
+            | {key: verdict.get(key) for key in ("holds", "stale", "message")}
+            for proof, verdict in zip(proofs, verdicts, strict=True)
         ],
-        "why": about.why,
-        "how": about.how,
-        "ml_test_score": about.ml_test_score,
-        "options": [asdict(option) for option in about.options],
-        "tools": [asdict(tool) for tool in about.tools],
-        "references": [asdict(reference) for reference in about.references],
         "signoff": asdict(signed) if signed else None,
         "waiver": asdict(waived) if waived else None,
     }
@@ -180,11 +182,12 @@ def _escape(text: str) -> str:
 def badge(assessment: Assessment) -> str:
     """Return an SVG that says how much is done, in words and by its colour."""
     counts = count(assessment.results.values())
-    share = counts.done / counts.total if counts.total else 1.0
-    colour = next(colour for least, colour in SHARES if share >= least)
+    colour = next(colour for least, colour in SHARES if counts.share >= least)
     label, value = "checklist", f"{counts.done}/{counts.total} {assessment.stage}"
     left, right = _text_width(label), _text_width(value)
-    title = escape(f"Checklist: {counts.done} of {counts.total} items done at {assessment.stage}")
+    title = Markup("Checklist: {} of {} items done at {}").format(
+        counts.done, counts.total, assessment.stage
+    )
     width = left + right
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{HEIGHT}" role="img" \

@@ -6,24 +6,21 @@ One line per item and a fixed order let two branches that both signed merge with
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from ..core.errors import UserError
 from ..core.files import write_text
 from ..core.project import Project
-from .catalogue import Catalogue, Item, YamlFile, folder_of
+from .catalogue import SHAPE, Catalogue, Item, YamlFile, folder_of
 
 HEAD = """\
 # What people decided about items of the checklist; one line each. Written by `checklist sign`,
 # `checklist waive` and `checklist withdraw`, and reviewed like code.
 """
-SIGNOFF_KEYS = {"by": str, "date": str, "note": str, "data": str, "model": str}
-WAIVER_KEYS = {"reason": str, "by": str, "date": str}
 # How long to wait for another process that writes the file, in seconds.
 LOCK_TIMEOUT = 5
 
@@ -38,6 +35,8 @@ class SignOff:
         model: The run id of the model in service at that time, if there was one.
     """
 
+    __pydantic_config__: ClassVar[Any] = SHAPE
+
     by: str
     date: str
     note: str
@@ -49,6 +48,8 @@ class SignOff:
 class Waiver:
     """A person's decision to do without an item."""
 
+    __pydantic_config__: ClassVar[Any] = SHAPE
+
     reason: str
     by: str
     date: str
@@ -58,11 +59,13 @@ class Waiver:
 class Records:
     """All sign-offs and waivers, by the item's id."""
 
-    signoffs: Mapping[str, SignOff]
-    waivers: Mapping[str, Waiver]
+    __pydantic_config__: ClassVar[Any] = SHAPE
+
+    signoffs: dict[str, SignOff] = field(default_factory=dict)
+    waivers: dict[str, Waiver] = field(default_factory=dict)
 
 
-NO_RECORDS = Records({}, {})
+NO_RECORDS = Records()
 
 
 def read_records(project: Project, catalogue: Catalogue) -> Records:
@@ -75,22 +78,14 @@ def read_records(project: Project, catalogue: Catalogue) -> Records:
     if not path.exists():
         return NO_RECORDS
     file = YamlFile(path, project.relative(path))
-    content = file.read()
-    if content is None:
+    if file.read() is None:
         return NO_RECORDS
-    file.check_keys((), content, {"signoffs": dict, "waivers": dict}, ())
-    for group, keys, required in (
-        ("signoffs", SIGNOFF_KEYS, ("by", "date", "note")),
-        ("waivers", WAIVER_KEYS, ("reason", "by", "date")),
-    ):
-        for name, entry in content.get(group, {}).items():
+    records: Records = file.load(Records)
+    for group, entries in vars(records).items():
+        for name in entries:
             if name not in catalogue.items:
                 file.refuse((group, name), f"'{name}' is not an item of the checklist")
-            file.check_keys((group, name), entry, keys, required)
-    return Records(
-        {name: SignOff(**entry) for name, entry in content.get("signoffs", {}).items()},
-        {name: Waiver(**entry) for name, entry in content.get("waivers", {}).items()},
-    )
+    return records
 
 
 def sign(
@@ -159,24 +154,18 @@ def withdraw(project: Project, catalogue: Catalogue, item: Item) -> None:
 @contextmanager
 def _locked(project: Project) -> Iterator[None]:
     """Let one process at a time change the decisions, so that none is lost; others wait."""
+    from filelock import SoftFileLock, Timeout
+
     lock = folder_of(project) / ".lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + LOCK_TIMEOUT
-    while True:
-        try:
-            lock.touch(exist_ok=False)
-            break
-        except FileExistsError:
-            if time.monotonic() > deadline:
-                raise UserError(
-                    f"Another process is changing checklist/signoffs.yaml; if none is, "
-                    f"delete {project.relative(lock)}."
-                ) from None
-            time.sleep(0.02)
     try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
+        with SoftFileLock(lock, timeout=LOCK_TIMEOUT):
+            yield
+    except Timeout:
+        raise UserError(
+            f"Another process is changing checklist/signoffs.yaml; if none is, "
+            f"delete {project.relative(lock)}."
+        ) from None
 
 
 def _write(project: Project, records: Records) -> None:
@@ -206,7 +195,9 @@ def _required_text(text: str, option: str) -> str:
 
 def one_line(text: str) -> str:
     """Return a text on one line, without control characters and marks of writing direction."""
-    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else " " for each in text)
+    return " ".join(text.split())
 
 
 def _today() -> str:

@@ -33,44 +33,51 @@ MOVED = {
     "bundle": "bundle.bundle evaluation.decision evaluation.predictions",
     "card": "bundle.card",
     "champion": "bundle.champion",
+    "bundle.reference": "evaluation.reference",
     "cli": "core.options",
     "config": "core.config",
+    "core.listeners": "core.registry",
+    "core.reports": "core.project",
+    "core.stage_order": "core.registry",
+    "core.stages": "core.pipeline core.project",
     "data.clean:Cleaned": "data.clean:CleanedRows",
-    "data.formats": "data.readers data.writers data.names data.arrow data.text_files",
+    "data.formats": "data.readers data.writers data.schema data.arrow data.text_files",
     "data.formats:SNIFFED_ROWS": "data.text_files:FIRST_ROWS",
-    "data.formats:WRITTEN": "data.writers:FORMATS",
     "data.ingest": "ingest data.original",
-    "data.ingest:Chosen": "ingest:ChosenSchema",
+    "data.names": "data.schema",
     "data.schema": "data.cast",
     "data.schema:INFER_ANEW": "data.schema:INFER_AGAIN",
-    "data.schema:pandera_schema": "data.cast:_pandera_schema",
-    "data.schema:violation_of": "data.cast:_violation_of",
     "data.split:Rule": "data.split:SplitRule",
     "diagnostics": "evaluation.diagnostics evaluation.curves",
     "errors": "core.errors",
+    "evaluation.distributions": "evaluation.reference",
     "evaluate": "evaluation.ledger",
     "evaluate:Trial": "evaluate:Evaluation",
     "features": "models.features",
     "files": "core.files",
-    "inputs": "models.inputs",
+    "inputs": "models",
     "ledger": "evaluation.ledger",
-    "logs": "tracking.logs",
+    "logs": "tracking.runlog",
     "metrics": "evaluation.metrics evaluation.bootstrap",
     "metrics:Form": "evaluation.metrics:Weighted",
     "metrics:Outcome": "evaluation.predictions:PredictionsWithTruth",
+    "models.baseline": "models",
+    "models.inputs": "models",
+    "models.team_steps": "models.features",
     "onnx_export": "bundle.onnx_export",
-    "pipeline": "core.pipeline core.stages",
+    "pipeline": "core.pipeline core.project",
     "plots": "reporting.plots",
     "postprocess": "evaluation.decision",
     "preprocess": "data.overlap",
     "preprocess:Assigned": "data.overlap:SplitRows",
-    "project": "core.project core.reports core.stages",
-    "reference": "bundle.reference evaluation.distributions evaluation.drift",
+    "project": "core.project core.pipeline",
+    "reference": "evaluation.reference evaluation.drift",
     "registry": "core.registry",
     "registry:extend_by_custom": "core.registry:team",
     "report": "reporting.html reporting.sections reporting.profile",
     "runs": "tracking.runs",
     "tracking": "tracking.runlog",
+    "tracking.logs": "tracking.runlog",
     "train:Material": "models.training_data:TrainingData",
     "train:Onwards": "models.training_data:WarmStart",
     "train:choose": "train:find_winner",
@@ -131,48 +138,40 @@ class Finder:
         specs = (finder.find_spec(fullname, path, target) for finder in others)
         spec = next((spec for spec in specs if spec is not None), None)
         # A folder without code, such as one of which git left `__pycache__`, is not a module.
-        if spec is None or spec.origin is None or spec.loader is None:
-            return ModuleSpec(fullname, Gone(), origin="core/aliases.py")
-        spec.loader = Remaining(spec.loader)
+        if spec is None or spec.origin is None:
+            spec = ModuleSpec(fullname, None, origin="core/aliases.py")
+        spec.loader = Earlier(spec.loader)
         return spec
 
 
-class Gone(Loader):
-    """Loads a module that has no file any more: every name comes from where it is now."""
+class Earlier(Loader):
+    """Runs a module's file, if it still has one, and lets it find the names that it has lost."""
+
+    file: Any = None
+
+    def __init__(self, file: Any) -> None:
+        """Stand before the loader of the file."""
+        self.file = file
+
+    def __getattr__(self, name: str) -> Any:
+        """Do all else as the file's own loader does."""
+        return getattr(self.file, name)
 
     def create_module(self, spec: ModuleSpec) -> None:
         """Leave it to Python."""
 
-    def exec_module(self, module: ModuleType) -> None:
-        """Let the module find its names."""
-        names = vars(module)
-        names["__getattr__"] = finder_of_names(module)
-        names["__dir__"] = lambda: sorted({*names, *_public(module.__name__)})
-
     def get_code(self, fullname: str) -> CodeType:
-        """Return what `python -m` runs: nothing."""
-        return compile("", "core/aliases.py", "exec")
-
-
-class Remaining(Loader):
-    """Loads a module from its file and lets it find the names that it has lost."""
-
-    loader: Any = None
-
-    def __init__(self, loader: Any) -> None:
-        """Stand before the loader of the file."""
-        self.loader = loader
-
-    def __getattr__(self, name: str) -> Any:
-        """Do all else as the file's own loader does."""
-        return getattr(self.loader, name)
+        """Return what `python -m` runs: nothing where there is no file."""
+        return self.file.get_code(fullname) if self.file else compile("", "core/aliases.py", "exec")
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the file; names that are neither there nor in its own `__getattr__` come later."""
         names = vars(module)
-        # Of an earlier run, after `importlib.reload`.
-        names.pop("__getattr__", None)
-        self.loader.exec_module(module)
+        names.pop("__getattr__", None)  # of an earlier run, after `importlib.reload`
+        if self.file:
+            self.file.exec_module(module)
+        else:
+            names["__dir__"] = lambda: sorted({*names, *_public(module.__name__)})
         names["__getattr__"] = finder_of_names(module, names.get("__getattr__"))
 
 
@@ -187,7 +186,7 @@ def finder_of_names(
                 return own(name)
             except AttributeError:
                 pass
-        if name == "__all__" and isinstance(module.__loader__, Gone):
+        if name == "__all__" and "__file__" not in vars(module):
             return _public(module.__name__)
         if not (name.startswith("__") or _is_submodule(module, name)):
             for place, new in _places(module.__name__, name):

@@ -220,7 +220,9 @@ class Settings(BaseModel):
     split: SplitSettings = SplitSettings()
     features: FeatureSettings = FeatureSettings()
     model: ModelSettings = ModelSettings()
-    params: Parameters = Field(default={}, description="candidate.parameter = value")
+    params: Parameters = Field(
+        default={}, description="of an estimator, such as forest.n_estimators = 500"
+    )
     evaluate: EvaluateSettings = EvaluateSettings()
     decision: DecisionSettings = DecisionSettings()
     predict: PredictSettings = PredictSettings()
@@ -289,7 +291,7 @@ def explain_settings(project: Project, overrides: Sequence[str] = ()) -> list[Ex
     for candidate, parameters in settings.params.items():
         for parameter, value in parameters.items():
             key = f"{candidate}.{parameter}"
-            about, default = f"of {candidate}", "the library's"
+            about, default = f"of {candidate}", "the candidate's own"
             rows.append(
                 Explained("params", key, _show(value), default, origin("params", key), about)
             )

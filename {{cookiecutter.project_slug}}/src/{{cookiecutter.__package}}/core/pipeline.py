@@ -4,19 +4,25 @@ A stage is current when its report says that it ran on the same inputs (settings
 stages found) and every file it wrote is still there at its size. Times of files play no part.
 """
 
-import ctypes
+from __future__ import annotations
+
+import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import registry
+from .aliases import gone, lost
+from .code_fingerprint import PACKAGE, Modules, check_team_code, code_fingerprint, reached
 from .errors import GateError, UserError
-from .project import Project
-from .registry import Stage
-from .reports import Report
-from .stage_order import stages
-from .stages import check_team, is_current, require
+from .files import fingerprint, write_json
+from .project import REPORT_VERSION, Project, Report, read_report
+from .registry import Registry, Stage, builds_on, stages
 
 if TYPE_CHECKING:
     from .config import Settings
@@ -24,7 +30,7 @@ if TYPE_CHECKING:
 
 def run(
     project: Project,
-    settings: "Settings",
+    settings: Settings,
     *,
     force: bool = False,
     until: str | None = None,
@@ -51,7 +57,7 @@ def run(
         raise missed
 
 
-def run_stage(project: Project, settings: "Settings", name: str) -> Report:
+def run_stage(project: Project, settings: Settings, name: str) -> Report:
     """Run one stage, whether or not its inputs have changed."""
     check_team()
     stage: Stage = registry.lookup(registry.STAGES, name, "The stage")
@@ -74,7 +80,7 @@ def _stages_until(last: str | None) -> list[Stage]:
 
 
 def _run_aloud(
-    project: Project, settings: "Settings", stage: Stage, say: Callable[[str], None]
+    project: Project, settings: Settings, stage: Stage, say: Callable[[str], None]
 ) -> GateError | None:
     """Run a stage, say what it found, and return the bar that it missed."""
     began, missed = time.perf_counter(), None
@@ -101,6 +107,8 @@ def _give_memory_back() -> None:
 
         pa.default_memory_pool().release_unused()
     if sys.platform == "linux":
+        import ctypes
+
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
         if trim is not None:
             trim(0)
@@ -109,3 +117,193 @@ def _give_memory_back() -> None:
 def _missed_bar(report: Report) -> GateError | None:
     """Return the bar that a report says was missed, so that a skipped stage still fails."""
     return None if report.facts.get("passed", True) else GateError(report.facts["verdict"])
+
+
+def stage_key(project: Project, settings: Settings, name: str) -> str:
+    """Return the fingerprint of all that the stage's result follows from, 16 hexadecimal digits."""
+    registry.extend_by_modules()
+    stage, before = registry.STAGES[name], builds_on(name)
+    chosen = {path: _setting(settings, path) for path in stage.settings}
+    code = code_of(name, settings)
+    reports = [each.report for each in registry.STAGES.values() if each.name in before]
+    earlier = [_identity(read_report(project, report)) for report in reports]
+    inputs = registry.load(stage.inputs)(project, settings) if stage.inputs else None
+    return fingerprint(chosen, code, earlier, inputs)
+
+
+def is_current(project: Project, settings: Settings, name: str) -> bool:
+    """Tell whether the stage's last result still stands."""
+    report = read_report(project, registry.STAGES[name].report)
+    if report is None:
+        return False
+    files = report.facts.get("files", {})
+    whole = all(_has_size(project.root / path, size) for path, size in files.items())
+    return whole and report.config == stage_key(project, settings, name)
+
+
+def require(project: Project, name: str) -> Report:
+    """Return the report of an earlier stage.
+
+    Raises:
+        UserError: If that stage has not run.
+    """
+    wanted = registry.STAGES[name].report
+    report = read_report(project, wanted)
+    if report is None:
+        raise UserError(f"There is no reports/{wanted}.json; run `{name}` first.")
+    return report
+
+
+def code_of(name: str, settings: Settings, **chosen: tuple[str, ...]) -> str:
+    """Return the fingerprint of the code that a stage's result follows from.
+
+    Args:
+        name: The stage.
+        settings: They say what the stage looks up by name.
+        chosen: By registry, names to take instead: `ESTIMATORS=("linear",)`.
+
+    Raises:
+        UserError: If a file of it is not valid Python, or the team's code imports a stage.
+    """
+    check_team()
+    return _fingerprint(code_entries(registry.STAGES[name], settings, **chosen))
+
+
+def code_entries(stage: Stage, settings: Settings, **chosen: tuple[str, ...]) -> frozenset[str]:
+    """Return where a stage's code begins: its functions, and what it looks up by name."""
+    entries = {stage.function, *([stage.inputs] if stage.inputs else [])}
+    if stage.chooses:
+        registry.team()  # it may add to a registry, and replace what stands there
+    for kind, names in {**stage.chooses, **chosen}.items():
+        entries.update(_entries(getattr(registry, kind), names, settings))
+    return frozenset(entries)
+
+
+@cache
+def _fingerprint(entries: frozenset[str]) -> str:
+    """Return the fingerprint of the entries' code as it was when this process first asked.
+
+    What was imported goes on running, whatever is saved to its file meanwhile.
+    """
+    return code_fingerprint(entries, _modules())
+
+
+@cache
+def _modules() -> Modules:
+    """Return where this process found the files of the package."""
+    return Modules(PACKAGE, registry.LENT, gone, lost)
+
+
+@cache
+def check_team() -> None:
+    """Refuse a `custom` that imports a stage, or is not valid Python.
+
+    Raises:
+        UserError: With the file and the line.
+    """
+    functions = [stage.function for stage in registry.STAGES.values()]
+    check_team_code(functions, _modules())
+
+
+def team_reaches() -> set[Path]:
+    """Return the files that the team's code is made of: its own, and what it imports."""
+    return reached([registry.TEAM], _modules())
+
+
+def _entries(known: Registry[Any], names: Iterable[str], settings: Settings) -> Iterator[str]:
+    """Yield what a registry holds for names; an unknown one is refused where it is looked up."""
+    for name in names:
+        for each in known if name == "*" else _named(name, settings):
+            if each in known:
+                yield from _places(known[each])
+
+
+def _places(entry: Any) -> Iterator[str]:
+    """Yield where an entry of a registry stands: itself, or what its attributes name."""
+    if isinstance(entry, str):
+        yield entry
+    elif callable(entry):
+        yield registry.TEAM
+    else:
+        for value in registry.named_by(entry):
+            if callable(value):
+                yield registry.TEAM
+            elif isinstance(value, str) and ":" in value:
+                yield value
+
+
+def _named(name: str, settings: Settings) -> Iterator[str]:
+    """Yield a name, or those that a setting holds, of a URL its scheme."""
+    if "." not in name:
+        yield name
+        return
+    values = _setting(settings, name)
+    for value in [values] if isinstance(values, str) else values:
+        yield value
+        yield re.split(r"\W", value)[0].lower()
+
+
+def _setting(settings: Settings, path: str) -> Any:
+    """Return a section, or one key of it, as plain values without credentials."""
+    section, _, key = path.partition(".")
+    values = settings.section(section)
+    return values[key] if key else values
+
+
+def _identity(report: Report | None) -> Any:
+    """Return what of an earlier stage a later one depends on."""
+    return report and (report.run_id, report.data, report.model, report.config)
+
+
+def _has_size(path: Path, size: int) -> bool:
+    """Tell whether the file is there, whole."""
+    return path.is_file() and path.stat().st_size == size
+
+
+def write_report(
+    project: Project,
+    settings: Settings,
+    stage: str,
+    facts: dict[str, Any],
+    *,
+    name: str | None = None,
+    run_id: str | None = None,
+    data: str | None = None,
+    model: str | None = None,
+) -> Report:
+    """Write `reports/<name>.json` (default: the stage's own report) and return it."""
+    report = Report(stage, run_id, data, model, stage_key(project, settings, stage), facts)
+    document = {"version": REPORT_VERSION, **vars(report)}
+    write_json(project.report_file(name or registry.STAGES[stage].report), document)
+    return report
+
+
+@contextmanager
+def progress_bar(stage: str, steps: int) -> Iterator[Callable[[str], None]]:
+    """Show a bar of so many steps; yield what to call as each of them begins."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    text, bar = TextColumn("{task.description}"), BarColumn()
+    columns = (text, bar, MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        task = progress.add_task(stage, total=steps)
+        begun = count()
+
+        def advance(what: str) -> None:
+            progress.update(task, completed=next(begun), description=what)
+
+        yield advance
+
+
+@contextmanager
+def spinner(stage: str, what: str) -> Iterator[Callable[[str], None]]:
+    """Show what a stage does; yield what to call when it does something else."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status(f"{stage}: {what}") as status:
+        yield lambda text: status.update(f"{stage}: {text}")

@@ -9,12 +9,16 @@ the same names, whose values are the functions themselves.
 import importlib
 import sys
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .errors import UserError
+
+if TYPE_CHECKING:
+    from .project import Project
 
 PACKAGE = __package__.rpartition(".")[0]
 
@@ -101,8 +105,10 @@ TRANSFORMERS = Registry[Any]("transformer")
 WEIGHTS = Registry[Any]("weights of the class")
 # By the kind of input, its `models.Input`.
 INPUTS = Registry[Any]("kind of input")
-# By any name, what is called with each event, see `core.listeners`.
+# By any name, what is called with each event, see `announce`.
 LISTENERS = Registry[Any]("listener")
+# What the package itself lends to notebooks and scripts, by name: the module that has it.
+LENT: dict[str, str] = {}
 # The folders that come with an answer. They are the template's, not the team's.
 PARTS: set[str] = set()
 # The module, or the folder, that is the team's.
@@ -132,6 +138,79 @@ def add_stages(*stages: Stage) -> None:
     """
     for stage in stages:
         STAGES.add(**{stage.name: stage})
+
+
+def stages() -> dict[str, Stage]:
+    """Return every stage by its name, each after those that it builds on.
+
+    Of the stages that are ready, the one that was added first comes first.
+
+    Raises:
+        UserError: If a stage names one that is not there, waits for itself, or shares its report.
+    """
+    extend_by_modules()
+    _refuse_unknown_names()
+    _refuse_shared_reports()
+    waiting = {name: builds_on(name) for name in STAGES}
+    found: dict[str, Stage] = {}
+    while waiting:
+        ready = next((name for name, after in waiting.items() if after <= found.keys()), None)
+        if ready is None:
+            raise UserError(
+                f"The stages wait for each other in a circle: {_circle(waiting)}; correct the "
+                "`after` or the `before` of one of them."
+            )
+        found[ready] = STAGES[ready]
+        del waiting[ready]
+    return found
+
+
+def builds_on(name: str) -> set[str]:
+    """Return the stages right before a stage: those it names, and those that name it."""
+    naming = {stage.name for stage in STAGES.values() if name in stage.before}
+    return {*STAGES[name].after, *naming}
+
+
+def stages_before(name: str) -> list[Stage]:
+    """Return all stages that a stage builds on, by way of others too, in their order."""
+    needed = {name}
+    for stage in reversed(stages().values()):
+        if stage.name in needed:
+            needed |= builds_on(stage.name)
+    return [stage for stage in stages().values() if stage.name in needed - {name}]
+
+
+def _refuse_unknown_names() -> None:
+    """Refuse a stage that names one that is not there."""
+    for stage in STAGES.values():
+        for key, names in (("after", stage.after), ("before", stage.before)):
+            unknown = [name for name in names if name not in STAGES]
+            if unknown:
+                raise UserError(
+                    f"The stage '{stage.name}' ({stage.function}) has to come {key} "
+                    f"'{unknown[0]}', but the stages are: {', '.join(STAGES)}."
+                )
+
+
+def _refuse_shared_reports() -> None:
+    """Refuse two stages that would write one file."""
+    owners: dict[str, Stage] = {}
+    for stage in STAGES.values():
+        other = owners.setdefault(stage.report, stage)
+        if other is not stage:
+            raise UserError(
+                f"The stages '{other.name}' ({other.function}) and '{stage.name}' "
+                f"({stage.function}) both write reports/{stage.report}.json; give one of them "
+                "another report."
+            )
+
+
+def _circle(waiting: dict[str, set[str]]) -> str:
+    """Return stages that wait for each other, the first one again at the end."""
+    path = [next(iter(waiting))]
+    while path[-1] not in path[:-1]:
+        path.append(min(waiting[path[-1]] & waiting.keys()))
+    return " after ".join(path[path.index(path[-1]) :])
 
 
 def _place(entry: Any) -> str:
@@ -249,3 +328,38 @@ def team_files(custom: ModuleType) -> dict[str, tuple[Path, int, int]]:
 def imported_files() -> dict[str, tuple[Path, int, int]]:
     """Return `team_files` as they were when this process imported them."""
     return _IMPORTED
+
+
+def announce(event: str, project: "Project", /, **facts: Any) -> None:
+    """Call every listener with the event, the project and the facts.
+
+    What has happened is on disk and stays so, whatever a listener does: one that fails is named in
+    a warning on standard error, and the next one is called. Listeners are waited for, without a
+    limit: what may take long, such as a server that does not answer, needs a timeout in the
+    listener.
+
+    The events, with what a listener finds in `facts`:
+
+    - `run`: a candidate was trained: its line of `logs/runs.jsonl`.
+    - `bundle`: a model was packaged, or found packaged with the same content: `run_id`, `model`
+      (the fingerprint), and the facts of `reports/release.json`.
+    - `opening`: the test split was opened: its line of `reports/test_ledger.jsonl`.
+    - `promote`, `rollback`, `challenge`, `dismiss`: another model serves, or another one beside it:
+      the line of `models/champion_history.jsonl`.
+    """
+    try:
+        team()
+    except Exception as error:  # noqa: BLE001  # the team's code may raise anything
+        _warn(f"no listener heard of '{event}', since custom.py cannot be imported", error)
+        return
+    for name, entry in list(LISTENERS.items()):
+        try:
+            load(entry)(event, project, deepcopy(facts))
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a listener's as well
+            _warn(f"listener '{name}' failed on '{event}'", error)
+
+
+def _warn(what: str, error: BaseException) -> None:
+    """Say in one line what went wrong."""
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    print(f"Warning: {what}: {reason}", file=sys.stderr)

@@ -1,14 +1,14 @@
 """A table against the schema: cast to its types, checked against its bounds and categories.
 
-`conform` casts a table and `validate` checks it; both refuse a table that does not fit.
-`cast_table` and `check_table` return the violations instead, for callers that add their own.
+`conform` casts a whole table and refuses one that does not fit. `cast_column` and `check_table`
+return the violations instead, for callers that count them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import UserError
 from .dates import COMPACT
@@ -23,9 +23,6 @@ SHOWN_ROWS = 5
 TRUE = ("true", "yes", "t", "y", "1", "1.0")
 FALSE = ("false", "no", "f", "n", "0", "0.0")
 TRUTHS = {**dict.fromkeys(TRUE, True), **dict.fromkeys(FALSE, False)}
-# Returns the column as far as it can be cast, a boolean per row that cannot be (None: all can), and
-# the problem of those rows.
-Cast = Callable[["pd.Series[Any]", "Column"], tuple["pd.Series[Any]", Any, str]]
 
 
 def conform(
@@ -35,7 +32,7 @@ def conform(
     where: str,
     first_row: int = 1,
     target: bool = True,
-    extra: Literal["refuse", "drop"] = "refuse",
+    values: bool = False,
     advice: str = "correct the data",
 ) -> pd.DataFrame:
     """Return the table with the schema's columns, order and types.
@@ -50,104 +47,86 @@ def conform(
         where: What the table is called in an error.
         first_row: The number of its first row.
         target: Whether the columns that only training needs have to be there too.
-        extra: What to do with columns that the schema does not know.
+        values: Whether missing values, bounds and categories are checked as well.
         advice: The end of an error's sentence.
 
     Raises:
-        UserError: With column, row and value, for all that cannot be cast.
+        UserError: With column, row and value, for all that does not fit.
     """
-    typed, violations = cast_table(frame, schema, first_row, target=target, extra=extra)
-    refuse(violations, where, advice)
-    return typed
-
-
-def validate(
-    frame: pd.DataFrame,
-    schema: Schema,
-    where: str,
-    *,
-    first_row: int = 1,
-    advice: str = "correct the data",
-) -> None:
-    """Check a conformed table's values against the schema.
-
-    Args:
-        frame: What `conform` returned.
-        schema: Bounds, categories, and whether values may be missing.
-        where: What the table is called in an error.
-        first_row: The number of its first row.
-        advice: The end of an error's sentence.
-
-    Raises:
-        UserError: Listing every violation with column, check, count and first rows.
-    """
-    refuse(check_table(frame, schema, first_row), where, advice)
-
-
-def cast_table(
-    frame: pd.DataFrame,
-    schema: Schema,
-    first_row: int = 1,
-    *,
-    target: bool = True,
-    extra: Literal["refuse", "drop"] = "refuse",
-) -> tuple[pd.DataFrame, list[Violation]]:
-    """Cast every column; return what could be cast, and the violations of the rest."""
     import pandas as pd
 
-    needed = {column.name for column in schema.features}
-    if target:
-        needed = {column.name for column in schema.columns if "ignore" not in column.roles}
     names = [str(name) for name in frame.columns]
-    violations = [
-        Violation(name, "is missing from the table")
-        for name in schema.names
-        if name in needed and name not in names
-    ]
-    if extra == "refuse":
-        known = set(schema.names)
-        violations += [
-            Violation(name, "is not in the schema")
-            for name in names
-            if name not in known and frame[name].notna().any()
-        ]
+    violations = _wrong_names(frame, schema, target)
     columns: dict[str, pd.Series[Any]] = {}
-    changed = False
+    fits = True
     for column in schema.columns:
         if column.name in names:
             given = frame[column.name]
             series, violation = cast_column(given, column, first_row)
             columns[column.name] = series
-            changed = changed or series is not given
+            fits = fits and series is given
             violations += [violation] if violation else []
-    if not changed and list(columns) == names:
-        return frame, violations
-    return pd.DataFrame(columns, index=frame.index, copy=False), violations
+    fits = fits and list(columns) == names
+    typed = frame if fits else pd.DataFrame(columns, index=frame.index, copy=False)
+    if values:
+        failed = {violation.column for violation in violations} & set(columns)
+        violations += check_table(typed.drop(columns=list(failed)), schema, first_row)
+    refuse(violations, where, advice)
+    return typed
+
+
+def _wrong_names(frame: pd.DataFrame, schema: Schema, target: bool) -> list[Violation]:
+    """Return the columns that the table lacks, and those that the schema does not know.
+
+    A column without any value is left out, as it was when the schema was inferred.
+    """
+    names = [str(name) for name in frame.columns]
+    needed = {column.name for column in schema.features}
+    if target:
+        needed = {column.name for column in schema.columns if "ignore" not in column.roles}
+    lacking = [name for name in schema.names if name in needed and name not in names]
+    known = set(schema.names)
+    return [
+        *(Violation(name, "is missing from the table") for name in lacking),
+        *(
+            Violation(name, "is not in the schema")
+            for name in names
+            if name not in known and frame[name].notna().any()
+        ),
+    ]
 
 
 def check_table(frame: pd.DataFrame, schema: Schema, first_row: int = 1) -> list[Violation]:
-    """Return the values of a conformed table that violate the schema.
-
-    Arithmetic over whole columns finds the columns at fault, and pandera their rows. It gets these
-    columns alone, so that a table that fits costs next to nothing.
-    """
-    suspects = [
-        column
+    """Return the values of a conformed table that violate the schema."""
+    return [
+        _violation_of(frame[column.name], rows, rule, problem, first_row)
         for column in schema.columns
-        if column.name in frame.columns
-        and "ignore" not in column.roles
-        and _breaks_schema(frame[column.name], column)
+        if column.name in frame.columns and "ignore" not in column.roles
+        for rule, problem, rows in broken_rules(frame[column.name], column)
     ]
-    if not suspects:
-        return []
-    import pandera.pandas as pa
 
-    chosen = frame[[column.name for column in suspects]].reset_index(drop=True)
-    try:
-        _pandera_schema(suspects).validate(chosen, lazy=True)
-    except pa.errors.SchemaErrors as errors:
-        return _from_pandera(errors.failure_cases, chosen, suspects, first_row)
-    return []
+
+def broken_rules(
+    series: pd.Series[Any], column: Column
+) -> Iterator[tuple[str, str, pd.Series[bool]]]:
+    """Yield each rule that a cast column breaks, the problem, and a boolean per row."""
+    rules = []
+    if not column.nullable:
+        rules.append(("nullable", "is missing, but the schema says nullable: false", series.isna()))
+    if column.minimum is not None:
+        below = series < column.minimum
+        rules.append(("minimum", f"is below {spell(column.minimum)}", below))
+    if column.maximum is not None:
+        above = series > column.maximum
+        rules.append(("maximum", f"is above {spell(column.maximum)}", above))
+    if column.categories is not None:
+        few = ", ".join(column.categories[:10])
+        more = " ..." if len(column.categories) > 10 else ""
+        unknown = set(series.dropna().unique()) - set(column.categories)
+        rules.append(("categories", f"is not one of {few}{more}", series.isin(unknown)))
+    for rule, problem, rows in rules:
+        if rows.any():
+            yield rule, problem, rows.fillna(False).astype(bool)
 
 
 def cast_column(
@@ -155,20 +134,20 @@ def cast_column(
 ) -> tuple[pd.Series[Any], Violation | None]:
     """Cast one column to its type; return it as it is where it has that type already.
 
-    Infinite numbers count as violations: no model can use them.
+    Values that cannot be cast become missing and count as a violation. So do infinite numbers: no
+    model can use them.
     """
-    casts: dict[str, Cast] = {
-        "integer": _to_integer,
-        "number": _to_number,
-        "boolean": _to_boolean,
-        "datetime": _to_datetime,
-    }
-    if column.type in casts and given.dtype == "str":
+    if column.type not in CASTS:
+        return _to_text(given, column), None
+    cast, data_type, problem = CASTS[column.type]
+    if given.dtype == "str":
         given = without_missing(given)
-    series, bad, problem = casts.get(column.type, _to_text)(given, column)
+    series, bad = cast(given, column)
     if bad is None or "ignore" in column.roles or not bad.any():
         return series, None
-    return series, _violation_of(column.name, given, bad, problem, first_row)
+    problem = problem.format(column.format or "ISO 8601 (2024-01-31 or 2024-01-31T12:30:00)")
+    violation = _violation_of(given, bad, "type", problem, first_row)
+    return series.mask(bad).astype(data_type), violation
 
 
 def refuse(violations: Sequence[Violation], where: str, advice: str) -> None:
@@ -195,6 +174,7 @@ class Violation:
         rows: The first rows concerned, from 1.
         count: How many rows are concerned.
         example: The value in the first of them.
+        rule: type, nullable, minimum, maximum or categories; empty for a column as a whole.
     """
 
     column: str
@@ -202,6 +182,7 @@ class Violation:
     rows: tuple[int, ...] = ()
     count: int = 0
     example: str = ""
+    rule: str = ""
 
     def sentence(self) -> str:
         """Return it as a sentence without a full stop."""
@@ -216,14 +197,18 @@ class Violation:
 
 
 def _violation_of(
-    name: str, series: pd.Series[Any], bad: Any, problem: str, first_row: int
+    series: pd.Series[Any], bad: Any, rule: str, problem: str, first_row: int
 ) -> Violation:
     """Describe the rows for which `bad`, one boolean per row, is true."""
-    at = bad.to_numpy().nonzero()[0] if hasattr(bad, "to_numpy") else bad.nonzero()[0]
+    import pandas as pd
+
+    at = bad.to_numpy().nonzero()[0]
     rows = tuple(int(position) + first_row for position in at[:SHOWN_ROWS])
     value = series.iloc[int(at[0])]
     example = f"'{value}'" if isinstance(value, str) else spell(value)
-    return Violation(name, problem, rows, len(at), example)
+    if pd.isna(value):
+        example = "the value"
+    return Violation(str(series.name), problem, rows, len(at), example, rule)
 
 
 def spell(value: Any) -> str:
@@ -240,122 +225,112 @@ def spell(value: Any) -> str:
 
 # ------------------------------------------------------------------------------------- to each type
 
+# Each returns the column as far as it can be cast, and a boolean per row that cannot be (None: all
+# can).
 
-def _to_integer(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], Any, str]:
+
+def _to_integer(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], Any]:
     """Cast to int64, or Int64 where values are missing; fractions are bad."""
-    import numpy as np
-    import pandas as pd
-
     if given.dtype == "int64":
-        return given, None, ""
+        return given, None
     if given.dtype == "Int64":
-        return (given if given.isna().any() else given.astype("int64")), None, ""
-    if not pd.api.types.is_numeric_dtype(given.dtype):
-        parsed = _parse_numbers(given, column)
-        if parsed.dtype in ("int64", "Int64") and not (parsed.isna() & given.notna()).any():
-            return parsed, None, ""
-    numbers, bad, problem = _to_number(given, column)
+        return (given if given.isna().any() else given.astype("int64")), None
+    parsed = _parse_numbers(given, column)
+    if parsed.dtype in ("int64", "Int64") and not (parsed.isna() & given.notna()).any():
+        return parsed, None
+    numbers, bad = _to_number(given, column)
+    bad |= numbers.notna() & (numbers % 1 != 0)
     if bad.any():
-        return numbers, bad, problem
-    values = numbers.to_numpy()
-    fraction = ~np.isnan(values) & (values != np.floor(values))
-    if fraction.any():
-        return numbers, fraction, "is not a whole number (for fractions: type: number)"
-    if np.isnan(values).any():
-        return numbers.astype("Int64"), None, ""
-    return numbers.astype("int64"), None, ""
+        return numbers, bad
+    return numbers.astype("Int64" if numbers.isna().any() else "int64"), None
 
 
-def _to_number(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], Any, str]:
+def _to_number(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], Any]:
     """Cast to float64; text that is not a number, and infinite values, are bad."""
     import numpy as np
-    import pandas as pd
 
-    if given.dtype == "float64":
-        series = given
-    elif pd.api.types.is_numeric_dtype(given.dtype):
-        series = given.astype("float64")
-    else:
+    series = given
+    if given.dtype != "float64":
         series = _parse_numbers(given, column).astype("float64")
-        unread = series.isna() & given.notna()
-        if unread.any():
-            return series, unread, "is not a number"
-    return series, np.isinf(series.to_numpy()), "is infinite; leave it empty where it is unknown"
+    bad = np.isinf(series)
+    return series, bad if series is given else bad | (series.isna() & given.notna())
 
 
 def _parse_numbers(given: pd.Series[Any], column: Column) -> pd.Series[Any]:
     """Read numbers from text; what is not a number becomes missing."""
     import pandas as pd
 
+    if pd.api.types.is_numeric_dtype(given.dtype):
+        return given
     if given.dtype == "str":
         return read_column(given, NumberForm(column.decimal or POINT, column.unit or ""))
     return pd.to_numeric(given.astype("object"), errors="coerce")
 
 
-def _to_boolean(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], Any, str]:
+def _to_boolean(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], Any]:
     """Cast to bool, or boolean where values are missing."""
     import pandas as pd
 
     if given.dtype == "bool":
-        return given, None, ""
+        return given, None
+    series = given
     if given.dtype != "boolean":
         # By distinct value, of which there are few.
         codes, distinct = given.astype("object").factorize()
         truths = [TRUTHS.get(str(value).strip().casefold()) for value in distinct]
         table = pd.array([*truths, None], dtype="boolean")
         series = pd.Series(table.take(codes), index=given.index, name=given.name)
-        bad = series.isna() & given.notna()
-        if bad.any():
-            return series, bad, "is neither true nor false"
-    else:
-        series = given
-    return (series if series.isna().any() else series.astype("bool")), None, ""
+    missing = series.isna()
+    return (series if missing.any() else series.astype("bool")), missing & given.notna()
 
 
-def _to_datetime(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], Any, str]:
+def _to_datetime(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], Any]:
     """Cast to datetime64[us], in UTC without a zone."""
     import pandas as pd
 
     if given.dtype == "datetime64[us]":
-        return given, None, ""
+        return given, None
     if isinstance(given.dtype, pd.DatetimeTZDtype):
-        return given.dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[us]"), None, ""
+        return given.dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[us]"), None
     if pd.api.types.is_datetime64_dtype(given.dtype):
-        return given.astype("datetime64[us]"), None, ""
+        return given.astype("datetime64[us]"), None
     if given.isna().all():
-        return pd.to_datetime(given.astype("object")).astype("datetime64[us]"), None, ""
-    problem = f"is not a date as {column.format or 'ISO 8601 (2024-01-31 or 2024-01-31T12:30:00)'}"
+        return pd.to_datetime(given.astype("object")).astype("datetime64[us]"), None
     if pd.api.types.is_numeric_dtype(given.dtype) and column.format != COMPACT:
-        return given, given.notna(), problem
+        return given, given.notna()
     words = given if given.dtype == "str" else given.map(spell, na_action="ignore")
     parsed = pd.to_datetime(words, format=column.format or "ISO8601", errors="coerce", utc=True)
     series = parsed.dt.tz_localize(None).astype("datetime64[us]")
-    return series, series.isna() & given.notna(), problem
+    return series, series.isna() & given.notna()
 
 
-def _to_text(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], Any, str]:
+# By type: its cast, the data type in which values may be missing, and what is wrong with the bad.
+CASTS: dict[str, tuple[Callable[[pd.Series[Any], Column], tuple[Any, Any]], Any, str]] = {
+    "integer": (_to_integer, "Int64", "is not a whole number (for fractions: type: number)"),
+    "number": (_to_number, "float64", "is not a finite number (leave it empty if it is unknown)"),
+    "boolean": (_to_boolean, "boolean", "is neither true nor false"),
+    "datetime": (_to_datetime, "datetime64[us]", "is not a date as {}"),
+}
+
+
+def _to_text(given: pd.Series[Any], column: Column) -> pd.Series[Any]:
     """Cast to str; numbers and booleans are spelt as the categories are."""
+    import numpy as np
+    import pandas as pd
+
     if given.dtype != "str":
         # By distinct value: a table has few of them, and spelling is slow.
         codes, distinct = given.factorize()
         spelt = [spell(value) for value in distinct]
-        given = _words_of_codes(given, codes, spelt)
+        table = np.array([*spelt, None], dtype=object)  # code -1 is a missing value
+        given = pd.Series(table[codes], index=given.index, name=given.name, dtype="str")
     if column.categories is None:
-        return given, None, ""
+        return given
     known = set(column.categories)
     distinct = given.dropna().unique()
     spelt_as = {word: _as_category(word, column.categories) for word in {*distinct} - known}
     respelt = {word: category for word, category in spelt_as.items() if category != word}
-    return (given.replace(respelt) if respelt else given), None, ""
-
-
-def _words_of_codes(given: pd.Series[Any], codes: Any, words: list[str]) -> pd.Series[Any]:
-    """Return a str column of one word per code; code -1 is a missing value."""
-    import numpy as np
-    import pandas as pd
-
-    table = np.array([*words, None], dtype=object)
-    return pd.Series(table[codes], index=given.index, name=given.name, dtype="str")
+    return given.replace(respelt) if respelt else given
 
 
 def _as_category(word: str, categories: Sequence[str]) -> str:
@@ -368,63 +343,3 @@ def _as_category(word: str, categories: Sequence[str]) -> str:
     except ValueError:
         return word
     return number if number in categories else word
-
-
-# ---------------------------------------------------------------------------- bounds and categories
-
-
-def _breaks_schema(series: pd.Series[Any], column: Column) -> bool:
-    """Tell quickly whether any value violates the schema."""
-    if not column.nullable and series.isna().any():
-        return True
-    if column.minimum is not None and (series < column.minimum).any():
-        return True
-    if column.maximum is not None and (series > column.maximum).any():
-        return True
-    if column.categories is not None:
-        return not set(series.dropna().unique()) <= set(column.categories)
-    return False
-
-
-def _pandera_schema(columns: Sequence[Column]) -> Any:
-    """Return the `pandera.DataFrameSchema` of some columns."""
-    import pandera.pandas as pa
-
-    def checks(column: Column) -> list[Any]:
-        found = []
-        if column.minimum is not None:
-            found.append(pa.Check.ge(column.minimum, error=f"is below {spell(column.minimum)}"))
-        if column.maximum is not None:
-            found.append(pa.Check.le(column.maximum, error=f"is above {spell(column.maximum)}"))
-        if column.categories is not None:
-            few = ", ".join(column.categories[:10])
-            more = " ..." if len(column.categories) > 10 else ""
-            found.append(pa.Check.isin(column.categories, error=f"is not one of {few}{more}"))
-        return found
-
-    return pa.DataFrameSchema(
-        {
-            column.name: pa.Column(checks=checks(column), nullable=column.nullable)
-            for column in columns
-        }
-    )
-
-
-def _from_pandera(
-    cases: pd.DataFrame, frame: pd.DataFrame, columns: Sequence[Column], first_row: int
-) -> list[Violation]:
-    """Turn pandera's failure cases, one per value, into one violation per column and check."""
-    import numpy as np
-
-    violations = []
-    for column in columns:
-        own = cases[cases["column"] == column.name]
-        for check, failed in own.groupby("check", sort=False):
-            bad = np.zeros(len(frame), dtype=bool)
-            bad[failed["index"].to_numpy(dtype="int64")] = True
-            violation = _violation_of(column.name, frame[column.name], bad, str(check), first_row)
-            if check == "not_nullable":
-                problem = "is missing, but the schema says nullable: false"
-                violation = replace(violation, example="the value", problem=problem)
-            violations.append(violation)
-    return violations

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import narwhals as nw
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ..core import registry
 from ..core.config import Settings
 from ..core.errors import UserError
-from ..core.project import Project
-from ..core.reports import read_report
+from ..core.project import Project, read_report
 from .cast import conform
 from .keys import ROW, recorded_version, row_keys
 from .schema import Schema
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Frame = nw.DataFrame[Any]
 
@@ -96,7 +93,8 @@ def count_copies(
 
 def _apply_custom(frame: Frame, schema: Schema) -> Frame:
     """Apply the team's rules, and check that what they return is still the table."""
-    cleaned: Frame = registry.team().clean(frame)
+    rules = getattr(registry.team(), "clean", None)
+    cleaned: Frame = frame if rules is None else rules(frame)
     if cleaned is frame:
         return frame
     if not isinstance(cleaned, nw.DataFrame):
@@ -120,15 +118,9 @@ def _apply_custom(frame: Frame, schema: Schema) -> Frame:
         raise UserError(f"clean in custom.py left none of {len(frame):,} rows.")
     if len(cleaned) > len(frame):
         raise UserError("clean in custom.py added rows; it may only drop or change them.")
-    return _retyped(cleaned, schema)
-
-
-def _retyped(cleaned: Frame, schema: Schema) -> Frame:
-    """Give columns that changed their type the schema's type again."""
-    import pandas as pd
-
     native = cleaned.to_native()
     if not isinstance(native, pd.DataFrame):
         return cleaned
+    # A column may have changed its type.
     typed = conform(native.drop(columns=ROW), schema, where="What clean in custom.py returned")
     return nw.from_native(typed.assign(**{ROW: native[ROW]}), eager_only=True)

@@ -20,7 +20,7 @@ import pandas as pd
 
 from ..core.config import DataSettings
 from ..core.errors import UserError
-from .names import refuse_names
+from .schema import refuse_names
 from .text_files import BLOCK, open_bytes, open_text, text_errors
 
 if TYPE_CHECKING:

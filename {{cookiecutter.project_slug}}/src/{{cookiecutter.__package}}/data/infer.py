@@ -20,10 +20,17 @@ from ..core.errors import UserError
 from ..core.files import fingerprint
 from .cast import cast_column, refuse, spell
 from .dates import COMPACT, date_formats, is_compact, looks_dated, orders, parse_dates, same_order
-from .names import require_columns
 from .numbers import COMMA, NumberForm, read_numbers
-from .schema import SCHEMA_VERSION, Column, Schema, with_roles
-from .words import MISSING, read_words
+from .schema import (
+    SCHEMA_VERSION,
+    Column,
+    Schema,
+    SchemaFile,
+    columns_fingerprint,
+    require_columns,
+    with_roles,
+)
+from .words import MISSING, Reading
 
 if TYPE_CHECKING:
     from ..core.config import Settings
@@ -44,53 +51,50 @@ UNIQUE = 0.98
 FEWEST_IDS = 50
 
 
-def infer_schema(frame: pd.DataFrame, settings: Settings) -> Inference:
+def infer_schema(reading: Reading, settings: Settings) -> SchemaFile:
     """Infer types, bounds and categories from a whole table.
 
     Args:
-        frame: The table as read.
+        reading: The table, its numbers read by `read_words`.
         settings: Roles, the task, and how many values a category may have.
 
     Returns:
-        The schema with the roles of conf.cfg, notes on what was decided or could not be, and the
-        table with numbers in place of their text.
+        The schema with the roles of conf.cfg, and notes on what was decided or could not be.
+        Columns without any value are left out of it.
 
     Raises:
-        UserError: If a column is all missing, a value in it stands out as an error, or the target
-            does not fit the task.
+        UserError: If a column with a role is all missing, a value stands out as an error, or the
+            target does not fit the task.
     """
-    reading = read_words(frame, settings.data)
-    names = [str(name) for name in frame.columns]
+    names = [str(name) for name in reading.frame.columns]
     require_columns(names, settings.data.text, "[data] text: the table")
     blank = tuple(Column(name, "string", True) for name in names)
     roles = with_roles(Schema(blank, redact(settings.data.source)), settings.data)
     clues = Clues(settings, [*reading.notes], reading.forms)
-    kept = _without_empty(reading.frame, roles, clues.notes)
-    chosen = [column for column in roles.columns if column.name in kept.columns]
-    _find_dates(kept, chosen, clues)
-    columns = [_infer_column(kept[column.name], column.roles, clues) for column in chosen]
-    clues.notes += [
+    frame = _without_empty(reading.frame, roles, clues.notes)
+    chosen = [column for column in roles.columns if column.name in frame.columns]
+    _find_dates(frame, chosen, clues)
+    columns = [_infer_column(frame[column.name], column.roles, clues) for column in chosen]
+    clues.notes += [*_name_notes(frame, columns), *_total_note(frame)]
+    schema = Schema(tuple(columns), roles.source)
+    one_line = tuple(" ".join(note.split()) for note in clues.notes)
+    return SchemaFile(schema, columns_fingerprint(schema), conditions(settings), one_line)
+
+
+def _name_notes(frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
+    """Note columns that may only name or number the rows."""
+    notes = [
         f"{column.name} differs in every row; if it is an id, add it to [data] id in conf.cfg"
         for column in columns
-        if not column.roles and _looks_like_id(kept[column.name], column)
+        if not column.roles and _looks_like_id(frame[column.name], column)
     ]
-    clues.notes += _total_note(kept)
-    unnamed = [name for name in kept.columns if re.fullmatch(r"unnamed_\d+", name)]
+    unnamed = [column.name for column in columns if re.fullmatch(r"unnamed_\d+", column.name)]
     if unnamed:
-        clues.notes.append(
+        notes.append(
             f"{', '.join(unnamed)} had no name; if it only numbers the rows, add it to "
             "[data] ignore in conf.cfg"
         )
-    return Inference(Schema(tuple(columns), roles.source), tuple(clues.notes), kept)
-
-
-@dataclass(frozen=True)
-class Inference:
-    """A schema, notes, and the table that it was inferred from, its numbers read."""
-
-    schema: Schema
-    notes: tuple[str, ...]
-    frame: pd.DataFrame
+    return notes
 
 
 @dataclass
@@ -134,17 +138,26 @@ def check_target(frame: pd.DataFrame, schema: Schema, settings: Settings) -> Non
             f"{task.name} needs {task.target_word}; change one, or infer again: `ingest --infer`."
         )
     series = frame[target.name]
-    missing = series.isna().to_numpy()
-    if missing.any():
-        raise UserError(
-            f"[data] target = {target.name} is missing in {int(missing.sum()):,} of "
-            f"{len(series):,} rows, first in row {int(missing.argmax()) + 1:,}; fill them, or "
-            "leave those rows out of the source."
-        )
+    refuse_missing(series, "target", "leave those rows out of the source")
     if series.nunique() < 2:
         raise UserError(
             f"[data] target = {target.name} is '{spell(series.iloc[0])}' in all "
             f"{len(series):,} rows, so there is nothing to learn."
+        )
+
+
+def refuse_missing(series: pd.Series[Any], role: str, otherwise: str) -> None:
+    """Refuse missing values in a column with a role.
+
+    Raises:
+        UserError: With their number and the first row.
+    """
+    missing = series.isna().to_numpy()
+    if missing.any():
+        raise UserError(
+            f"[data] {role} = {series.name} is missing in {int(missing.sum()):,} of "
+            f"{len(series):,} rows, first in row {int(missing.argmax()) + 1:,}; fill them, or "
+            f"{otherwise}."
         )
 
 

@@ -90,7 +90,8 @@ def content_keys(frame: pd.DataFrame, names: Sequence[str], version: int = NEWES
     for name in names:
         if name in frame.columns:
             hashed, missing = _column_hashes(frame[name], version)
-            hashed = _mix(hashed ^ _seed(name))
+            seed = hashlib.blake2b(name.encode(), digest_size=8).digest()
+            hashed = _mix(hashed ^ np.uint64(int.from_bytes(seed, "big")))
             if missing is not None:
                 hashed[missing] = 0
             total += hashed
@@ -101,11 +102,6 @@ def table_fingerprint(keys: Keys | NDArray[np.int64]) -> str:
     """Return 16 hexadecimal digits for a set of rows, whatever their order."""
     mixed = _mix(keys.astype(np.uint64))
     return f"{int(mixed.sum(dtype=np.uint64)) ^ (len(keys) << 40) & (2**64 - 1):016x}"
-
-
-def _seed(name: str) -> np.uint64:
-    """Return a number that stands for a column's name."""
-    return np.uint64(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big"))
 
 
 def _column_hashes(series: pd.Series[Any], version: int) -> Hashes:
@@ -121,8 +117,11 @@ def _column_hashes(series: pd.Series[Any], version: int) -> Hashes:
         # Adding zero turns -0.0 into 0.0.
         numbers = series.to_numpy(dtype=np.float64, na_value=np.nan) + 0.0
         whole_by_value = version == BY_VALUE and pd.api.types.is_integer_dtype(series.dtype)
-        if whole_by_value and _reach_limit(numbers):
-            return _whole_hashes(_integers(series)), np.isnan(numbers)
+        # Rounded to float64, the largest may have lost something; few columns have such.
+        if whole_by_value and np.fmax.reduce(np.abs(numbers), initial=0) >= EXACT:
+            unsigned = pd.api.types.is_unsigned_integer_dtype(series.dtype)
+            whole = series.to_numpy(dtype=np.uint64 if unsigned else np.int64, na_value=0)
+            return _whole_hashes(whole), np.isnan(numbers)
         return _hash(numbers), np.isnan(numbers)
     if version == BY_VALUE and isinstance(series.dtype, pd.CategoricalDtype):
         hashed, _ = _column_hashes(pd.Series(series.cat.categories), version)
@@ -130,20 +129,6 @@ def _column_hashes(series: pd.Series[Any], version: int) -> Hashes:
     if version == BY_VALUE and series.dtype == object:
         return _object_hashes(series.to_numpy())
     return _word_hashes(series)
-
-
-def _reach_limit(numbers: NDArray[np.float64]) -> bool:
-    """Tell whether integers, rounded to float64, may have lost something; few columns have."""
-    least, most = np.fmin.reduce(numbers, initial=0), np.fmax.reduce(numbers, initial=0)
-    return bool(least <= -EXACT or most >= EXACT)
-
-
-def _integers(series: pd.Series[Any]) -> NDArray[Any]:
-    """Return integers as int64 or uint64, with 0 for what is missing."""
-    kind = np.uint64 if pd.api.types.is_unsigned_integer_dtype(series.dtype) else np.int64
-    if isinstance(series.dtype, np.dtype):
-        return series.to_numpy(dtype=kind)
-    return series.to_numpy(dtype=kind, na_value=0)
 
 
 def _whole_hashes(whole: NDArray[Any]) -> Keys:

@@ -24,6 +24,8 @@ BEFORE = rf"(?:[A-Z]{{0,3}}\p{{Sc}}|{CODES}|Rs\.?|Fr\.?|kr\.?)"
 # What may stand behind it: besides these a unit (kg, km/h, m²). One capital letter directly behind
 # the digits is part of a code, as in 12A.
 AFTER = rf"(?:[A-Z]{{0,3}}\p{{Sc}}|[%‰°]|[a-zµ°][\pL°²³/%.]{{0,11}}|[A-Z][\pL°²³/%.]{{1,11}}| [A-Z])"
+# Read as such, and refused later with its row.
+INFINITE = r"^[+-]?(?i:inf|infinity)$"
 MONTHS = (
     *("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Sept", "Oct", "Nov", "Dec"),
     *("January", "February", "March", "April", "June", "July", "August", "September", "October"),
@@ -177,7 +179,8 @@ def read_numbers(words: pa.Array, form: NumberForm) -> pa.Array:
     unit = pc.or_(pc.equal(parts.unit, form.unit), pc.equal(parts.unit, ""))
     fits = pc.and_(_fits(parts.digits, form.decimal), pc.fill_null(unit, False))
     plain = pc.if_else(fits, _plain(parts, form.decimal), pa.scalar(None, pa.string()))
-    return plain.cast(pa.float64())
+    infinite = pc.fill_null(pc.match_substring_regex(words, INFINITE), False)
+    return pc.if_else(infinite, words, plain).cast(pa.float64())
 
 
 def has_fractions(words: pa.Array, form: NumberForm) -> bool:

@@ -15,8 +15,7 @@ from .sources import fetch, local_file, locate
 
 if TYPE_CHECKING:
     from ..core.config import Settings
-    from ..core.project import Project
-    from ..core.reports import Report
+    from ..core.project import Project, Report
 
 FETCHED = ".fetched"
 
@@ -32,6 +31,7 @@ class Original:
         size: In bytes.
         modified: When it was changed last, in nanoseconds.
         keep: Where a copy belongs; None where the file is only referred to, or is there already.
+        appended: The files of `[data] append`, whose rows stand below its own.
     """
 
     path: Path
@@ -40,6 +40,7 @@ class Original:
     size: int
     modified: int
     keep: Path | None
+    appended: list[Path]
 
     def has_changed(self) -> bool:
         """Tell whether the file was changed since it was found."""
@@ -64,7 +65,22 @@ def find_original(project: Project, settings: Settings) -> Original:
     keep = None
     if data.original == "copy" and not there:
         keep = _place(project.original, path.name, sha256)
-    return Original(path, name, sha256, size, modified, keep)
+    return Original(path, name, sha256, size, modified, keep, appended_files(project, settings))
+
+
+def appended_files(project: Project, settings: Settings) -> list[Path]:
+    """Return the files of `[data] append`.
+
+    Raises:
+        UserError: If one of them is not a file, or does not exist.
+    """
+    files = []
+    for named in settings.data.append:
+        scheme, location = locate(named, project.root)
+        if scheme != "file":
+            raise UserError(f"[data] append = {redact(named)}: has to be a file.")
+        files.append(local_file(location))
+    return files
 
 
 def keep_original(original: Original) -> Path:

@@ -68,7 +68,7 @@ def drop_leaks(
         keys = content_keys(frame, [name for name in schema.names if name not in ids], version)
     else:
         keys = frame[ROW].to_numpy(dtype=np.uint64)
-    leaked = codes > _first_and_last_split(keys, codes)[0]
+    leaked = codes > pd.Series(codes).groupby(keys).transform("min").to_numpy()
     if leaked.any():
         frame, codes, keys = frame[~leaked], codes[~leaked], keys[~leaked]
     purged = len(cleaned.frame) - len(assigned)
@@ -100,7 +100,7 @@ def prove_no_overlap(
     if schema.group:
         groups = frame[schema.group.name]
         present = groups.notna().to_numpy()
-        facts["overlap_groups"] = _count_shared(pd.factorize(groups[present])[0], codes[present])
+        facts["overlap_groups"] = _count_shared(groups[present], codes[present])
         facts["rows_without_group"] = int((~present).sum())
     if facts["overlap_rows"] or facts["overlap_groups"]:
         raise UserError(
@@ -119,29 +119,10 @@ def prove_no_overlap(
     return facts
 
 
-def _first_and_last_split(
-    values: NDArray[Any], codes: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return, for each row, the first and the last split that contain its value."""
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    differs = np.concatenate([[True], ordered[1:] != ordered[:-1]])
-    if differs.all():
-        return codes, codes
-    starts = np.flatnonzero(differs)
-    run = np.cumsum(differs) - 1
-    first, last = np.empty_like(codes), np.empty_like(codes)
-    first[order] = np.minimum.reduceat(codes[order], starts)[run]
-    last[order] = np.maximum.reduceat(codes[order], starts)[run]
-    return first, last
-
-
-def _count_shared(values: NDArray[Any], codes: NDArray[np.int64]) -> int:
+def _count_shared(values: Any, codes: NDArray[np.int64]) -> int:
     """Count the rows whose value is in more than one split."""
-    if len(values) == 0:
-        return 0
-    first, last = _first_and_last_split(values, codes)
-    return int((first != last).sum())
+    splits = pd.Series(codes).groupby(np.asarray(values))
+    return int((splits.transform("min") != splits.transform("max")).sum())
 
 
 def _time_bounds(times: pd.Series[Any], codes: NDArray[np.int64]) -> dict[str, list[Any]]:

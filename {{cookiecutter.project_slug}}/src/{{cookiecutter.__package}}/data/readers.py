@@ -19,7 +19,7 @@ from ..core.errors import UserError
 from . import earlier_csv
 from .arrow import array_of, arrow_to_pandas, iter_parquet, parquet_names, parquet_notes, read_parquet
 from .json_files import iter_json, json_names, json_notes, read_json_table
-from .names import plain_names, refuse_names, require_columns
+from .schema import plain_names, refuse_names, require_columns
 from .text_files import csv_layout, iter_csv, read_csv
 from .words import composed, read_words
 

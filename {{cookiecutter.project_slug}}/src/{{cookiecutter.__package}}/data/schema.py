@@ -6,23 +6,26 @@ inferred stands in `infer`, how a table is held against it in `cast`.
 
 from __future__ import annotations
 
+import difflib
+import unicodedata
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..core.config import redact
 from ..core.errors import UserError
-from ..core.files import fingerprint, write_text
+from ..core.files import fingerprint, write_atomic, write_text
 from ..core.project import Project
 
 if TYPE_CHECKING:
-
     from ..core.config import DataSettings
 
 TYPES = ("integer", "number", "boolean", "category", "string", "text", "datetime")
 ROLES = ("target", "time", "group", "sensitive", "id", "ignore")
+NUMBERS = ("integer", "number")
 WORDS = ("category", "string", "text")
-# Of version 1, whose files are read by the rules of then: `earlier_csv`.
+# Of version 1, whose CSV files are read by the rules of then: `earlier_csv`.
 SCHEMA_VERSION = 2
 VERSIONS = (1, SCHEMA_VERSION)
 INFER_AGAIN = "correct the data, or data/schema.yaml, or infer it again with `ingest --infer`"
@@ -53,11 +56,11 @@ class Column:
         nullable: Whether values may be missing.
         minimum: The least value allowed, for integer and number.
         maximum: The greatest value allowed, for integer and number.
-        categories: The values allowed, for category, in sorted order.
-        roles: Some of `ROLES`.
         format: How a datetime is written; None stands for ISO 8601.
         decimal: The decimal sign where text holds the number; None stands for the point.
         unit: The currency or unit beside each number in text.
+        categories: The values allowed, for category, in sorted order.
+        roles: Some of `ROLES`.
     """
 
     name: str
@@ -65,23 +68,19 @@ class Column:
     nullable: bool
     minimum: float | None = None
     maximum: float | None = None
-    categories: tuple[str, ...] | None = None
-    roles: tuple[str, ...] = ()
     format: str | None = None
     decimal: str | None = None
     unit: str | None = None
+    categories: tuple[str, ...] | None = None
+    roles: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, without those that are not set."""
-        values: dict[str, Any] = {"name": self.name, "type": self.type, "nullable": self.nullable}
-        for key in ("minimum", "maximum", "format", "decimal", "unit"):
-            if getattr(self, key) is not None:
-                values[key] = getattr(self, key)
-        if self.categories is not None:
-            values["categories"] = list(self.categories)
-        if self.roles:
-            values["roles"] = list(self.roles)
-        return values
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in vars(self).items()
+            if value is not None and (key != "roles" or value)
+        }
 
 
 @dataclass(frozen=True)
@@ -156,10 +155,7 @@ class Schema:
         if version not in VERSIONS:
             raise UserError(f"{where} is not of version {SCHEMA_VERSION}.")
         columns = tuple(_read_column(item, where) for item in values["columns"])
-        names = [column.name for column in columns]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise UserError(f"{where} names the column '{twice}' twice.")
+        refuse_names(where, [column.name for column in columns])
         return cls(columns, str(values.get("source", "")), version)
 
 
@@ -178,8 +174,10 @@ def _read_column(item: Any, where: str) -> Column:
         raise UserError(f"{place}: nullable has to be true or false.")
     for key in ("minimum", "maximum"):
         value = item.get(key)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise UserError(f"{place}: {key} is '{value}', but has to be a number.")
+        if value is not None and (item["type"] not in NUMBERS or type(value) not in (int, float)):
+            raise UserError(
+                f"{place}: {key} is '{value}', but has to be a number, for {_one_of(NUMBERS)}."
+            )
     if item.get("decimal") not in (None, ".", ","):
         raise UserError(f"{place}: decimal is '{item['decimal']}', but has to be '.' or ','.")
     categories = item.get("categories")
@@ -191,18 +189,8 @@ def _read_column(item: Any, where: str) -> Column:
     roles = tuple(item.get("roles") or ())
     if any(role not in ROLES for role in roles):
         raise UserError(f"{place}: roles have to be of {_one_of(ROLES)}.")
-    return Column(
-        item["name"],
-        item["type"],
-        item.get("nullable", True),
-        item.get("minimum"),
-        item.get("maximum"),
-        None if categories is None else tuple(categories),
-        roles,
-        item.get("format"),
-        item.get("decimal"),
-        item.get("unit"),
-    )
+    categories = None if categories is None else tuple(categories)
+    return Column(**{"nullable": True, **item, "categories": categories, "roles": roles})
 
 
 def _one_of(words: Sequence[str]) -> str:
@@ -276,7 +264,8 @@ def read_schema_file(project: Project) -> SchemaFile | None:
 def save_schema(project: Project, file: SchemaFile) -> None:
     """Write data/schema.yaml, a line per column, unless the file there says the same.
 
-    So a person's comments stay through every ingest that changes nothing.
+    So a person's comments stay through every ingest that changes nothing. A file with other columns
+    is kept as schema.old.yaml.
     """
     import yaml
 
@@ -288,12 +277,18 @@ def save_schema(project: Project, file: SchemaFile) -> None:
 
     schema = file.schema
     lines = [HEADER.rstrip("\n")]
-    lines += [f"{NOTE}{' '.join(note.split())}" for note in file.notes]
+    lines += [f"{NOTE}{note}" for note in file.notes]
     lines += [f"version: {schema.version}", f"source: {line(redact(schema.source))}"]
     lines += [f"inferred: {line({'columns': file.inferred, 'settings': file.conditions})}"]
     lines += ["columns:", *(f"  - {line(column.to_dict())}" for column in schema.columns)]
-    if read_schema_file(project) != file:
-        write_text(project.schema_file, "\n".join(lines) + "\n")
+    earlier = read_schema_file(project)
+    if earlier == file:
+        return
+    path = project.schema_file
+    if earlier and columns_fingerprint(earlier.schema) != columns_fingerprint(schema):
+        with write_atomic(path.with_name("schema.old.yaml")) as temporary:
+            shutil.copyfile(path, temporary)
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def columns_fingerprint(schema: Schema) -> str:
@@ -315,8 +310,6 @@ def with_roles(schema: Schema, data: DataSettings, names: Sequence[str] | None =
     Raises:
         UserError: If a role names a column that is not there, or the target has a second role.
     """
-    from .names import require_columns
-
     named = {
         "target": (data.target,) if data.target else (),
         "time": (data.time,) if data.time else (),
@@ -337,3 +330,62 @@ def with_roles(schema: Schema, data: DataSettings, names: Sequence[str] | None =
             for column in schema.columns
         ),
     )
+
+
+def require_columns(names: Sequence[str], wanted: Sequence[str], where: str) -> None:
+    """Check that every wanted column is there.
+
+    Raises:
+        UserError: Naming the first that is not, and the names closest to it.
+    """
+    for column in wanted:
+        if column not in names:
+            raise UserError(f"{where} has no column '{column}'; {close_names(column, names)}.")
+
+
+def refuse_names(where: object, names: Sequence[str]) -> None:
+    """Refuse duplicate column names, and those that the pipeline itself adds.
+
+    Raises:
+        UserError: Naming the column, and its positions where there are several.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            positions = [str(at + 1) for at, other in enumerate(names) if other == name]
+            raise UserError(
+                f"{where} has {len(positions)} columns named '{name}' (columns "
+                f"{', '.join(positions)}); give each its own name."
+            )
+        seen.add(name)
+    for name in ("_row", "_split"):
+        if name in seen:
+            raise UserError(f"{where} has a column '{name}', a name the pipeline uses; rename it.")
+
+
+def plain_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return names without spaces around them, each character in its composed form, none empty.
+
+    Returns:
+        The names, and half a sentence for each kind of change.
+    """
+    plain = [unicodedata.normalize("NFC", " ".join(name.split())) for name in names]
+    changed = [
+        f"{new!r} (written {old!r})"
+        for old, new in zip(names, plain, strict=True)
+        if new and old != new
+    ]
+    notes = [f"spaces and accents in column names are put right: {', '.join(changed)}"] * bool(changed)
+    return [name or f"unnamed_{at + 1}" for at, name in enumerate(plain)], notes
+
+
+def close_names(name: str, names: Sequence[str]) -> str:
+    """Return half a sentence that names the columns closest to `name`, or else the first ones."""
+    folded = {str(known).strip().casefold(): str(known) for known in names}
+    close = difflib.get_close_matches(name.strip().casefold(), folded, n=3, cutoff=0.6)
+    if close:
+        return "close to it: " + ", ".join(f"'{folded[match]}'" for match in close)
+    known = [f"'{each}'" for each in names]
+    if len(known) > 20:  # the target is often the last
+        known[10:-10] = ["..."]
+    return f"its columns are: {', '.join(known)}"

@@ -21,8 +21,8 @@ from urllib.error import HTTPError, URLError
 from ..core import registry
 from ..core.config import DataSettings, redact, resolve_secret
 from ..core.errors import UserError
-from .names import close_names
 from .readers import SUFFIXES
+from .schema import close_names, refuse_names
 from .writers import write_parquet
 
 if TYPE_CHECKING:
@@ -192,20 +192,11 @@ def fetch_bucket(location: str, folder: Path, data: DataSettings) -> Path:
 def _pour(remote: Any, file: IO[bytes], expected: int, shown: str) -> None:
     """Copy a stream to a file, with a progress bar."""
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+    from rich.progress import wrap_file
 
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task(shown, total=expected or None)
-        while block := remote.read(BLOCK):
-            file.write(block)
-            bar.advance(task, len(block))
+    console = Console(stderr=True)
+    with wrap_file(remote, expected, description=shown, console=console, transient=True) as counted:
+        shutil.copyfileobj(counted, file, BLOCK)
 
 
 def _remote_name(path: str, suffix: str) -> str:
@@ -237,12 +228,11 @@ def fetch_sql(location: str, folder: Path, data: DataSettings) -> Path:
         result = connection.execution_options(stream_results=True).execute(statement)
         names = list(map(str, result.keys()))
         frame = pd.DataFrame.from_records(result.fetchall(), columns=names, coerce_float=True)
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UserError(f"[data] query returns several columns named '{twice}'; name them apart.")
+    refuse_names("[data] query", names)
     if frame.empty:
         raise UserError("[data] query returns no row.")
-    return save_table(_one_type_each(frame), folder, _database_name(location))
+    database = PurePosixPath(urllib.parse.urlsplit(location).path).stem
+    return save_table(_one_type_each(frame), folder, database or "query")
 
 
 @contextmanager
@@ -291,12 +281,6 @@ def _without_password(text: str, location: str) -> str:
     for form in filter(None, (password, urllib.parse.unquote(password or ""))):
         text = text.replace(form, "***")
     return redact(text)
-
-
-def _database_name(location: str) -> str:
-    """Return the database's name, for the original's file name."""
-    path = urllib.parse.urlsplit(location).path
-    return PurePosixPath(path).stem or "query"
 
 
 def _one_type_each(frame: pd.DataFrame) -> pd.DataFrame:

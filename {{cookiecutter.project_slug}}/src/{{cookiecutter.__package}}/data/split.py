@@ -185,8 +185,7 @@ def _bucket_thresholds(
     if len(buckets) < FEWEST:
         return None
     train, valid, _ = rule.fractions
-    first = _nearest(total, train * total[-1], 1, len(buckets) - 2)
-    second = _nearest(total, (train + valid) * total[-1], first + 1, len(buckets) - 1)
+    first, second = _begins(total, rule)
     # Every threshold between two filled buckets gives the same split of these rows; the one closest
     # to the nominal share suits later rows best.
     pair = []
@@ -196,10 +195,19 @@ def _bucket_thresholds(
     return pair
 
 
-def _nearest(total: NDArray[np.int64], wanted: float, least: int, most: int) -> int:
-    """Return how many buckets (`least` to `most`) come closest to the wanted number of rows."""
-    counts = np.abs(total[least - 1 : most] - wanted)
-    return least + int(counts.argmin())
+def _begins(total: NDArray[np.int64], rule: SplitRule) -> tuple[int, int]:
+    """Return how many buckets or times come before valid and before test.
+
+    Of all counts that leave no split empty, they come closest to the shares.
+
+    Args:
+        total: The rows up to and with each bucket or time.
+        rule: Has the shares.
+    """
+    train, valid, _ = rule.fractions
+    first = 1 + int(np.abs(total[:-2] - train * total[-1]).argmin())
+    second = 1 + int(np.abs(total[first:-1] - (train + valid) * total[-1]).argmin())
+    return first, first + second
 
 
 def _time_thresholds(frame: Frame, rule: SplitRule) -> list[Any]:
@@ -212,17 +220,10 @@ def _time_thresholds(frame: Frame, rule: SplitRule) -> list[Any]:
             f"[data] time = {column} has {len(times)} different values; the time rule needs at "
             f"least {FEWEST}, one for train, valid and test."
         )
-    train, valid, _ = rule.fractions
-    first = _nearest(total, train * total[-1], 1, len(times) - 2)
-    second = _nearest(total, (train + valid) * total[-1], first + 1, len(times) - 1)
-    return [_plain_time(times.iloc[first]), _plain_time(times.iloc[second])]
-
-
-def _plain_time(value: Any) -> Any:
-    """Write a time so that JSON takes it: ISO 8601 to the microsecond, or the number."""
-    if hasattr(value, "isoformat"):
-        return value.isoformat(timespec="microseconds")
-    return value.item() if hasattr(value, "item") else value
+    begins = [times.iloc[at] for at in _begins(total, rule)]
+    if hasattr(begins[0], "isoformat"):
+        return [time.isoformat(timespec="microseconds") for time in begins]
+    return list(np.array(begins).tolist())
 
 
 # ------------------------------------------------------------------------------------- assignment
@@ -241,28 +242,24 @@ def assign(frame: Frame, rule: SplitRule, thresholds: Thresholds) -> Frame:
     """
     if rule.name == "time":
         column = nw.col(str(rule.column))
-        begins = [_as_literal(value) for value in thresholds[ALL]]
+        begins = [
+            dt.datetime.fromisoformat(value) if isinstance(value, str) else value
+            for value in thresholds[ALL]
+        ]
         later = [(column >= nw.lit(value)).cast(nw.Int64) for value in begins]
         assigned = frame.with_columns((later[0] + later[1]).alias(SPLIT))
         return _purge(assigned, rule.purge_by) if rule.purge_by else assigned
     mixed = with_bucket(frame, rule)
     if rule.name == "stratified":
-        starts = [_thresholds_of(str(rule.column), thresholds, at) for at in (0, 1)]
+        column = nw.col(str(rule.column))
+        tables = ({name: int(pair[at]) for name, pair in thresholds.items()} for at in (0, 1))
+        starts = [
+            column.replace_strict(table, default=BUCKETS, return_dtype=nw.Int64) for table in tables
+        ]
     else:
         starts = [nw.lit(value) for value in thresholds[ALL]]
     later = [(nw.col(BUCKET) >= start).cast(nw.Int64) for start in starts]
     return mixed.with_columns((later[0] + later[1]).alias(SPLIT)).drop(BUCKET)
-
-
-def _thresholds_of(column: str, thresholds: Thresholds, at: int) -> nw.Expr:
-    """Return each row's threshold by its class."""
-    table = {name: int(pair[at]) for name, pair in thresholds.items()}
-    return nw.col(column).replace_strict(table, default=BUCKETS, return_dtype=nw.Int64)
-
-
-def _as_literal(value: Any) -> Any:
-    """Read a time that `_plain_time` wrote."""
-    return dt.datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
 def with_bucket(frame: Frame, rule: SplitRule) -> Frame:
@@ -300,22 +297,15 @@ def _with_mixed_key(frame: Frame, seed: int) -> Frame:
     """
     key = nw.col(BUCKET)
     mixed = frame.with_columns((nw.col(ROW) % PRIME).cast(nw.Int64).alias(BUCKET))
-    for factor, shift in _affine_steps(seed):
+    for number in range(ROUNDS):
+        digest = hashlib.blake2b(f"{seed}:{number}".encode(), digest_size=16).digest()
+        factor = 1 + int.from_bytes(digest[:8], "big") % (PRIME - 1)
+        shift = int.from_bytes(digest[8:], "big") % PRIME
         mixed = mixed.with_columns(((key * factor + shift) % PRIME).alias(BUCKET))
         mixed = mixed.with_columns((key * key % PRIME).alias("_power"))
         mixed = mixed.with_columns((nw.col("_power") * nw.col("_power") % PRIME).alias("_power"))
         mixed = mixed.with_columns((nw.col("_power") * key % PRIME).alias(BUCKET)).drop("_power")
     return mixed
-
-
-def _affine_steps(seed: int) -> list[tuple[int, int]]:
-    """Return a factor (not 0) and a shift per round, from the seed."""
-    steps = []
-    for number in range(ROUNDS):
-        digest = hashlib.blake2b(f"{seed}:{number}".encode(), digest_size=16).digest()
-        factor = 1 + int.from_bytes(digest[:8], "big") % (PRIME - 1)
-        steps.append((factor, int.from_bytes(digest[8:], "big") % PRIME))
-    return steps
 
 
 def _purge(frame: Frame, group: str) -> Frame:

@@ -22,7 +22,7 @@ import pandas as pd
 
 from ..core.config import DataSettings
 from ..core.errors import UserError
-from .names import plain_names, refuse_names
+from .schema import plain_names, refuse_names
 from .words import plain_numbers, to_pandas
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ class MetricFunction(NamedTuple):
 
     Attributes:
         function: Of `(y_true, y_pred, sample_weight=None)` or `(y_true, y_proba,
-            sample_weight=None)`, see custom.py.
+            sample_weight=None)`, maybe with `positive`, see custom.py.
         greater_is_better: Its direction.
         perfect: What a faultless model scores; default: 1 where greater is better, else 0.
     """

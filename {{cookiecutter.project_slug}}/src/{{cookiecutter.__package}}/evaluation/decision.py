@@ -9,11 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float64]
+Codes = NDArray[np.intp]
 # Probabilities are kept this far from 0 and 1 before their logarithm is taken.
 SMALLEST = 1e-7
+FOLDS = 5
+# A temperature of more rows than this is hardly better: it is one number.
+ROWS = 10_000
+FEWEST_ROWS = 50
 
 
-def temper(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+def temper(probabilities: Floats, temperature: float) -> Floats:
     """Divide the log-probabilities by the temperature (Guo et al., 2017); 1 changes nothing.
 
     Args:
@@ -23,44 +29,30 @@ def temper(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np
     return probabilities if temperature == 1 else _soften(_logarithms(probabilities), temperature)
 
 
-def _logarithms(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+def _logarithms(probabilities: Floats) -> Floats:
     """Return the natural logarithms of probabilities, also of those that are 0."""
-    logarithms: NDArray[np.float64] = np.log(np.clip(probabilities, SMALLEST, 1.0))
+    logarithms: Floats = np.log(np.clip(probabilities, SMALLEST, 1.0))
     return logarithms
 
 
-def _soften(logarithms: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+def _soften(logarithms: Floats, temperature: float) -> Floats:
     """Return the probabilities of which these are the logarithms, tempered."""
     logits = logarithms / temperature
     logits -= logits.max(axis=1, keepdims=True)
-    shares: NDArray[np.float64] = np.exp(logits)
+    shares: Floats = np.exp(logits)
     shares /= shares.sum(axis=1, keepdims=True)
     return shares
 
 
-def label_codes(
-    document: Mapping[str, Any], probabilities: NDArray[np.float64]
-) -> NDArray[np.intp]:
+def label_codes(document: Mapping[str, Any], probabilities: Floats) -> Codes:
     """Return the place of each row's class in `classes`: by the threshold, or the likeliest one."""
     if document["threshold"] is None:
-        likeliest: NDArray[np.intp] = probabilities.argmax(axis=1)
+        likeliest: Codes = probabilities.argmax(axis=1)
         return likeliest
     positive = document["classes"].index(document["positive"])
     found = probabilities[:, positive] >= document["threshold"]
-    codes: NDArray[np.intp] = np.where(found, positive, 1 - positive)
+    codes: Codes = np.where(found, positive, 1 - positive)
     return codes
-
-
-Floats = NDArray[np.float64]
-
-
-Codes = NDArray[np.intp]
-
-
-FOLDS = 5
-# A temperature of more rows than this is hardly better: it is one number.
-ROWS = 10_000
-FEWEST_ROWS = 50
 
 
 def fit_temperature(probabilities: Floats, codes: Codes, seed: int) -> dict[str, Any]:

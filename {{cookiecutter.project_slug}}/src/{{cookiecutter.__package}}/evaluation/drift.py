@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .distributions import as_numbers, bucket_counts, count_bins
+from .reference import as_numbers, bucket_counts, count_bins
 
 if TYPE_CHECKING:
     from ..data.schema import Column

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..core.errors import UserError
 from ..core.files import append_json_line, read_json_lines
-from ..core.listeners import announce
 from ..core.project import Project
+from ..core.registry import announce
 from ..data.split import load_manifest
 
 

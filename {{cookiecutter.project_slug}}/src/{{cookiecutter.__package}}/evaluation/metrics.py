@@ -201,11 +201,27 @@ def _tallies(labelled: PredictionsWithTruth) -> Callable[[Array], tuple[Array, A
     return lambda weights: (weights @ found, weights @ actual, weights @ predicted)
 
 
-def _class_mean(labelled: PredictionsWithTruth, each: Array, counted: NDArray[np.bool_]) -> Array:
-    """Return the positive class's column of two, else the mean over the classes that count."""
-    if labelled.positive is not None:
-        return each[:, labelled.positive]
-    return _ratio((each * counted).sum(axis=1), counted.sum(axis=1) * 1.0, np.nan)
+def _by_class(
+    labelled: PredictionsWithTruth, parts: Callable[[Array, Array, Array], tuple[Array, Array]]
+) -> Weighted:
+    """Return a share of each class: of the positive one of two, else the mean over the classes.
+
+    Args:
+        labelled: Predictions with labels.
+        parts: From how many rows of a class were found, belong to it and were taken for it to the
+            two numbers that are divided.
+    """
+    tallies = _tallies(labelled)
+
+    def weighted(weights: Array) -> Array:
+        found, actual, predicted = tallies(weights)
+        each = _ratio(*parts(found, actual, predicted), 0.0)
+        if labelled.positive is not None:
+            return each[:, labelled.positive]
+        counted = actual + predicted > 0
+        return _ratio((each * counted).sum(axis=1), counted.sum(axis=1) * 1.0, np.nan)
+
+    return weighted
 
 
 def _accuracy(labelled: PredictionsWithTruth) -> Weighted:
@@ -228,36 +244,17 @@ def _balanced(labelled: PredictionsWithTruth) -> Weighted:
 
 def _f1(labelled: PredictionsWithTruth) -> Weighted:
     """Harmonic mean of precision and recall."""
-    tallies = _tallies(labelled)
-
-    def weighted(weights: Array) -> Array:
-        found, actual, predicted = tallies(weights)
-        each = _ratio(2 * found, actual + predicted, 0.0)
-        return _class_mean(labelled, each, actual + predicted > 0)
-
-    return weighted
+    return _by_class(labelled, lambda found, actual, predicted: (2 * found, actual + predicted))
 
 
 def _precision(labelled: PredictionsWithTruth) -> Weighted:
     """Share of the rows taken for a class that belong to it; 0 where none was."""
-    tallies = _tallies(labelled)
-
-    def weighted(weights: Array) -> Array:
-        found, actual, predicted = tallies(weights)
-        return _class_mean(labelled, _ratio(found, predicted, 0.0), actual + predicted > 0)
-
-    return weighted
+    return _by_class(labelled, lambda found, actual, predicted: (found, predicted))
 
 
 def _recall(labelled: PredictionsWithTruth) -> Weighted:
     """Share of a class that was found; 0 where there is none of it."""
-    tallies = _tallies(labelled)
-
-    def weighted(weights: Array) -> Array:
-        found, actual, predicted = tallies(weights)
-        return _class_mean(labelled, _ratio(found, actual, 0.0), actual + predicted > 0)
-
-    return weighted
+    return _by_class(labelled, lambda found, actual, predicted: (found, actual))
 
 
 def _roc_auc(labelled: PredictionsWithTruth) -> Weighted:

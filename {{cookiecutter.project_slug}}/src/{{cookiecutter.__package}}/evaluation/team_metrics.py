@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,10 +43,7 @@ def needs_of(name: str, metric: MetricFunction) -> str:
     Raises:
         UserError: If its parameters do not say so, or it takes no weights.
     """
-    try:
-        parameters = list(inspect.signature(metric.function).parameters)
-    except (TypeError, ValueError):
-        parameters = []
+    parameters = _parameters(metric)
     second = parameters[1] if len(parameters) > 1 else ""
     if second not in NEEDS or "sample_weight" not in parameters:
         raise UserError(
@@ -53,6 +51,14 @@ def needs_of(name: str, metric: MetricFunction) -> str:
             "then y_pred (classes or values) or y_proba (probabilities), and sample_weight=None."
         )
     return NEEDS[second]
+
+
+def _parameters(metric: MetricFunction) -> list[str]:
+    """Return the names of a metric's parameters; none where Python does not know them."""
+    try:
+        return list(inspect.signature(metric.function).parameters)
+    except (TypeError, ValueError):
+        return []
 
 
 def perfect_of(metric: MetricFunction) -> float:
@@ -71,10 +77,13 @@ def weighted_metric(
         UserError: If the metric does not use its weights.
     """
     truth, given = _arguments(name, metric, labelled)
-    _try_weights(name, metric, truth, given)
+    asked = _with_positive(metric, labelled)
+    if metric.function not in _TRIED and len(truth):
+        _try_weights(name, asked, truth[:TRIED_ROWS], given[:TRIED_ROWS])
+        _TRIED.add(metric.function)
 
     def weighted(weights: Array) -> Array:
-        return np.array([_value(name, metric, truth, given, each) for each in weights])
+        return np.array([_value(name, asked, truth, given, each) for each in weights])
 
     return weighted
 
@@ -98,6 +107,15 @@ def _arguments(
     if labelled.positive is not None:
         shares = shares[:, labelled.positive]
     return names[labelled.truth], shares
+
+
+def _with_positive(metric: MetricFunction, labelled: PredictionsWithTruth) -> MetricFunction:
+    """Return a metric that gets the class to find, if it has the parameter `positive`."""
+    if "positive" not in _parameters(metric):
+        return metric
+    at = labelled.positive
+    positive = None if at is None else labelled.names[at]
+    return metric._replace(function=partial(metric.function, positive=positive))
 
 
 def _value(
@@ -145,9 +163,6 @@ def _try_weights(
     name: str, metric: MetricFunction, truth: NDArray[Any], given: NDArray[Any]
 ) -> None:
     """Refuse a metric for which a row of weight 2 is not the same as two rows."""
-    if metric.function in _TRIED or not len(truth):
-        return
-    truth, given = truth[:TRIED_ROWS], given[:TRIED_ROWS]
     counts = 1 + np.arange(len(truth)) % 3
     value = _value(name, metric, truth, given, counts.astype(float))
     repeated = np.repeat(truth, counts), np.repeat(given, counts, axis=0)
@@ -157,4 +172,3 @@ def _try_weights(
             f"{_place(name)} does not use sample_weight as the number of times that a row counts: "
             f"it returns {value:g} with weights and {wanted:g} with rows repeated; correct it."
         )
-    _TRIED.add(metric.function)

@@ -4,12 +4,17 @@ The estimators that `[model] candidates` can name are functions that build one o
 purpose, with named tuples for the slower `dataclasses`: the command line imports it at every start.
 """
 
+import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.errors import UserError
 from ..core.registry import ESTIMATORS, INPUTS, entries, load, lookup, team
+
+if TYPE_CHECKING:
+    from ..data.schema import Schema
 
 
 class Candidate(NamedTuple):
@@ -40,7 +45,7 @@ class Input(NamedTuple):
         steps: From the names of the inputs and `features.StepOptions` to the steps of a
             ColumnTransformer that are fitted on them. Inputs that do not have the column's own
             name, and all where this is None, count as what they hold: numbers, or categories.
-        plain: Whether a service can prepare it without pandas, by models/inputs.py.
+        plain: Whether a service can prepare it without pandas: see `input_sources`.
     """
 
     types: tuple[str, ...]
@@ -72,6 +77,9 @@ class Weights(NamedTuple):
     onnx: Any = None
 
 
+DATE_PARTS = ("year", "month", "day", "weekday", "hour", "days")
+EPOCH = datetime(1970, 1, 1)
+WORD = re.compile(r"\w\w+")
 # In this order the inputs reach an estimator; those of other folders follow.
 OWN_INPUTS = ("number", "category", "string", "text", "datetime")
 INPUTS.add(
@@ -91,7 +99,7 @@ INPUTS.add(
     datetime=Input(("datetime",), ".models.features:date_numbers", plain=True),
 )
 ESTIMATORS.add(
-    baseline=".models.baseline:baseline",
+    baseline=".models:baseline",
     linear=".models.classic:linear",
     forest=".models.classic:forest",
     hgb=".models.classic:hgb",
@@ -153,3 +161,64 @@ def configure(estimator: type[Any], name: str, params: dict[str, Any], **default
                 f"it has: {', '.join(sorted(allowed))}."
             )
     return estimator(**(defaults | params))
+
+
+def baseline(task: str, seed: int, params: dict[str, Any]) -> Candidate:
+    """Predict the share of each class, or the mean, whatever the row says.
+
+    The naive baseline, which every model has to beat.
+    """
+    from sklearn.dummy import DummyClassifier, DummyRegressor
+
+    if task == "classification":
+        estimator = configure(DummyClassifier, "baseline", params, strategy="prior")
+    else:
+        estimator = configure(DummyRegressor, "baseline", params, strategy="mean")
+    return Candidate("baseline", "BASELINE", "constant", estimator)
+
+
+def input_sources(schema: "Schema") -> dict[str, tuple[int, int | None]]:
+    """Return, by the name of each input, the feature it comes from and which part of a date."""
+    found: dict[str, tuple[int, int | None]] = {}
+    for at, column in enumerate(schema.features):
+        if column.type == "datetime":
+            for part, name in enumerate(DATE_PARTS):
+                found[f"{column.name}__{name}"] = (at, part)
+        else:
+            found[column.name] = (at, None)
+    return found
+
+
+def words(text: str) -> str:
+    """Return the words of a text, in lower case, with one blank between them.
+
+    ONNX splits and lowers text by its platform's rules, which differ; these are Python's.
+    """
+    return " ".join(WORD.findall(text.lower()))
+
+
+def date_parts(date: datetime) -> tuple[float, ...]:
+    """Return the numbers that stand for a date, in the order of `DATE_PARTS`.
+
+    Args:
+        date: In UTC, without a zone.
+    """
+    days = (date - EPOCH).total_seconds() / 86_400
+    return (date.year, date.month, date.day, date.weekday(), date.hour, days)
+
+
+def read_date(text: str, form: str | None = None) -> datetime:
+    """Read a date as UTC without a zone.
+
+    Args:
+        text: The date.
+        form: How it is written (`%d.%m.%Y`); None stands for ISO 8601.
+
+    Raises:
+        ValueError: If it is no such date.
+    """
+    date = datetime.strptime(text, form) if form else datetime.fromisoformat(text)
+    try:
+        return date.astimezone(UTC).replace(tzinfo=None) if date.tzinfo else date
+    except OverflowError:
+        raise ValueError("beyond the years 1 to 9999 in UTC") from None

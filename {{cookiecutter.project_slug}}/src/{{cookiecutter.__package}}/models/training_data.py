@@ -84,8 +84,15 @@ class TrainingData:
         return replace(self, inputs=inputs, target=target, groups=groups)
 
 
-def load_training_data(project: Project, settings: Settings) -> TrainingData:
+def load_training_data(
+    project: Project, settings: Settings, metric: str | None = None
+) -> TrainingData:
     """Read train and valid, and prepare them.
+
+    Args:
+        project: Whose data it is.
+        settings: Its settings.
+        metric: What candidates are compared by; default: what the task is usually scored by.
 
     Raises:
         UserError: If the split is not there, no column is left to learn from, or the target does
@@ -114,9 +121,7 @@ def load_training_data(project: Project, settings: Settings) -> TrainingData:
         settings=settings,
         schema=schema,
         task=task,
-        metric=task.choose_metric(
-            settings.model.metric, registry.declared("METRICS", registry.team())
-        ),
+        metric=metric or task.default_metric,
         inputs=inputs,
         target=fit_target,
         groups=fit_groups,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 from ..core.errors import UserError
 from ..core.files import write_atomic
 from ..core.project import Project
-from ..data.cast import cast_column
+from ..data.cast import broken_rules, cast_column
 from ..data.schema import WORDS, Column, Schema, load_schema
 from ..data.writers import write_parquet
 from .window import (
@@ -20,7 +20,6 @@ from .window import (
     match_labels,
     read_labels,
     read_log,
-    without_refused,
 )
 from .words import counted
 
@@ -169,10 +168,7 @@ def _conform(schema: Schema, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[st
     left_out = {}
     for column in schema.columns:
         given = table[column.name]
-        series, violation = cast_column(given, column)
-        if violation is not None:
-            series = without_refused(series, column)
-        typed[column.name] = series
+        typed[column.name] = series = cast_column(given, column)[0]
         bad = _is_refused(given, series, column)
         if bad.any():
             left_out[column.name] = int(bad.sum())
@@ -186,14 +182,9 @@ def _is_refused(given: pd.Series[Any], series: pd.Series[Any], column: Column) -
     if "ignore" in column.roles:
         return pd.Series(False, index=series.index)
     bad = series.isna() & given.notna()
-    if not column.nullable or "target" in column.roles:
-        bad |= series.isna()
-    if column.minimum is not None:
-        bad |= (series < column.minimum).fillna(False).astype(bool)
-    if column.maximum is not None:
-        bad |= (series > column.maximum).fillna(False).astype(bool)
-    if column.categories is not None:
-        bad |= series.notna() & ~series.isin(column.categories)
+    needed = replace(column, nullable=column.nullable and "target" not in column.roles)
+    for _, _, rows in broken_rules(series, needed):
+        bad |= rows
     return bad
 
 

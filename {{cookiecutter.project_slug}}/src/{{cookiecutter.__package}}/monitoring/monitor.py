@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..bundle.bundle import REFERENCE_FILE, Bundle, bundle_sha, load_bundle
 from ..bundle.champion import verify_champion
-from ..bundle.reference import REFERENCE_VERSION
 from ..core.config import redact
 from ..core.errors import UserError
 from ..core.files import fingerprint, read_json, write_json
-from ..core.project import Project
-from ..core.reports import REPORT_VERSION, Report
+from ..core.project import REPORT_VERSION, Project, Report
 from ..evaluation.drift import LEAST_ROWS, Finding, compare_features, judge
+from ..evaluation.reference import REFERENCE_VERSION
 from .alerts import Alert, Problem, decide, record, send, sentence, webhook_of
 from .labels import (
     LEAST_LABELLED,

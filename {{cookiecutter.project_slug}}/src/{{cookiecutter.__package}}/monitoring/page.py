@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from html import escape
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..core.files import write_text
-from ..core.project import Project
-from ..core.reports import read_report
+from ..core.project import Project, read_report
 from ..evaluation.bootstrap import in_words
 from ..evaluation.metrics import find_metric, show
-from ..reporting.html import Section, bullets, cards, figures, html_page, table
+from ..reporting.html import Section, bullets, cards, figures, html_page, macro, table, verdict
 from ..reporting.plots import Plot
 from .words import NAME, counted
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
+
     from ..core.config import Settings
 
 PAGE = "drift.html"
 DRAWN = 12
 SHOWN_FAULTS = 100
-# Of a drawing, in its own units: a row of a name and two bars, and the room for names and shares.
-ROW, NAMES, BARS, SHARES = 34, 170, 230, 60
 SHORT = 24
+part = partial(macro, "monitoring/drift.html.jinja")
 
 
 def write_page(project: Project, run_id: str, facts: Mapping[str, Any]) -> None:
@@ -36,11 +36,10 @@ def write_page(project: Project, run_id: str, facts: Mapping[str, Any]) -> None:
         "quality": _quality(facts),
         "method": _method(facts),
     }
-    sections = {key: part for key, part in parts.items() if part is not None}
+    sections = {key: each for key, each in parts.items() if each is not None}
     lead = _lead(run_id, facts)
-    foot = "Written by <code>monitor</code>; the same facts are in <code>reports/drift.json</code>."
     title = f"{project.root.name}: monitoring"
-    write_text(project.reports / PAGE, html_page(title, lead, sections, foot))
+    write_text(project.reports / PAGE, html_page(title, lead, sections, part("foot")))
 
 
 def use_section(project: Project, settings: Settings) -> Section | None:
@@ -49,42 +48,23 @@ def use_section(project: Project, settings: Settings) -> Section | None:
     if check is None:
         return None
     there = (project.reports / PAGE).exists()
-    link = f'<p><a href="{PAGE}">Every comparison of this check</a></p>' if there else ""
-    lead = f'<p class="soft">{_lead(check.run_id or "", check.facts)}</p>'
-    return Section("In use", _verdict(check.facts) + lead + link)
+    lead = _lead(check.run_id or "", check.facts)
+    content = part("in_use", _verdict(check.facts), lead, PAGE if there else "")
+    return Section("In use", content)
 
 
-def _lead(run_id: str, facts: Mapping[str, Any]) -> str:
+def _lead(run_id: str, facts: Mapping[str, Any]) -> Markup:
     """Say which rows were compared with what, and when."""
-    return (
-        f"{facts['rows']:,} rows of <code>{escape(facts['where'])}</code>{_span(facts)}, beside "
-        f"what {escape(facts['label'])} <code>{escape(run_id)}</code> was made from; checked at "
-        f"{escape(facts['time'][:16].replace('T', ' '))} UTC."
-    )
+    time = facts["time"][:16].replace("T", " ")
+    return part("lead", run_id, facts, time, _span(facts))
 
 
 def draw_shares(name: str, finding: Mapping[str, Any]) -> Plot:
     """Draw the share of each cell in the reference and now, a pair of bars each."""
-    cells, before, now = finding["cells"], finding["reference"], finding["now"]
-    most = max([*before, *now, 1e-9])
-    lines = []
-    for at, (cell, was, share) in enumerate(zip(cells, before, now, strict=True)):
-        top = 26 + at * ROW
-        label = cell if len(cell) <= SHORT else cell[: SHORT - 1] + "…"
-        lines.append(
-            f'<text x="{NAMES - 8}" y="{top + 16}" text-anchor="end" fill="var(--ink)">'
-            f"{escape(label)}</text>"
-            + _bar(top, was / most, "var(--soft)", f"{was:.1%}", 0.55)
-            + _bar(top + 13, share / most, "var(--c1)", f"{share:.1%}", 1.0)
-        )
-    key = (
-        f'<rect x="{NAMES}" y="4" width="11" height="11" fill="var(--soft)" opacity="0.55"/>'
-        f'<text x="{NAMES + 16}" y="14" fill="var(--ink)">reference</text>'
-        f'<rect x="{NAMES + 90}" y="4" width="11" height="11" fill="var(--c1)"/>'
-        f'<text x="{NAMES + 106}" y="14" fill="var(--ink)">now</text>'
-    )
-    width, height = NAMES + BARS + SHARES, 30 + ROW * len(cells)
-    svg = f'<svg viewBox="0 0 {width} {height}" font-size="13">{key}{"".join(lines)}</svg>'
+    names = [cell if len(cell) <= SHORT else cell[: SHORT - 1] + "…" for cell in finding["cells"]]
+    cells = list(zip(names, finding["reference"], finding["now"], strict=True))
+    most = max([*finding["reference"], *finding["now"], 1e-9])
+    svg = part("shares", cells, most)
     mark = "Drift in" if finding["found"] else "No finding in"
     title = f"{mark} {name}: {finding['measure']} {finding['size']:.2f}"
     return Plot(
@@ -95,29 +75,17 @@ def draw_shares(name: str, finding: Mapping[str, Any]) -> Plot:
     )
 
 
-def _bar(top: int, share: float, colour: str, text: str, opacity: float) -> str:
-    """Return one bar with its share beside it."""
-    width = max(0.0, share) * BARS
-    return (
-        f'<rect x="{NAMES}" y="{top}" width="{width:.1f}" height="11" rx="1.5" fill="{colour}" '
-        f'opacity="{opacity}"/><text x="{NAMES + width + 5:.1f}" y="{top + 10}" font-size="11" '
-        f'fill="var(--ink)">{text}</text>'
-    )
-
-
 def _summary(facts: Mapping[str, Any]) -> Section:
     """What was found, and the few numbers to see first."""
     notes = bullets([_sentence(text) for text in facts["notes"]])
     return Section("Summary", _verdict(facts) + cards(list(_cards(facts))) + notes)
 
 
-def _verdict(facts: Mapping[str, Any]) -> str:
+def _verdict(facts: Mapping[str, Any]) -> Markup:
     """Say what was found, in sentences, and what the policy makes of it."""
     problems, policy = facts["problems"], facts["policy"]
-    if facts["alert"]:
-        state, word = " missed", "Alert"
-    else:
-        state, word = (" missed" if problems else ""), ("Watch" if problems else "All quiet")
+    word = "Alert" if facts["alert"] else "Watch" if problems else "All quiet"
+    missed = bool(facts["alert"] or problems)
     counts = f"{counted(len(problems), 'problem')}; {counted(facts['tests'], 'test')} were made"
     if problems and not facts["alert"]:
         counts += f"; an alert after {policy['checks']} checks in a row"
@@ -125,15 +93,9 @@ def _verdict(facts: Mapping[str, Any]) -> str:
         each["sentence"] + (f" (check {each['checks']} in a row)" if each["checks"] > 1 else "")
         for each in problems
     ]
-    advice = ""
-    if facts["alert"]:
-        pairs = (("Tell", policy["whom"]), ("First", policy["what"]))
-        advice = "".join(
-            f"<p><strong>{name}:</strong> {escape(text)}</p>" for name, text in pairs if text
-        )
-    verdict = f'<div class="verdict{state}"><strong>{word}</strong>'
-    verdict += f"<p>{escape(_sentence(counts))}</p></div>"
-    return verdict + bullets([_sentence(text) for text in sentences]) + advice
+    found = verdict(word, _sentence(counts), missed=missed)
+    found += bullets([_sentence(text) for text in sentences])
+    return found + part("advice", policy) if facts["alert"] else found
 
 
 def _cards(facts: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -193,11 +155,8 @@ def _prediction(facts: Mapping[str, Any]) -> Section | None:
         (each["name"], "drifted" if each["found"] else "-", *_numbers(each)) for each in predictions
     ]
     headings = ("Prediction", "Finding", "PSI", "JS", "Test", "p, adjusted")
-    lead = (
-        '<p class="soft">Beside the predictions for valid, on which the model was not fitted.</p>'
-    )
     drawn = [draw_shares(f"the predicted {each['name']}", each) for each in predictions[:DRAWN]]
-    return Section("Prediction", lead + figures(drawn) + table(headings, rows))
+    return Section("Prediction", part("beside") + figures(drawn) + table(headings, rows))
 
 
 def _labels(facts: Mapping[str, Any]) -> Section:

@@ -19,10 +19,9 @@ from ..bundle.champion import load_champion, read_champion
 from ..bundle.champion import promote as put_into_service
 from ..core.errors import GateError, UserError
 from ..core.files import file_sha256, write_atomic, write_json
-from ..core.project import SPLITS, Project
-from ..core.reports import REPORT_VERSION, Report
-from ..core.stages import require
-from ..data.cast import cast_table, check_table, refuse
+from ..core.pipeline import require
+from ..core.project import REPORT_VERSION, SPLITS, Project, Report
+from ..data.cast import conform
 from ..data.keys import BY_COLUMN, NEWEST, row_keys
 from ..data.readers import read_table
 from ..data.schema import INFER_AGAIN, load_schema
@@ -220,19 +219,6 @@ def _with_file(
     return settings.model_copy(update={"data": data})
 
 
-def _refuse_rows(project: Project, settings: Settings, path: Path) -> None:
-    """Refuse a file of new rows for what the schema refuses, by its own name and rows.
-
-    Raises:
-        UserError: If the schema refuses any.
-    """
-    schema = load_schema(project)
-    typed, violations = cast_table(read_table(path, settings.data, schema), schema)
-    failed = [each.column for each in violations if each.column in typed.columns]
-    found = check_table(typed.drop(columns=failed), schema)
-    refuse([*violations, *found], path.name, INFER_AGAIN)
-
-
 def _bring_in(
     project: Project,
     settings: Settings,
@@ -254,7 +240,9 @@ def _bring_in(
         say(f"ingest       {ingest(project, settings).facts['summary']}")
     except UserError:
         if data is not None and project.schema_file.exists():  # its rows stand below the source's
-            _refuse_rows(project, settings, data)
+            schema = load_schema(project)
+            rows = read_table(data, settings.data, schema)
+            conform(rows, schema, where=data.name, values=True, advice=INFER_AGAIN)
         raise
     # Under the time rule, thresholds that are kept would make all new rows test.
     refit = choose_rule(load_schema(project), settings).name == "time"

@@ -41,7 +41,6 @@ FEEDBACK = "feedback.jsonl"
 # The log's own columns, beside what else was predicted, such as probability_<class>; a feature of
 # such a name stands there as `feature_<name>`.
 OWN = ("time", "request_id", "row", "run_id", "role", "prediction")
-RULES = {"is below": "minimum", "is above": "maximum", "is not one of": "categories"}
 
 
 @dataclass(frozen=True)
@@ -270,44 +269,20 @@ def conform(
             continue
         series, violation = cast_column(frame[column.name], column)
         if violation is not None:
-            faults.append(_fault(violation, "type", rows))
-            series = without_refused(series, column)
+            faults.append(_fault(violation, rows))
             column = replace(column, nullable=True)  # what was refused is not missing as well
         typed[column.name] = series
         relaxed.append(column)
     table = pd.DataFrame(typed, index=frame.index, copy=False)
     found = check_table(table, replace(bundle.schema, columns=tuple(relaxed)))
-    faults += [_fault(each, _rule(each), rows) for each in found]
+    faults += [_fault(each, rows) for each in found]
     return table, tuple(faults), tuple(absent)
 
 
-def without_refused(series: pd.Series[Any], column: Column) -> pd.Series[Any]:
-    """Return a column that was cast as far as it goes, with its refused values missing."""
-    if column.type == "datetime":
-        if pd.api.types.is_datetime64_dtype(series.dtype):
-            return series
-        return pd.Series(pd.NaT, index=series.index, name=series.name, dtype="datetime64[us]")
-    if column.type == "boolean":
-        return series
-    numbers = pd.to_numeric(series, errors="coerce").astype("float64")
-    good = np.isfinite(numbers)
-    if column.type == "integer":
-        return numbers.where(good & (numbers % 1 == 0)).astype("Int64")
-    return numbers.where(good)
-
-
-def _fault(violation: Violation, rule: str, rows: int) -> Fault:
+def _fault(violation: Violation, rows: int) -> Fault:
     """Return what the report says of a violation."""
-    return Fault(violation.column, rule, violation.count, violation.count / rows,
+    return Fault(violation.column, violation.rule, violation.count, violation.count / rows,
                  violation.sentence())  # fmt: skip
-
-
-def _rule(violation: Violation) -> str:
-    """Return the rule of the schema that a violation is of."""
-    for begins, rule in RULES.items():
-        if violation.problem.startswith(begins):
-            return rule
-    return "nullable"
 
 
 def _require_some(bundle: Bundle, names: Sequence[str], where: str) -> None:
@@ -377,9 +352,7 @@ def _labels(bundle: Bundle, given: pd.Series[Any]) -> tuple[pd.Series[Any], tupl
     """Return labels as the target's type, missing where they are not of that type; the faults."""
     column = bundle.schema.column(bundle.document["target"])
     series, violation = cast_column(given, column)
-    if violation is None:
-        return series, ()
-    return without_refused(series, column), (_fault(violation, "type", len(given)),)
+    return series, () if violation is None else (_fault(violation, len(given)),)
 
 
 def read_labels(project: Project) -> Labels:

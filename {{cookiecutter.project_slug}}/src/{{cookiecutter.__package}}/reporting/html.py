@@ -1,4 +1,8 @@
-"""The parts of an HTML page: tables, figures, cards, and the page itself."""
+"""The parts of an HTML page: tables, figures, cards, and the page itself.
+
+Templates, `*.html.jinja`, hold the HTML. What is not `Markup` is escaped there, and by the methods
+of `Markup`: `Markup("<p>{}</p>").format(text)`.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,18 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .plots import Plot
+from markupsafe import Markup
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from .plots import Plot
+
+PARTS = "reporting/parts.html.jinja"
 LONGEST = 300
 # Nothing from elsewhere is loaded, whatever the data or a module's section holds.
 POLICY = (
@@ -26,11 +36,37 @@ class Section:
 
     Attributes:
         title: Its heading.
-        html: Its content; headings in it begin with h3.
+        html: Its content, taken as HTML even where it is a plain string; headings begin with h3.
     """
 
     title: str
     html: str
+
+
+@cache
+def environment() -> Environment:
+    """Return the one environment of all templates, whose names begin at the package's folder."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parents[1]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def render(template: str, **values: object) -> str:
+    """Return a whole page from a template such as `serving/page.html.jinja`."""
+    return environment().get_template(template).render(values)
+
+
+def macro(template: str, name: str, *values: object) -> Markup:
+    """Return what a macro of a template makes of text and `Markup`."""
+    made: Markup = getattr(environment().get_template(template).module, name)(*values)
+    return made
 
 
 def table(
@@ -40,7 +76,7 @@ def table(
     caption: str = "",
     chosen: int | None = None,
     texts: Sequence[str] = (),
-) -> str:
+) -> Markup:
     """Return a table that scrolls on its own on a narrow screen.
 
     Args:
@@ -50,95 +86,45 @@ def table(
         chosen: The row to bring out.
         texts: Headings of columns with long texts, which may wrap.
     """
-    numbers = [_is_numeric([row[place] for row in rows]) for place in range(len(headings))]
-    head = "".join(
-        f'<th scope="col"{_class(number and "number")}>{escape(name)}</th>'
-        for name, number in zip(headings, numbers, strict=True)
-    )
-    body = []
-    for at, row in enumerate(rows):
-        cells = [f'<th scope="row">{_cell(row[0])}</th>']
-        for name, number, value in list(zip(headings, numbers, row, strict=True))[1:]:
-            kind = "number" if number else "text" if name in texts else ""
-            cells.append(f"<td{_class(kind)}>{_cell(value)}</td>")
-        body.append(f"<tr{_class(at == chosen and 'chosen')}>{''.join(cells)}</tr>")
-    label = escape(caption or headings[0], quote=True)
-    told = f'<p class="soft caption">{escape(caption)}</p>' if caption else ""
-    return (
-        f'{told}<div class="wide" role="region" aria-label="{label}" tabindex="0"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
-    )
+    columns = []
+    for place, name in enumerate(headings):
+        number = _is_numeric([row[place] for row in rows])
+        columns.append((name, "number" if number else "text" if name in texts else ""))
+    cells = [[_cell(value) for value in row] for row in rows]
+    return macro(PARTS, "table", columns, cells, caption, chosen)
 
 
-def figures(drawn: Sequence[Plot]) -> str:
+def figures(drawn: Sequence[Plot]) -> Markup:
     """Return plots side by side, one below the other on a narrow screen."""
-    parts = []
-    for plot in drawn:
-        alt = escape(plot.alt, quote=True)
-        svg = plot.svg.replace("<svg ", f'<svg role="img" aria-label="{alt}" ', 1)
-        note = f'<p class="soft">{escape(plot.note)}</p>' if plot.note else ""
-        parts.append(f"<figure><figcaption>{escape(plot.title)}</figcaption>{svg}{note}</figure>")
-    return f'<div class="plots">{"".join(parts)}</div>' if parts else ""
+    return macro(PARTS, "figures", drawn)
 
 
-def html_page(title: str, lead: str, sections: Mapping[str, Section], foot: str) -> str:
+def cards(shown: Sequence[tuple[str, str, str]]) -> Markup:
+    """Return the few numbers to see first."""
+    return macro(PARTS, "cards", shown)
+
+
+def bullets(sentences: Iterator[str] | Sequence[str]) -> Markup:
+    """Return sentences as a list."""
+    return macro(PARTS, "bullets", list(sentences))
+
+
+def verdict(word: str, sentence: str, *, missed: bool) -> Markup:
+    """Return what a page says first: one word, and a sentence."""
+    return macro(PARTS, "verdict", word, sentence, missed)
+
+
+def html_page(title: str, lead: Markup, sections: Mapping[str, Section], foot: Markup) -> str:
     """Return a page that needs nothing from elsewhere.
 
     Args:
         title: Plain text.
-        lead: HTML of the line below it.
+        lead: The line below it.
         sections: By their anchors, the first called "summary".
-        foot: HTML of the last line.
+        foot: The last line.
     """
     style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
-    links = "".join(
-        f'<li><a href="#{key}">{escape(section.title)}</a></li>'
-        for key, section in sections.items()
-    )
-    bodies = "\n".join(
-        f'<section id="{key}" aria-labelledby="{key}-title"><h2 id="{key}-title">'
-        f"{escape(section.title)}</h2>\n{section.html}</section>"
-        for key, section in sections.items()
-    )
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<a class="skip" href="#summary">Skip to the summary</a>
-<header>
-<h1>{escape(title)}</h1>
-<p class="soft">{lead}</p>
-</header>
-<nav aria-label="Sections"><ul>{links}</ul></nav>
-<main>
-{bodies}
-</main>
-<footer><p>{foot}</p></footer>
-</body>
-</html>
-"""
-
-
-def cards(shown: Sequence[tuple[str, str, str]]) -> str:
-    """Return the few numbers to see first."""
-    parts = [
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd><dd>{escape(told)}</dd></div>"
-        for name, value, told in shown
-    ]
-    return f'<dl class="cards">{"".join(parts)}</dl>'
-
-
-def bullets(sentences: Iterator[str] | Sequence[str]) -> str:
-    """Return sentences as a list."""
-    items = "".join(f"<li>{escape(text[:1].upper() + text[1:])}</li>" for text in sentences)
-    return f'<ul class="notes">{items}</ul>' if items else ""
+    return macro(PARTS, "page", title, lead, sections, foot, POLICY, style)
 
 
 def _cell(value: object) -> str:
@@ -146,12 +132,7 @@ def _cell(value: object) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-    return escape(text if len(text) <= LONGEST else text[: LONGEST - 1] + "…")
-
-
-def _class(name: str | bool) -> str:
-    """Return a class attribute, or nothing."""
-    return f' class="{name}"' if name else ""
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def _is_numeric(cells: Sequence[object]) -> bool:

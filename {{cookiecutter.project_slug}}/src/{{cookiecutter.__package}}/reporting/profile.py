@@ -8,8 +8,8 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 from ..core.files import write_text
+from ..core.pipeline import require
 from ..core.project import Project
-from ..core.stages import require
 from ..data.schema import load_schema
 from ..data.split import load_manifest, load_split
 from .html import short_number

@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from html import escape
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
 
 from ..bundle.bundle import CARD_FILE
 from ..core import registry
 from ..core.errors import UserError
 from ..core.files import read_json_lines
-from ..core.project import SPLITS, Project
-from ..core.reports import Report, read_report
-from ..core.stages import require
+from ..core.pipeline import require
+from ..core.project import SPLITS, Project, Report, read_report
 from ..evaluation.bootstrap import in_words
 from ..evaluation.ledger import openings, openings_in_words, state_of_test
 from ..evaluation.metrics import find_metric, show, title_of
 from . import plots
-from .html import Section, bullets, cards, figures, short_number, table
+from .html import PARTS, Section, bullets, cards, figures, macro, short_number, table, verdict
 from .plots import Plot
 from .profile import read_profile
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 OPEN_COLUMNS = 15
 SHOWN_CLASSES = 20
+part = partial(macro, PARTS)
 
 
 def summary_section(project: Project, settings: Settings) -> Section:
@@ -36,7 +38,7 @@ def summary_section(project: Project, settings: Settings) -> Section:
     facts = require(project, "evaluate").facts
     name, test = facts["metric"], facts["test"]
     valid, title = facts["metrics"][name], find_metric(name).title
-    state, word = ("", "Bar cleared") if facts["passed"] else (" missed", "Bar missed")
+    word = "Bar cleared" if facts["passed"] else "Bar missed"
     shown = [(f"{title} on valid", show(valid["value"]), in_words(valid["low"], valid["high"]))]
     if test:
         on_test = test["metrics"][name]
@@ -50,20 +52,19 @@ def summary_section(project: Project, settings: Settings) -> Section:
         shown.append(("A person's score", show(facts["human"]["value"]), reached))
     return Section(
         "Summary",
-        f'<div class="verdict{state}"><strong>{word}</strong>'
-        f"<p>{escape(facts['verdict'])}</p></div>"
+        verdict(word, facts["verdict"], missed=not facts["passed"])
         + cards(shown)
         + figures(list(_headline(facts)))
         + _metrics_table(facts)
-        + _interval_text(facts)
+        + part("intervals", facts["interval"], (test or {}).get("interval"))
         + bullets(facts["notes"])
         + _reading(require(project, "ingest").facts.get("aloud", ())),
     )
 
 
-def _reading(notes: Sequence[str]) -> str:
+def _reading(notes: Sequence[str]) -> Markup:
     """Return what was decided when the table was read, for a person to agree with."""
-    return f"<h3>How the table was read</h3>{bullets(notes)}" if notes else ""
+    return Markup("<h3>How the table was read</h3>") + bullets(notes) if notes else Markup()
 
 
 def profile_section(project: Project, settings: Settings) -> Section:
@@ -79,29 +80,16 @@ def profile_section(project: Project, settings: Settings) -> Section:
         roles = ", ".join(known.get("roles", ()))
         rows.append((column["name"], known.get("type"), roles, *numbers, *values))
     headings = ("Column", "Type", "Role", "Missing", "Distinct", "Lowest", "Middle", "Highest")
+    caption = f"{found['about']}; middle is the median or the mode"
+    listed = table(headings, rows, caption=caption)
+    closed = len(rows) if len(rows) > OPEN_COLUMNS else 0
     source = require(project, "ingest").facts
-    text = (
-        f"<p>{source['rows']:,} rows and {source['columns']} columns from "
-        f"<code>{escape(source['source'])}</code>.</p>"
-    )
-    closed = "" if len(rows) <= OPEN_COLUMNS else f" of {len(rows)} columns"
-    listed = table(headings, rows, caption=f"{found['about']}; middle is the median or the mode")
-    if closed:
-        listed = f"<details><summary>A line for each{closed}</summary>{listed}</details>"
-    details = (
-        "<details><summary>Look closer: values, distributions and associations</summary>"
-        f'<iframe title="Data profile" sandbox="allow-scripts" loading="lazy" '
-        f'srcdoc="{escape(html, quote=True)}"></iframe></details>'
-    )
-    return Section("Data", text + listed + (details if html else ""))
+    return Section("Data", part("data", source, listed, closed, html))
 
 
 def split_section(project: Project, settings: Settings) -> Section:
     """How the rows were divided, and the proof that the parts do not touch."""
     facts = require(project, "preprocess").facts
-    rule = (
-        f"<p>Rule: <strong>{escape(facts['rule'])}</strong>, since {escape(facts['reason'])}.</p>"
-    )
     names = [name for name in SPLITS if name in facts["rows"]]
     parts = [
         (name, facts["rows"][name], f"{facts['shares'][name]:.1%}", _wanted(facts, name))
@@ -109,10 +97,12 @@ def split_section(project: Project, settings: Settings) -> Section:
     ]
     return Section(
         "Split",
-        rule
-        + table(("Part", "Rows", "Share", "Asked for"), parts)
-        + "<h3>Proof that no part knows another</h3>"
-        + bullets(_proofs(facts))
+        part(
+            "split",
+            facts,
+            table(("Part", "Rows", "Share", "Asked for"), parts),
+            bullets(_proofs(facts)),
+        )
         + _times_table(facts, names)
         + _target_table(facts, names)
         + bullets(facts.get("notes", ())),
@@ -154,8 +144,7 @@ def models_section(project: Project, settings: Settings) -> Section:
         "Fit, s",
         "Peak, MB",
     )
-    text = f"<p><strong>{escape(entries[chosen or 0]['label'])}</strong> was chosen: "
-    text += f"{escape(facts['reason'])}.</p>"
+    text = part("models", entries[chosen or 0]["label"], facts["reason"])
     drawn = [
         {
             "label": entry["label"],
@@ -186,13 +175,7 @@ def curves_section(project: Project, settings: Settings) -> Section | None:
     if len(curve["points"]) > 1:
         drawn.append(plots.draw_learning_curve(curve, title))
     rows = require(project, "train").facts["rows"]["train"]
-    text = f"All curves are of valid, {facts['rows']:,} rows."
-    if curve["fitted_rows"] < rows:
-        text += (
-            f" The learning curve fits at most {curve['fitted_rows']:,} rows anew; its last point "
-            f"is the model itself, on all {rows:,}."
-        )
-    return Section("Curves", f'<p class="soft">{text}</p>' + figures(drawn)) if drawn else None
+    return Section("Curves", part("curves", facts, rows) + figures(drawn)) if drawn else None
 
 
 def errors_section(project: Project, settings: Settings) -> Section:
@@ -202,12 +185,6 @@ def errors_section(project: Project, settings: Settings) -> Section:
     drawn = _own_plots(project, facts, "errors")
     if any(_known(entry["mean"]) for entry in ranks["features"]):
         drawn.append(plots.draw_importance(ranks, find_metric(ranks["metric"]).title))
-    text = (
-        f'<p class="soft">Columns are shuffled {ranks["repeats"]} times on {ranks["rows"]:,} rows '
-        "of valid. Columns that say the same as another look less important than they are."
-    )
-    if ranks["left_out"]:
-        text += f" {ranks['left_out']} more columns were left out."
     worst = facts["worst"]
     rows = []
     lines = read_json_lines(project.worst_rows)
@@ -218,9 +195,8 @@ def errors_section(project: Project, settings: Settings) -> Section:
     first = lines[0] if lines else {"id": {}, "features": {}}
     headings = (*(tuple(first["id"]) or ("Row",)), "True", "Predicted", "Error", *first["features"])
     caption = f"The rows of valid with the largest error ({worst['error']})"
-    return Section(
-        "Errors", figures(drawn) + f"{text}</p>" + table(headings, rows, caption=caption)
-    )
+    listed = table(headings, rows, caption=caption)
+    return Section("Errors", figures(drawn) + part("errors", ranks) + listed)
 
 
 def _own_plots(project: Project, facts: dict[str, Any], section: str) -> list[Plot]:
@@ -248,10 +224,8 @@ def openings_section(project: Project, settings: Settings) -> Section:
         )
         for line in here
     ]
-    text = f"<p>{escape(openings_in_words(facts['test_openings']))} "
-    text += "Each further look makes its score flatter, since choices begin to follow it.</p>"
-    if len(lines) > len(here):
-        text += f'<p class="soft">{len(lines) - len(here)} more in earlier states of the data.</p>'
+    sentence = openings_in_words(facts["test_openings"])
+    text = part("openings", sentence, len(lines) - len(here))
     headings = ("Opened (UTC)", "Run", "Reason", "Metric", "Value")
     return Section("Test split", text + (table(headings, rows, texts=("Reason",)) if rows else ""))
 
@@ -301,7 +275,7 @@ def _headline(facts: dict[str, Any]) -> Iterator[Plot]:
         yield plots.draw_scores(find_metric(name).title, rows, baseline, find_metric(name).perfect)
 
 
-def _metrics_table(facts: dict[str, Any]) -> str:
+def _metrics_table(facts: dict[str, Any]) -> Markup:
     """Return every metric on valid and test, beside the baseline."""
     test = facts["test"]
     headings = ["Metric", "Better", "Valid", "95% interval"]
@@ -317,21 +291,6 @@ def _metrics_table(facts: dict[str, Any]) -> str:
     caption = f"The packaged model beside the baseline ({counted})"
     chosen = list(facts["metrics"]).index(facts["metric"])
     return table([*headings, "Baseline"], rows, caption=caption, chosen=chosen)
-
-
-def _interval_text(facts: dict[str, Any]) -> str:
-    """Say how often the predicted intervals held."""
-    parts = []
-    for split, found in (
-        ("valid", facts["interval"]),
-        ("test", (facts["test"] or {}).get("interval")),
-    ):
-        if found:
-            parts.append(f"{found['coverage']:.1%} of {split}")
-            level = f"{found['level']:.0%}"
-    if not parts:
-        return ""
-    return f"<p>The {level} interval around each prediction holds {' and '.join(parts)}.</p>"
 
 
 def _wanted(facts: dict[str, Any], name: str) -> str:
@@ -354,15 +313,15 @@ def _proofs(facts: dict[str, Any]) -> Iterator[str]:
     yield f"Fingerprint of the split: {facts['fingerprint']}; seed {facts['seed']}."
 
 
-def _times_table(facts: dict[str, Any], names: Sequence[str]) -> str:
+def _times_table(facts: dict[str, Any], names: Sequence[str]) -> Markup:
     """Return the first and last time of each part, where there is a time."""
     if "time" not in facts:
-        return ""
+        return Markup("")
     rows = [(name, *facts["time"][name]) for name in names]
     return table(("Part", "From", "To"), rows, caption="Time of the rows")
 
 
-def _target_table(facts: dict[str, Any], names: Sequence[str]) -> str:
+def _target_table(facts: dict[str, Any], names: Sequence[str]) -> Markup:
     """Return how the target is distributed in each part."""
     keys = list(dict.fromkeys(key for name in names for key in facts["target"][name]))
     classes = facts["target"]["train"].keys() != {"mean", "std"}

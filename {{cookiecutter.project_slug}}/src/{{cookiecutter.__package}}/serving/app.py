@@ -1,4 +1,4 @@
-"""The application that uvicorn starts: FastAPI for all routes but those that take a body."""
+"""The application that uvicorn starts: Starlette for all routes but those that take a body."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
 
+from ..bundle.carried import has_rule
 from ..core.config import load_settings
 from ..core.project import Project
 from .front import Front
@@ -25,8 +28,6 @@ from .service import Service
 # How a worker's process learns what to serve.
 HANDED_OVER = "SERVING_PROJECT"
 SWITCH_SECONDS = 0.0005
-# Some balancers ask by HEAD whether there is an answer.
-PROBED = ["GET", "HEAD"]
 
 
 def create() -> Front:
@@ -42,50 +43,37 @@ def make_app(service: Service) -> Front:
     """Return the application around a service."""
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with service.running():
             yield
 
-    app = FastAPI(
+    app = Starlette(
+        routes=[*_operation(service), *(_pages(service) if service.settings.docs else [])],
         lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        redirect_slashes=False,
+        exception_handlers={HTTPException: _refused},
     )
-    _add_operation(app, service)
-    if service.settings.docs:
-        _add_pages(app, service)
-
-    @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> JSONResponse:
-        content = {"request_id": request.state.request_id, "detail": str(error.detail)}
-        return JSONResponse(content, error.status_code, dict(error.headers or {}))
-
+    app.router.redirect_slashes = False
     return Front(service, app)
 
 
-def _add_operation(app: FastAPI, service: Service) -> None:
-    """Add what operators ask."""
+def _operation(service: Service) -> list[Route]:
+    """Return what operators ask."""
 
-    @app.api_route("/healthz", methods=PROBED)
-    async def healthz() -> Response:
+    async def healthz(_: Request) -> Response:
         """The process answers."""
         return Response(b'{"status":"ok"}', media_type="application/json")
 
-    @app.api_route("/readyz", methods=PROBED)
-    async def readyz() -> Response:
+    async def readyz(_: Request) -> Response:
         """A model is loaded."""
         if service.ready:
             return Response(b'{"status":"ready"}', media_type="application/json")
         return JSONResponse({"status": "no model is loaded"}, 503, {"Retry-After": "1"})
 
-    @app.get("/metrics")
-    def metrics() -> Response:
+    # Not async, so that it runs in a thread.
+    def metrics(_: Request) -> Response:
         """Metrics for Prometheus."""
         return metrics_response(service.metrics)
 
-    @app.get("/model")
     async def model(request: Request) -> Response:
         """The models in service, and the champion's card."""
         if not service.ready:
@@ -94,28 +82,40 @@ def _add_operation(app: FastAPI, service: Service) -> None:
             return HTMLResponse(card_html(service.fleet.champion.card))
         return JSONResponse(describe_models(service))
 
+    return [Route(f"/{each.__name__}", each) for each in (healthz, readyz, metrics, model)]
 
-def _add_pages(app: FastAPI, service: Service) -> None:
-    """Add the pages for people, and the description for programs."""
 
-    @app.get("/openapi.json")
-    async def openapi() -> Response:
+def _pages(service: Service) -> list[Route]:
+    """Return the pages for people, and the description for programs."""
+
+    async def openapi(_: Request) -> Response:
         return JSONResponse(make_openapi(service))
 
-    @app.get("/docs")
-    async def docs() -> Response:
+    async def docs(_: Request) -> Response:
         return HTMLResponse(docs_page(make_openapi(service)))
 
-    @app.api_route("/", methods=PROBED)
-    async def start() -> Response:
+    async def start(_: Request) -> Response:
         return HTMLResponse(start_page(service))
 
-    @app.get("/page/{name}")
-    async def page_file(name: str) -> Response:
+    async def page_file(request: Request) -> Response:
+        name = request.path_params["name"]
         if name not in PAGE_FILES:
             raise HTTPException(404, "There is no such file.")
         content = (Path(__file__).parent / name).read_bytes()
         return Response(content, media_type=PAGE_FILES[name])
+
+    return [
+        Route("/openapi.json", openapi),
+        Route("/docs", docs),
+        Route("/", start),
+        Route("/page/{name}", page_file),
+    ]
+
+
+async def _refused(request: Request, error: Any) -> JSONResponse:
+    """Answer an `HTTPException`, such as of a path that is not there."""
+    content = {"request_id": request.state.request_id, "detail": str(error.detail)}
+    return JSONResponse(content, error.status_code, error.headers)
 
 
 def metrics_response(metrics: Metrics) -> Response:
@@ -138,6 +138,8 @@ def describe_models(service: Service) -> dict[str, Any]:
         }
         for role, model in service.fleet.models
     ]
+    if has_rule(champion.document):
+        facts["decided_by"] = "decide"
     return {"model": champion.run_id, **facts, "models": models, "card": champion.card}
 
 

@@ -16,7 +16,7 @@ from ..bundle.champion import verify_champion
 from ..core.errors import UserError
 from ..data.schema import Column
 from ..data.words import MISSING
-from ..models.inputs import input_sources
+from ..models import input_sources
 from .page import local_page
 from .rows import Rules
 from .runtime import API, LICENCE, LOADER, WASM, runtime_files

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from ..data.schema import Column, Schema
-from ..models.inputs import EPOCH
+from ..models import EPOCH
 from .rows import Rules
 
 

@@ -1,6 +1,6 @@
 """The first that a request meets: protection, `/predict` itself, headers, metrics and log line.
 
-It stands in front of the FastAPI app, whose routing would take longer than a prediction.
+It stands in front of the Starlette app, whose routing would take longer than a prediction.
 """
 
 from __future__ import annotations
@@ -225,7 +225,7 @@ class Front:
     async def _pass_on(
         self, path: str, head: Head, scope: Scope, receive: Receive, send: Send
     ) -> int:
-        """Let FastAPI answer, and add the headers; return the status."""
+        """Let the app answer, and add the headers; return the status."""
         status = 0
 
         async def with_headers(message: Message) -> None:

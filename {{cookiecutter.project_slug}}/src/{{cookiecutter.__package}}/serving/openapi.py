@@ -10,6 +10,14 @@ from .scoring import Model
 from .service import LONGEST_ID, MOST_LABELS, MOST_ROW, Service
 
 JSON = "application/json"
+# What an answer may begin with.
+HEAD: dict[str, Any] = {
+    "model": {"type": "string"},
+    "request_id": {"type": "string"},
+    "positive": {},
+    "threshold": {"type": "number"},
+    "decided_by": {"const": "decide"},
+}
 REFUSALS = {
     "400": "The body is no JSON.",
     "401": "No valid API key.",
@@ -57,9 +65,7 @@ def _posted(model: Model, service: Service) -> dict[str, Any]:
     """Return the operations that take a body."""
     row = row_schema(model.schema, service.rules, model.example)
     rows = {"type": "array", "items": row, "minItems": 1, "maxItems": service.rules.most_rows}
-    head: dict[str, Any] = {"model": {"type": "string"}, "request_id": {"type": "string"}}
-    if model.document["threshold"] is not None:
-        head |= {"positive": {}, "threshold": {"type": "number"}}
+    head = {name: form for name, form in HEAD.items() if name in model.heading("")}
     prediction = _object(model.answer_form["prediction"])
     predictions = {"type": "array", "items": prediction}
     score = _object({"about": {"type": "string"}, "value": {"type": "number"}})

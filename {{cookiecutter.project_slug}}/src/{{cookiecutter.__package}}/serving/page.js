@@ -125,6 +125,7 @@ function showAnswer(found) {
   say(`Prediction: ${show(prediction.prediction)}`);
   answer.firstChild.className = "prediction";
   (SHOWN[ANSWER.kind] ?? showProperties)(found);
+  if (found.decided_by) answer.append(element("p", "Decided by the team's rule."));
   const change = (number) => (number > 0 ? "+" : "") + show(number);
   fill(
     why,

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from ..data.schema import Column, Schema
-from ..models.inputs import read_date
+from ..models import read_date
 
 NUMBERS = ("integer", "number")
 # What float32 holds, in which ONNX computes and scikit-learn's trees split.

@@ -24,14 +24,13 @@ from ..bundle.bundle import (
     read_bundle,
     task_of,
 )
-from ..bundle.carried import carries_code
+from ..bundle.carried import carries_code, has_rule
 from ..bundle.champion import read_promoted
 from ..core import registry
 from ..core.errors import UserError
 from ..core.files import read_json
 from ..data.schema import Schema
-from ..models import are_plain
-from ..models.inputs import DATE_PARTS, date_parts, input_sources, words
+from ..models import DATE_PARTS, are_plain, date_parts, input_sources, words
 from .example import reference_row
 from .kinds import as_scores, make_kind
 from .rows import Refusal, Row, RowReader, Rules
@@ -181,7 +180,9 @@ class Model:
 
 
 def _heading(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an answer says about the model."""
+    """Return what an answer says about the model, and by what it decides."""
+    if has_rule(document):  # which has the last word, whatever the threshold
+        return {"model": document["run_id"], "decided_by": "decide"}
     if document["threshold"] is None:
         return {"model": document["run_id"]}
     decision = {"positive": document["positive"], "threshold": document["threshold"]}

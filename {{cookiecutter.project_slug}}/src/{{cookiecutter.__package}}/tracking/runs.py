@@ -21,37 +21,21 @@ DATA = ("source", "target", "rule", "data", "split", "rows", "features")
 
 
 @dataclass(frozen=True)
-class Difference:
-    """One thing in which two runs differ.
-
-    Attributes:
-        area: One of `AREAS`.
-        name: What differs; parts of it after a dot.
-        first: Its value in the first run, None where it had none.
-        second: Its value in the second run.
-    """
-
-    area: str
-    name: str
-    first: Any
-    second: Any
-
-
-@dataclass(frozen=True)
 class Comparison:
     """Two runs side by side.
 
     Attributes:
         first: The first run, as recorded.
         second: The second run.
-        differences: What went into them differently.
+        differences: What went into them differently, by its area (one of `AREAS`) and its name:
+            the value in each run, None where it had none.
         metrics: By name, the two values on valid and the second less the first; None where a run
             has no such metric or it is not defined.
     """
 
     first: dict[str, Any]
     second: dict[str, Any]
-    differences: tuple[Difference, ...]
+    differences: dict[tuple[str, str], tuple[Any, Any]]
     metrics: dict[str, tuple[float | None, float | None, float | None]]
 
 
@@ -81,18 +65,18 @@ def compare_runs(project: Project, first: str, second: str) -> Comparison:
         UserError: If there is no such run.
     """
     one, two = find_run(project, first), find_run(project, second)
-    differences = []
+    differences = {}
     for area in AREAS:
         ours, theirs = _flat(_area(one, area)), _flat(_area(two, area))
         for name in dict.fromkeys([*ours, *theirs]):
             if ours.get(name) != theirs.get(name):
-                differences.append(Difference(area, name, ours.get(name), theirs.get(name)))
+                differences[area, name] = (ours.get(name), theirs.get(name))
     metrics = {}
     for name in dict.fromkeys([*one["valid"], *two["valid"]]):
         before, after = one["valid"].get(name), two["valid"].get(name)
         change = None if before is None or after is None else after - before
         metrics[name] = (before, after, change)
-    return Comparison(one, two, tuple(differences), metrics)
+    return Comparison(one, two, differences, metrics)
 
 
 def list_table(project: Project) -> Table | str:
@@ -128,10 +112,9 @@ def compare_table(project: Project, first: str, second: str) -> Table:
 
     comparison = compare_runs(project, first, second)
     one, two = comparison.first, comparison.second
-    alike = len(comparison.differences) == 0
     table = Table(
         title=f"{one['label']} {one['run_id']} and {two['label']} {two['run_id']}",
-        caption="Nothing went into them differently." if alike else TRAINED,
+        caption=TRAINED if comparison.differences else "Nothing went into them differently.",
         box=SIMPLE_HEAD,
     )
     table.add_column("what", overflow="fold")
@@ -139,9 +122,9 @@ def compare_table(project: Project, first: str, second: str) -> Table:
     table.add_column(two["run_id"], justify="right", overflow="fold")
     table.add_column("change", justify="right")
     for area in AREAS:
-        for each in comparison.differences:
-            if each.area == area:
-                table.add_row(each.name, _shown(each.first), _shown(each.second), "")
+        for (where, name), (ours, theirs) in comparison.differences.items():
+            if where == area:
+                table.add_row(name, _shown(ours), _shown(theirs), "")
         table.add_section()
     for name, (before, after, change) in comparison.metrics.items():
         values = (_shown(before, ".4f"), _shown(after, ".4f"), _shown(change, "+.4f"))
