@@ -13,7 +13,7 @@ import pytest
 from asking import promote_copy
 from mlproj import postprocess
 from mlproj.bundle import bundle, champion
-from mlproj.bundle import onnx_export as onnx
+from mlproj.bundle.onnx import export as onnx
 from mlproj.core import config, pipeline, registry
 from mlproj.core.errors import UserError
 from mlproj.data.schema import Column, Schema
@@ -192,7 +192,7 @@ def test_onnx_predicts_the_same(name: str, task: str) -> None:
     assert export.facts["equal"]
     assert export.facts["rows"] > len(inputs)
     assert [block["name"] for block in export.facts["inputs"]] == ["numbers", "words"]
-    # As a service does: by what bundle.json says, without scikit-learn.
+    # As a service does: by what onnx.json says, without scikit-learn.
     session = onnxruntime.InferenceSession(export.content)
     types = {"double": np.float64, "float": np.float32, "string": object}
     feed = {
@@ -229,7 +229,7 @@ def test_what_does_not_convert_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx, "MOST_NODES", 10)
     assert "nodes" in onnx.export_onnx(model, inputs, document).facts["reason"]
     model, inputs, document = fitted("linear", "regression")
-    monkeypatch.setattr(onnx, "OPSET", 10_000)
+    monkeypatch.setitem(onnx.OPSETS, "", 10_000)
     export = onnx.export_onnx(model, inputs, document)
     assert export.content is None
     assert export.facts["reason"].startswith("it does not convert (")
@@ -246,11 +246,12 @@ def test_a_bundle_holds_what_serving_needs(packaged: Any) -> None:
         "card.md",
         "model.onnx",
         "model.skops",
+        "onnx.json",
         "reference.json",
     }
     document = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
     assert document["run_id"] == run_id
-    assert set(document["files"]) == {"model.onnx", "model.skops", "reference.json"}
+    assert set(document["files"]) == {"model.skops", "reference.json"}
     assert document["classes"] == ["no", "yes"]
     assert document["skill"] > 0.2
     assert document["metrics"].keys() == document["baseline"]["metrics"].keys()

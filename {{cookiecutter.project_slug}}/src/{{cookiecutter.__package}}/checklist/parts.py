@@ -398,12 +398,14 @@ def decision(context: Context) -> Iterator[str]:
 
 @part("bundle", "release")
 def bundle(context: Context) -> Iterator[str]:
-    """The files of the bundle, and whether its ONNX model predicts the same."""
+    """The files of the bundle, and whether its ONNX form, if it has one, predicts the same."""
     facts = context.facts("release")
     files = facts["files"].items()
     yield from table(["File", "Size"], [[code(path), size(n)] for path, n in files], right=1)
-    yield ""
     onnx = facts["onnx"]
+    if onnx["reason"] == "not installed":
+        return
+    yield ""
     if onnx["equal"]:
         yield (
             f"`model.onnx` predicts the same on {count(onnx['rows'])} rows; the largest "

@@ -101,6 +101,8 @@ TRANSFORMERS = Registry[Any]("transformer")
 WEIGHTS = Registry[Any]("weights of the class")
 # By the kind of input, its `models.Input`.
 INPUTS = Registry[Any]("kind of input")
+# By its name in reports/release.json, another form that a model is packaged in, a `bundle.Form`.
+FORMS = Registry[Any]("form of a bundle")
 # By any name, what is called with each event, see `core.listeners`.
 LISTENERS = Registry[Any]("listener")
 # The folders that come with an answer. They are the template's, not the team's.
