@@ -60,8 +60,8 @@ CHANGES = {
         deploy/kubernetes/overlays docs/kubernetes_batch.md""",
     "serving=rest": """
         compose.yaml deploy/grafana deploy/prometheus deploy/serve.txt docs/containers.md
-        docs/runbook.md docs/serving.md src/{package}/evaluation/explain.py src/{package}/serving
-        tests/test_serving.py""",
+        docs/runbook.md docs/serving.md src/{package}/bundle/onnx
+        src/{package}/evaluation/explain.py src/{package}/serving tests/test_serving.py""",
     "checklist=no": """
         -checklist -docs/data.md -docs/scoping.md -src/{package}/checklist
         -tests/test_checklist.py""",
@@ -193,6 +193,23 @@ def test_a_module_is_there_whole_or_gone_whole_and_not_named(bake: Bake, answers
         if not any(fnmatch.fnmatch(path, pattern) for pattern in TALKS_OF_ALL)
     }
     assert [(path, name) for path, text in texts.items() for name in names if name in text] == []
+
+
+def test_a_project_that_scores_batches_names_onnx_only_where_it_has_none(bake: Bake) -> None:
+    """In release.json, and by the field for estimators that bring a graph."""
+    project = bake(stage="production", platform="kubernetes", monitoring="yes", boosters="yes")
+    src = f"src/{project.package}"
+    found = {
+        path: len(re.findall("onnx|ort_disable", project.text(path).lower()))
+        for path in project.files()
+        if not fnmatch.fnmatch(path, f"{src}/checklist/items/*.yaml")
+    }
+    assert {path: times for path, times in found.items() if times} == {
+        f"{src}/__init__.py": 1,
+        f"{src}/checklist/parts.py": 8,
+        f"{src}/models/__init__.py": 5,
+        f"{src}/postprocess.py": 1,
+    }
 
 
 # --------------------------------------------------------------------------------- why it is there

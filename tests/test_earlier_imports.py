@@ -18,7 +18,10 @@ from earlier import PACKAGE, printed, python
 
 # Public names of the earlier version that are gone for good, each with the reason.
 GIVEN_UP = {
-    "bundle": ("raw_scores finish", "the task does it: `bundle.task.raw_scores` and `.decide`"),
+    "bundle": (
+        "raw_scores finish ONNX_FILE",
+        "the task does it: `bundle.task.raw_scores` and `.decide`; ONNX: see onnx_export",
+    ),
     "checklist.catalogue": ("CONSTRUCTION CONDITIONS RULES NAMES", "a constant of its file"),
     "checklist.evidence": ("WORDS MOST_READ LARGEST LATER_ROWS", "a constant of its file"),
     "checklist.measured": (
@@ -43,6 +46,7 @@ GIVEN_UP = {
     "monitoring.labelled": ("Labelled", "it never leaves monitoring"),
     "monitoring.labels": ("labelled_outcome", "it never leaves monitoring"),
     "monitoring.retrain": ("Result BLOCK", "it never leaves monitoring"),
+    "onnx_export": ("*", "bundle/onnx; a default project does not name ONNX"),
     "pipeline": ("TABLE", "the stages stand in the registry"),
     "serving.openapi": ("NUMBER_OR_NONE", "the form of answers is the task's"),
     "serving.page": ("OUTCOME", "the form of answers is the task's"),

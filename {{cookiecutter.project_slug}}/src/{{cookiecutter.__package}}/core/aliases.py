@@ -58,7 +58,6 @@ MOVED = {
     "metrics": "evaluation.metrics evaluation.bootstrap",
     "metrics:Form": "evaluation.metrics:Weighted",
     "metrics:Outcome": "evaluation.predictions:PredictionsWithTruth",
-    "onnx_export": "bundle.onnx.export",
     "pipeline": "core.pipeline core.stages",
     "plots": "reporting.plots",
     "postprocess": "evaluation.decision",

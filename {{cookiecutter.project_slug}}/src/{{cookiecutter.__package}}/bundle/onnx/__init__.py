@@ -7,7 +7,7 @@ FORMS.add(
     onnx=Form(
         "ONNX",
         ("model.onnx", "onnx.json"),
-        write=".bundle.onnx.form:write_onnx",
+        write=".bundle.onnx.write:write_onnx",
         read=".bundle.onnx.form:read_onnx",
     )
 )
