@@ -10,13 +10,15 @@ from ...core.errors import UserError
 from ...core.files import file_sha256, read_json, write_atomic, write_json, write_text
 from ...models.features import prepare
 from ...tracking.runlog import versions
-from ..bundle import BUNDLE_FILE, CARD_FILE, Bundle, load_bundle
+from ..bundle import BUNDLE_FILE, CARD_FILE, Bundle, load_bundle, read_bundle
 from ..card import END
 from ..champion import in_service, promoted_runs
 from .export import export_onnx
 from .form import FACTS_FILE, ONNX_FILE, read_onnx
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from ...core.project import Project
@@ -39,26 +41,27 @@ def write_onnx(project: Project, bundle: Bundle, rows: pd.DataFrame) -> dict[str
     Raises:
         UserError: If a package that this needs is not installed.
     """
-    kept = _existing(bundle) if bundle.run_id in promoted_runs(project) else None
+    served = bundle.run_id in promoted_runs(project)
+    kept = _existing(bundle.folder, bundle.document) if served else None
     facts = kept or _write(bundle, rows)
     _note_in_card(bundle, facts)
     for run_id in {str(each.get("run_id")) for each in in_service(project)} - {bundle.run_id}:
         try:
-            other = load_bundle(project, run_id)
-            if _existing(other) is None:
+            if _existing(project.bundle_folder(run_id), read_bundle(project, run_id)) is None:
+                other = load_bundle(project, run_id)
                 _note_in_card(other, _write(other, rows))
         except Exception as error:  # noqa: BLE001  # such as what code that it carries raises
             print(f"Warning: {run_id}, in service, gets no ONNX form: {error}", file=sys.stderr)
     return facts
 
 
-def _existing(bundle: Bundle) -> dict[str, Any] | None:
+def _existing(folder: Path, document: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the facts of the form that a bundle has; None where it has none, or a damaged one."""
     try:
-        facts = read_onnx(bundle.folder, bundle.document)
+        facts = read_onnx(folder, document)
     except UserError:
         return None
-    return facts if facts["equal"] or "onnx" in bundle.document else None
+    return facts if facts["equal"] or "onnx" in document else None
 
 
 def _write(bundle: Bundle, rows: pd.DataFrame) -> dict[str, Any]:
@@ -78,7 +81,7 @@ def _write(bundle: Bundle, rows: pd.DataFrame) -> dict[str, Any]:
         "bundle": file_sha256(bundle.folder / BUNDLE_FILE),
         "sha256": None if export.content is None else file_sha256(file),
         **export.facts,
-        "versions": {name: used[name] for name in PACKAGES},
+        "versions": {name: used[name] for name in PACKAGES if name in used},
     }
     write_json(path, facts)
     return dict(read_json(path))
@@ -87,7 +90,8 @@ def _write(bundle: Bundle, rows: pd.DataFrame) -> dict[str, Any]:
 def _note_in_card(bundle: Bundle, facts: Mapping[str, Any]) -> None:
     """Make the state of the ONNX form the last of the limits in a bundle's card."""
     path = bundle.folder / CARD_FILE
-    people, mark, rest = path.read_text(encoding="utf-8").partition(END)
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    people, mark, rest = text.partition(END)
     lines = [line for line in rest.split("\n") if not line.startswith("- ONNX: ")]
     if LOADING in lines:  # else people wrote the card
         lines.insert(lines.index(LOADING) - 1, f"- ONNX: {_in_words(facts)}")
