@@ -196,7 +196,7 @@ def test_a_module_is_there_whole_or_gone_whole_and_not_named(bake: Bake, answers
 
 
 def test_a_project_that_scores_batches_names_onnx_only_where_it_has_none(bake: Bake) -> None:
-    """In release.json, in what switches telemetry off, and in the field for an estimator's graph."""
+    """In release.json, where telemetry is switched off, and as the field for a graph."""
     project = bake(stage="production", platform="kubernetes", monitoring="yes", boosters="yes")
     src = f"src/{project.package}"
     found = {
