@@ -246,11 +246,11 @@ def test_a_damaged_file_is_refused_and_made_again(whole: Any) -> None:
 
 
 def test_packaging_again_mends_it_and_keeps_the_name_of_what_is_in_service(whole: Any) -> None:
-    run_id = str(require(whole, "postprocess").run_id)
-    champion._put_in_service(whole, run_id, "promote")
+    run_id = promoted(whole)
     before = contents(whole.bundle_folder(run_id))
     (whole.bundle_folder(run_id) / "model.onnx").write_bytes(b"cut off")
-    assert postprocess(whole, load_settings(whole)).run_id == run_id
+    settings = load_settings(whole, ["decision.cost_fn=1"])  # as when it was packaged
+    assert postprocess(whole, settings).run_id == run_id
     assert contents(whole.bundle_folder(run_id)) == before
 
 
