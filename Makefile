@@ -63,12 +63,14 @@ bench: $(READY) ## measure, each beside its floor
 
 constraints: $(READY) ## resolve both constraints.txt anew, to the newest versions
 	rm -rf .venv/newest
-	$(BAKE) --output-dir .venv/newest project_name=Few serving=rest
 	$(BAKE) --output-dir .venv/newest project_name=All serving=rest boosters=yes
 	$(COMPILE) --all-extras .venv/newest/all/pyproject.toml > .venv/newest/all.txt
-	$(COMPILE) --all-extras --constraint .venv/newest/all.txt .venv/newest/few/pyproject.toml > .venv/newest/few.txt
-	{ cat .venv/newest/few.txt; echo '{%- if cookiecutter.boosters == "yes" %}'; \
-		grep -vxFf .venv/newest/few.txt .venv/newest/all.txt; echo '{%- endif %}'; } > "$(SKELETON)/constraints.txt"
+	for few in serving=batch serving=rest boosters=yes; do \
+		$(BAKE) --output-dir .venv/newest project_name=$${few#*=} $$few && \
+		$(COMPILE) --all-extras --constraint .venv/newest/all.txt .venv/newest/$${few#*=}/pyproject.toml > .venv/newest/$$few.txt || exit 1; done
+	{ cat .venv/newest/serving=batch.txt; for few in serving=rest boosters=yes; do \
+		echo "{%- if cookiecutter.$${few%=*} == \"$${few#*=}\" %}"; \
+		grep -vxFf .venv/newest/serving=batch.txt .venv/newest/$$few.txt; echo '{%- endif %}'; done; } > "$(SKELETON)/constraints.txt"
 	$(COMPILE) --group dev --group docs --constraint .venv/newest/all.txt > .venv/newest/tools.txt
 	grep -vxFf .venv/newest/all.txt .venv/newest/tools.txt > constraints.txt
 

@@ -60,6 +60,7 @@ MODULES = {
         "deploy/prometheus",
         "docs/runbook.md",
         "docs/serving.md",
+        "src/{package}/bundle/onnx",
         "src/{package}/evaluation/explain.py",
         "src/{package}/serving",
         "tests/test_serving.py",

@@ -231,16 +231,25 @@ def make_model(project: Any) -> str:
     return str(pipeline.require(project, "postprocess").run_id)
 
 
-def promote_copy(project: Any, run_id: str, copy: str, **changes: Any) -> str:
-    """Make a bundle of another name, with changes of its bundle.json; return its name."""
+def promote_copy(
+    project: Any, run_id: str, copy: str, onnx: dict[str, Any] | None = None, **changes: Any
+) -> str:
+    """Make a bundle of another name, with changes of bundle.json and onnx.json; return its name.
+
+    A change to None takes the key away.
+    """
     import shutil
 
-    from mlproj.core.files import read_json, write_json
+    from mlproj.core.files import file_sha256, read_json, write_json
 
     folder = project.models / copy
     shutil.copytree(project.models / run_id, folder)
-    document = read_json(folder / "bundle.json")
-    write_json(folder / "bundle.json", {**document, "run_id": copy, **changes})
+    document = {**read_json(folder / "bundle.json"), "run_id": copy, **changes}
+    for name in [name for name, value in changes.items() if value is None]:
+        del document[name]
+    write_json(folder / "bundle.json", document)
+    facts = {**read_json(folder / "onnx.json"), **(onnx or {})}
+    write_json(folder / "onnx.json", {**facts, "bundle": file_sha256(folder / "bundle.json")})
     return copy
 
 

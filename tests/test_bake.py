@@ -60,8 +60,8 @@ CHANGES = {
         deploy/kubernetes/overlays docs/kubernetes_batch.md""",
     "serving=rest": """
         compose.yaml deploy/grafana deploy/prometheus deploy/serve.txt docs/containers.md
-        docs/runbook.md docs/serving.md src/{package}/evaluation/explain.py src/{package}/serving
-        tests/test_serving.py""",
+        docs/runbook.md docs/serving.md src/{package}/bundle/onnx
+        src/{package}/evaluation/explain.py src/{package}/serving tests/test_serving.py""",
     "checklist=no": """
         -checklist -docs/data.md -docs/scoping.md -src/{package}/checklist
         -tests/test_checklist.py""",
@@ -193,6 +193,20 @@ def test_a_module_is_there_whole_or_gone_whole_and_not_named(bake: Bake, answers
         if not any(fnmatch.fnmatch(path, pattern) for pattern in TALKS_OF_ALL)
     }
     assert [(path, name) for path, text in texts.items() for name in names if name in text] == []
+
+
+def test_a_project_that_scores_batches_names_onnx_only_where_it_has_none(bake: Bake) -> None:
+    """In release.json, where telemetry is switched off, and as the field for a graph."""
+    project = bake(stage="production", platform="kubernetes", monitoring="yes", boosters="yes")
+    src = f"src/{project.package}"
+    found = {
+        path
+        for path in project.files()
+        if not fnmatch.fnmatch(path, f"{src}/checklist/items/*.yaml")
+        if re.search("onnx|ort_disable", project.text(path).lower())
+    }
+    files = ["__init__.py", "checklist/measured.md.jinja", "models/__init__.py", "postprocess.py"]
+    assert found == {f"{src}/{name}" for name in files}
 
 
 # --------------------------------------------------------------------------------- why it is there

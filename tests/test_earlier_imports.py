@@ -18,7 +18,10 @@ from earlier import PACKAGE, printed, python
 
 # Public names of the earlier version that are gone for good, each with the reason.
 GIVEN_UP = {
-    "bundle": ("raw_scores finish", "the task does it: `bundle.task.raw_scores` and `.decide`"),
+    "bundle": (
+        "raw_scores finish ONNX_FILE",
+        "the task does it: `bundle.task.raw_scores` and `.decide`; ONNX: see onnx_export",
+    ),
     "checklist.catalogue": (
         "CONSTRUCTION CONDITIONS RULES NAMES LOADER AREA_KEYS ITEM_KEYS REQUIRED refuse_conflict",
         "its classes say what a file holds, and pydantic reads them",
@@ -66,6 +69,7 @@ GIVEN_UP = {
         "RULES without_refused",
         "`cast_column` does it; a violation has its rule",
     ),
+    "onnx_export": ("*", "bundle/onnx; a default project does not name ONNX"),
     "pipeline": ("TABLE", "the stages stand in the registry"),
     "runs": ("Difference", "`Comparison.differences` holds both values by area and name"),
     "serving.app": ("PROBED", "HEAD is answered wherever GET is"),

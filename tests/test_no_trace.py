@@ -144,11 +144,8 @@ import onnxruntime
         assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("serving", ["batch", "rest"])
-def test_telemetry_is_off_in_every_container(
-    bake: Callable[..., BakedProject], serving: str
-) -> None:
-    project = bake(platform="kubernetes", serving=serving, monitoring="yes")
+def test_telemetry_is_off_in_every_container(bake: Callable[..., BakedProject]) -> None:
+    project = bake(platform="kubernetes", serving="rest", monitoring="yes")
     _, base, *others = project.text("Dockerfile").split("\nFROM ")
     assert "\nENV ORT_DISABLE_TELEMETRY=1\n" in base
     assert [other for other in others if not other.startswith("base AS ")] == []
@@ -157,9 +154,8 @@ def test_telemetry_is_off_in_every_container(
     assert sum(containers.values()) > 1
     setting = '- {name: ORT_DISABLE_TELEMETRY, value: "1"}\n'
     assert {name: project.text(name).count(setting) for name in manifests} == containers
-    if serving == "rest":
-        services = yaml.safe_load(project.text("compose.yaml"))["services"]
-        assert services["serving"]["environment"]["ORT_DISABLE_TELEMETRY"] == "1"
+    services = yaml.safe_load(project.text("compose.yaml"))["services"]
+    assert services["serving"]["environment"]["ORT_DISABLE_TELEMETRY"] == "1"
 
 
 @pytest.mark.modules

@@ -536,8 +536,8 @@ def test_a_model_without_onnx_is_refused_with_the_reason(
 ) -> None:
     project = made["binary"]
     run_id = champion.read_champion(project)["run_id"]
-    onnx = {**bundles.read_bundle(project, run_id)["onnx"], "equal": False, "reason": "it is odd"}
-    copy = promote_copy(project, run_id, "0badcafe", onnx=onnx)
+    without = {"equal": False, "reason": "it is odd"}
+    copy = promote_copy(project, run_id, "0badcafe", onnx=without)
     sentence = f"models/{copy} has no ONNX form, so it cannot run in a browser: it is odd."
     with pytest.raises(UserError, match=sentence):
         write(project, tmp_path / "page", model=copy, runtime=runtime)

@@ -13,7 +13,7 @@ import pytest
 from asking import promote_copy
 from mlproj import postprocess
 from mlproj.bundle import bundle, champion
-from mlproj.bundle import onnx_export as onnx
+from mlproj.bundle.onnx import export as onnx
 from mlproj.core import config, pipeline, registry
 from mlproj.core.errors import UserError
 from mlproj.data.schema import Column, Schema
@@ -156,12 +156,18 @@ def table(rows: int = 600, *, text: bool = False) -> tuple[pd.DataFrame, Any]:
     return frame, Schema(tuple(columns), "test")
 
 
-def fitted(name: str, task: str) -> tuple[Any, pd.DataFrame, dict[str, Any]]:
+def fitted(
+    name: str, task: str, classes: int = 2, columns: Any = None
+) -> tuple[Any, pd.DataFrame, dict[str, Any]]:
     """Return a pipeline, inputs, and what of bundle.json the comparison needs."""
     frame, schema = table()
+    if columns is not None:
+        schema = Schema(tuple(each for each in schema.columns if each.name in columns), "test")
     inputs = prepare(frame, schema)
     score = frame["a b"].fillna(0) + (frame["p:q"] == "u") + np.log(frame["amount (\u20ac)"]) / 4
     target = score.to_numpy() if task == "regression" else np.where(score > 0.5, "yes", "no")
+    if classes == 3:
+        target = np.select([score > 1, score > 0], ["high", "middle"], "low")
     params = {"forest": {"n_estimators": 10}, "hgb": {"max_iter": 20}}.get(name, {})
     candidate = make_candidate(name, task, 0, params)
     options = config.Settings().features
@@ -178,6 +184,8 @@ def fitted(name: str, task: str) -> tuple[Any, pd.DataFrame, dict[str, Any]]:
     if task == "classification":
         document |= {"classes": ["no", "yes"], "positive": "yes", "threshold": 0.4}
         document["calibration"] = {"temperature": 1.5}
+    if classes == 3:
+        document |= {"classes": ["high", "low", "middle"], "positive": None, "threshold": None}
     return model, inputs, document
 
 
@@ -192,7 +200,7 @@ def test_onnx_predicts_the_same(name: str, task: str) -> None:
     assert export.facts["equal"]
     assert export.facts["rows"] > len(inputs)
     assert [block["name"] for block in export.facts["inputs"]] == ["numbers", "words"]
-    # As a service does: by what bundle.json says, without scikit-learn.
+    # As a service does: by what onnx.json says, without scikit-learn.
     session = onnxruntime.InferenceSession(export.content)
     types = {"double": np.float64, "float": np.float32, "string": object}
     feed = {
@@ -209,6 +217,18 @@ def test_histogram_trees_agree_however_near_a_split_is() -> None:
     assert onnx.export_onnx(model, inputs, document).facts["nearer_than_float32"] is None
     forest = onnx.export_onnx(*fitted("forest", "classification")).facts
     assert forest["nearer_than_float32"]["rows"] > 0
+
+
+@pytest.mark.parametrize("task", ["two classes", "three classes", "numbers"])
+@pytest.mark.parametrize("columns", [["a b"], ["p:q"]], ids=["numbers", "words"])
+def test_histogram_trees_convert_whatever_they_predict_and_get(
+    columns: list[str], task: str
+) -> None:
+    kind, classes = ("regression", 0) if task == "numbers" else ("classification", 2)
+    classes = 3 if task == "three classes" else classes
+    facts = onnx.export_onnx(*fitted("hgb", kind, classes, columns)).facts
+    assert facts["equal"], facts["reason"]
+    assert facts["max_abs_diff"] < 1e-6
 
 
 def test_a_wrong_conversion_is_found_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +249,7 @@ def test_what_does_not_convert_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx, "MOST_NODES", 10)
     assert "nodes" in onnx.export_onnx(model, inputs, document).facts["reason"]
     model, inputs, document = fitted("linear", "regression")
-    monkeypatch.setattr(onnx, "OPSET", 10_000)
+    monkeypatch.setitem(onnx.OPSETS, "", 10_000)
     export = onnx.export_onnx(model, inputs, document)
     assert export.content is None
     assert export.facts["reason"].startswith("it does not convert (")
@@ -246,11 +266,12 @@ def test_a_bundle_holds_what_serving_needs(packaged: Any) -> None:
         "card.md",
         "model.onnx",
         "model.skops",
+        "onnx.json",
         "reference.json",
     }
     document = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
     assert document["run_id"] == run_id
-    assert set(document["files"]) == {"model.onnx", "model.skops", "reference.json"}
+    assert set(document["files"]) == {"model.skops", "reference.json"}
     assert document["classes"] == ["no", "yes"]
     assert document["skill"] > 0.2
     assert document["metrics"].keys() == document["baseline"]["metrics"].keys()

@@ -106,7 +106,7 @@ def test_the_next_model_is_of_the_new_code(room: Room) -> None:
 def test_what_the_bundle_lists(made: Room) -> None:
     run_id = made.report("release")["run_id"]
     document = made.bundle(run_id)
-    assert set(document["files"]) - {"model.onnx"} == {"model.skops", "reference.json", "custom.py"}
+    assert set(document["files"]) == {"model.skops", "reference.json", "custom.py"}
     assert "helpers" not in document
     folder = made.root / "models" / run_id
     assert (folder / "custom.py").read_bytes() == made.custom.read_bytes()
@@ -116,7 +116,7 @@ def test_what_the_bundle_lists(made: Room) -> None:
 def test_an_untouched_custom_carries_nothing(tmp_path: Path) -> None:
     room = Room(tmp_path)
     document = room.bundle(room.trained())
-    assert set(document["files"]) == {"model.skops", "model.onnx", "reference.json"}
+    assert set(document["files"]) == {"model.skops", "reference.json"}
     assert "helpers" not in document
     assert not Project(tmp_path).made_here.exists()
     rows = load_split(Project(tmp_path), "test")

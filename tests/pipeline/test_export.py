@@ -135,9 +135,8 @@ def test_a_model_that_cannot_be_served_here_is_named(
 ) -> None:
     """As in an image without the packages of training: here skops is hidden."""
     run_id = "0badbeef"
-    bundle = project.models / run_id / "bundle.json"
-    document = read_json(bundle)
-    write_json(bundle, {**document, "onnx": {**document["onnx"], "equal": False}})
+    facts = project.models / run_id / "onnx.json"
+    write_json(facts, {**read_json(facts), "equal": False})
     champion.challenge(project, run_id, 0.1)
     hidden = tmp_path / "hidden"
     hidden.mkdir()

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlproj.bundle.bundle import load_bundle
+from mlproj.bundle.onnx.form import read_onnx
 from mlproj.core import config, pipeline
 from mlproj.core.registry import INPUTS
 from mlproj.data.schema import Column, Schema
@@ -156,7 +157,8 @@ def test_a_model_with_such_inputs_is_trained_packaged_and_served(
     kinds = {column.name for column in bundle.schema.features if column.type == "integer"}
     assert kinds
     # The ONNX form is equal, yet a service must not feed it: it would leave `shift` out.
-    assert bundle.document["onnx"]["equal"], bundle.document["onnx"]["reason"]
+    onnx = read_onnx(bundle.folder, bundle.document)
+    assert onnx["equal"], onnx["reason"]
     from asking import Asked, as_rows
     from mlproj.bundle import champion
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from asking import promote_copy
 from mlproj.bundle import champion
-from mlproj.bundle.bundle import read_bundle
+from mlproj.bundle.onnx.form import read_onnx
 from mlproj.core import config, pipeline, registry
 from mlproj.core.files import read_json, read_json_lines
 from mlproj.core.project import read_report
@@ -27,8 +27,8 @@ def on_disk(event: str, project: Any, facts: dict[str, Any]) -> bool:
         return bool(read_json_lines(project.logs / "runs.jsonl")[-1]["run_id"] == facts["run_id"])
     if event == "bundle":
         report = read_report(project, "release")
-        document = read_bundle(project, facts["run_id"])
-        return bool(report.run_id == facts["run_id"] and document["onnx"] == facts["onnx"])
+        made = read_onnx(project.bundle_folder(facts["run_id"]), {})
+        return bool(report.run_id == facts["run_id"] and made == facts["onnx"])
     if event == "opening":
         return bool(read_json_lines(project.ledger)[-1] == facts)
     if read_json_lines(project.models / "champion_history.jsonl")[-1] != facts:

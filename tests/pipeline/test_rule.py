@@ -16,6 +16,7 @@ from asking import Asked
 from mlproj import train
 from mlproj.bundle import champion
 from mlproj.bundle.bundle import Bundle, load_bundle
+from mlproj.bundle.onnx.form import read_onnx
 from mlproj.bundle.rule import check_alone
 from mlproj.core import registry
 from mlproj.core.config import load_settings
@@ -157,7 +158,7 @@ def test_the_service_answers_by_the_rule(
     project: Project, bundle: Bundle, rows: pd.DataFrame
 ) -> None:
     """Also a model whose ONNX form is equal, since the rule is Python."""
-    assert bundle.document["onnx"]["equal"]
+    assert read_onnx(bundle.folder, bundle.document)["equal"]
     model = load_model(project, bundle.run_id, None, Rules(True, "refuse", 1000))
     assert not model.onnx
     names = [column.name for column in model.schema.features]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from mlproj.bundle.bundle import load_bundle
+from mlproj.bundle.onnx.form import read_onnx
 from mlproj.core import config, pipeline
 from mlproj.core.errors import UserError
 from mlproj.core.files import file_sha256, read_json, write_atomic
@@ -148,7 +149,7 @@ def test_it_is_trained_saved_loaded_and_exported_with_equal_predictions(
     report = pipeline.require(project, "postprocess")
     folder = project.bundle_folder(report.run_id)
     document = read_json(folder / "bundle.json")
-    assert set(document["files"]) == {MODEL_FILE, FILE, "model.onnx", "reference.json"}
+    assert set(document["files"]) == {MODEL_FILE, FILE, "reference.json"}
     assert document["files"][FILE] == file_sha256(folder / FILE)
     assert model_files(folder) == [folder / MODEL_FILE, folder / FILE]
 
@@ -166,10 +167,11 @@ def test_it_is_trained_saved_loaded_and_exported_with_equal_predictions(
     ]
     np.testing.assert_array_equal(bundle_scores(load_model(tmp_path / "again"), inputs), before)
 
-    assert document["onnx"]["equal"], document["onnx"]["reason"]
-    assert document["onnx"]["max_abs_diff"] <= document["onnx"]["tolerance"]
-    found = run_onnx(folder, document, inputs).reshape(before.shape)
-    assert np.abs(found - before).max() <= document["onnx"]["tolerance"]
+    onnx = read_onnx(folder, document)
+    assert onnx["equal"], onnx["reason"]
+    assert onnx["max_abs_diff"] <= onnx["tolerance"]
+    found = run_onnx(folder, onnx, inputs).reshape(before.shape)
+    assert np.abs(found - before).max() <= onnx["tolerance"]
 
 
 def bundle_scores(model: Any, inputs: Any) -> Any:
@@ -177,17 +179,17 @@ def bundle_scores(model: Any, inputs: Any) -> Any:
     return getattr(model, "predict_proba", model.predict)(inputs)
 
 
-def run_onnx(folder: Path, document: dict[str, Any], inputs: Any) -> Any:
-    """Score prepared inputs as a service does: by what bundle.json says."""
+def run_onnx(folder: Path, facts: dict[str, Any], inputs: Any) -> Any:
+    """Score prepared inputs as a service does: by what onnx.json says."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(folder / "model.onnx")
     types = {"double": np.float64, "float": np.float32, "string": object}
     feed = {
         block["name"]: inputs[block["columns"]].to_numpy(dtype=types[block["type"]])
-        for block in document["onnx"]["inputs"]
+        for block in facts["inputs"]
     }
-    return session.run([document["onnx"]["output"]], feed)[0]
+    return session.run([facts["output"]], feed)[0]
 
 
 def two_tensors(model: Plane, features: int) -> Any:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from asking import JSON_TYPE, Asked, as_rows, largest_gap, promote_copy
-from mlproj.bundle import bundle as bundles
 from mlproj.bundle import champion
 from mlproj.core.errors import UserError
 from mlproj.data.split import load_split
@@ -49,10 +48,8 @@ def test_predictions_without_onnx_are_the_same(
 ) -> None:
     project = copy_of(made[kind], tmp_path / "project")
     run_id = champion.read_champion(project)["run_id"]
-    onnx = {**bundles.read_bundle(project, run_id)["onnx"], **changed}
-    champion._put_in_service(
-        project, promote_copy(project, run_id, "0badbeef", onnx=onnx), "promote"
-    )
+    copy = promote_copy(project, run_id, "0badbeef", onnx=changed)
+    champion._put_in_service(project, copy, "promote")
     asked = compare(project)
     fleet = asked.service.keeper.fleet
     assert fleet is not None and not fleet.champion.onnx

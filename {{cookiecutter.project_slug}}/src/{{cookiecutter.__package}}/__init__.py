@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from .core import aliases
 from .core.registry import LENT, Stage, add_stages
 
-# ONNX Runtime sends telemetry unless this is set before its first import, and no module of the
-# package is imported before this file. Whoever wants to send it sets the variable to 0.
+# A runtime that the service uses sends telemetry unless this is set before its first import, and no
+# module of the package is imported before this file. Whoever wants to send it sets it to 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
@@ -64,7 +64,12 @@ add_stages(
         report="release",
         after=("train",),
         settings=("decision",),
-        chooses={"INPUTS": ("*",), "METRICS": ("*",), "TASKS": ("model.task",)},
+        chooses={
+            "FORMS": ("*",),
+            "INPUTS": ("*",),
+            "METRICS": ("*",),
+            "TASKS": ("model.task",),
+        },
     ),
     Stage(
         "evaluate",

@@ -18,11 +18,10 @@ from .bundle.bundle import (
     BUNDLE_FILE,
     BUNDLE_VERSION,
     CARD_FILE,
-    ONNX_FILE,
     REFERENCE_FILE,
     Bundle,
     baseline_with_truth,
-    read_bundle,
+    read_document,
     task_of,
     with_truth,
 )
@@ -36,7 +35,6 @@ from .bundle.carried import (
     note_made_here,
 )
 from .bundle.champion import promoted_runs
-from .bundle.onnx_export import export_onnx
 from .bundle.rule import check_alone
 from .core import registry
 from .core.errors import UserError
@@ -65,6 +63,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 # The same numbers make the same bundle, wherever and whenever it was made.
 CIRCUMSTANCES = ("run_id", "git_commit")
+# Rows of valid by which another form of the model is compared with it.
+FORM_ROWS = 2_000
 
 
 def postprocess(project: Project, settings: Settings) -> Report:
@@ -97,8 +97,7 @@ def postprocess(project: Project, settings: Settings) -> Report:
     bundle = Bundle(project.bundle_folder(run_id), document, model, custom)
     predictions = _decide(bundle, valid, raw)
     document |= _judge(document, trained.facts["baseline"]["constant"], predictions, truth)
-    export = export_onnx(model, inputs, document)
-    document["onnx"] = export.facts
+    sample = valid.iloc[np.arange(0, len(valid), -(-len(valid) // FORM_ROWS))]
     copies = count_copies(project, settings, schema, valid)
     predictions = predictions.take(np.repeat(np.arange(len(valid)), copies))
     labelled = with_truth(document, np.repeat(truth, copies), predictions)
@@ -109,16 +108,19 @@ def postprocess(project: Project, settings: Settings) -> Report:
     reference = make_reference(
         schema, document, train, copies, labelled, baseline_with_truth(document, labelled)
     )
-    bundle_id = _write_bundle(project, document, reference, export.content)
+    bundle_id = _write_bundle(project, document, reference)
     folder = project.bundle_folder(bundle_id)
-    kept = [folder / name for name in (*document["files"], BUNDLE_FILE)]
-    shared = ("trained_as", "classes", "positive", "onnx", "metrics", "skill")
-    facts |= {key: document[key] for key in shared}
+    facts |= {
+        key: document[key] for key in ("trained_as", "classes", "positive", "metrics", "skill")
+    }
+    facts |= _write_forms(project, Bundle(folder, document, model, custom), sample)
+    made = [name for name in _files_of_forms() if (folder / name).exists()]
+    kept = [folder / name for name in (*document["files"], BUNDLE_FILE, *made)]
     report = write_report(
         project,
         settings,
         "postprocess",
-        {**facts, "files": project.sizes(*kept), "summary": _summary(bundle_id, document)},
+        {**facts, "files": project.sizes(*kept), "summary": _summary(bundle_id, document, facts)},
         name="release",
         run_id=bundle_id,
         data=trained.data,
@@ -161,7 +163,7 @@ def _describe(
         "rows": facts["rows"],
         "settings": {**chosen, "params": settings.params.get(winner["name"], {})},
         "git_commit": git_commit(project),
-        "versions": versions(["skops", "skl2onnx", "onnx", "onnxruntime", winner["name"]]),
+        "versions": versions(["skops", winner["name"]]),
         "seed": settings.split.seed,
     }
 
@@ -197,7 +199,6 @@ def _write_bundle(
     project: Project,
     document: dict[str, Any],
     reference: Mapping[str, Any],
-    onnx: bytes | None,
 ) -> str:
     """Write the bundle and return its id; one that says the same already stays as it is.
 
@@ -209,9 +210,7 @@ def _write_bundle(
     staging.mkdir(parents=True)
     try:
         write_json(staging / REFERENCE_FILE, reference)
-        if onnx is not None:
-            (staging / ONNX_FILE).write_bytes(onnx)
-        made = [*model_files(source), *sorted(staging.iterdir())]
+        made = [*model_files(source), staging / REFERENCE_FILE]
         files = {path.name: path for path in made} | _carry(source, document)
         document["files"] = {name: file_sha256(path) for name, path in files.items()}
         # As it will be read: with lists for tuples and null for what is no number.
@@ -239,7 +238,7 @@ def _content(document: Mapping[str, Any]) -> dict[str, Any]:
 def _holds(project: Project, run_id: str, content: Mapping[str, Any]) -> bool:
     """Tell whether a whole bundle with this content is there."""
     try:
-        return _content(read_bundle(project, run_id)) == content
+        return _content(read_document(project, run_id)) == content
     except UserError:
         return False
 
@@ -273,22 +272,34 @@ def _carry(source: Path, document: dict[str, Any]) -> dict[str, Path]:
 
 def _fill(folder: Path, files: Mapping[str, Path], document: Mapping[str, Any]) -> None:
     """Put the files into the folder, and bundle.json last."""
-    marker = folder / BUNDLE_FILE
-    marker.unlink(missing_ok=True)
+    for name in (BUNDLE_FILE, *_files_of_forms()):  # those are of the bundle that was here
+        (folder / name).unlink(missing_ok=True)
     for name, path in files.items():
         if path != folder / name:
             (folder / name).parent.mkdir(exist_ok=True, parents=True)
             with write_atomic(folder / name) as temporary:
                 shutil.copyfile(path, temporary)
-    if ONNX_FILE not in document["files"]:
-        (folder / ONNX_FILE).unlink(missing_ok=True)
-    write_json(marker, document)
+    write_json(folder / BUNDLE_FILE, document)
 
 
-def _summary(run_id: str, document: Mapping[str, Any]) -> str:
+def _write_forms(project: Project, bundle: Bundle, rows: pd.DataFrame) -> dict[str, Any]:
+    """Write the other forms of the model, and return the facts of each."""
+    made: dict[str, Any] = {"onnx": {"equal": False, "reason": "not installed"}}
+    for name, form in registry.FORMS.items():
+        made[name] = registry.load(form.write)(project, bundle, rows)
+    return made
+
+
+def _files_of_forms() -> list[str]:
+    """Return the names of the files that the other forms of a model may have."""
+    return [name for form in registry.FORMS.values() for name in form.files]
+
+
+def _summary(run_id: str, document: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     """Return the phrase that the command line prints."""
     decision = task_of(document).summarise_decision(document)
     if has_rule(document):
         decision += ", decide of custom.py"
-    onnx = "with ONNX" if document["onnx"]["equal"] else "without ONNX"
-    return f"models/{run_id}: {decision}, {onnx}"
+    for name, form in registry.FORMS.items():
+        decision += f", {'with' if facts[name]['equal'] else 'without'} {form.label}"
+    return f"models/{run_id}: {decision}"

@@ -34,7 +34,6 @@ BUNDLE_VERSION = 1
 BUNDLE_FILE = "bundle.json"
 REFERENCE_FILE = "reference.json"
 CARD_FILE = "card.md"
-ONNX_FILE = "model.onnx"
 LENIENT = "correct the data, or let it pass with [predict] strict = no"
 
 
@@ -207,7 +206,7 @@ class Bundle:
     def score(self, typed: pd.DataFrame) -> NDArray[np.float64]:
         """Return the model's own output for conformed rows, before calibration.
 
-        That is probabilities (rows, classes) or values (rows,): what model.onnx gives too.
+        That is probabilities (rows, classes) or values (rows,).
         """
         import numpy as np
 
@@ -257,7 +256,27 @@ def read_bundle(project: Project, run_id: str) -> dict[str, Any]:
     """Return the verified `bundle.json` of a run, without loading the model.
 
     Raises:
-        UserError: If there is no such bundle, it is not whole, or a file is not what it was.
+        UserError: If there is no such bundle, it is not whole, or a file is not what it was, those
+            of its other forms included.
+    """
+    document = read_document(project, run_id)
+    read_forms(project.bundle_folder(run_id), document)
+    return document
+
+
+def read_forms(folder: Path, document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what is known of a bundle's other forms by their labels, verified; see `Form`."""
+    registry.extend_by_modules()
+    return {
+        form.label: registry.load(form.read)(folder, document) for form in registry.FORMS.values()
+    }
+
+
+def read_document(project: Project, run_id: str) -> dict[str, Any]:
+    """Return `bundle.json` as `read_bundle` does, whatever the state of the other forms.
+
+    Raises:
+        UserError: As `read_bundle`, but for the files that `bundle.json` lists.
     """
     folder = project.bundle_folder(run_id)
     if not re.fullmatch(r"[0-9a-f]{8}", run_id) or not folder.is_dir():

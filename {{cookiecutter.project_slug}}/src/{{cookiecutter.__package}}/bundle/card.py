@@ -150,26 +150,7 @@ def _limits(document: Mapping[str, Any]) -> list[str]:
         "- Categories and columns that training never saw are refused, unless [predict] strict = "
         "no; then such a category counts as unknown.",
         "- It finds what goes together, not what causes what.",
-        f"- ONNX: {_onnx(document)}",
     ]
-
-
-def _onnx(document: Mapping[str, Any]) -> str:
-    """Return the state of the ONNX form."""
-    facts = document["onnx"]
-    if not facts["equal"]:
-        return f"there is none, since {facts['reason']}; scikit-learn serves."
-    nearer = facts["nearer_than_float32"]
-    limit = ""
-    if nearer:
-        limit = (
-            " It computes in float32: a value nearer to a split than that can tell may fall on its "
-            f"other side ({nearer['differ']} of {nearer['rows']:,} such rows did)."
-        )
-    return (
-        f"model.onnx predicts the same on {facts['rows']:,} rows, with missing, unseen and "
-        f"near-split values among them (largest difference {facts['max_abs_diff']:.2g}).{limit}"
-    )
 
 
 def _loading(document: Mapping[str, Any]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from ..core.errors import UserError
 from ..core.files import append_json_line, read_json, read_json_lines, write_json
 from ..core.project import Project, find_project, read_report
 from ..core.registry import announce
-from .bundle import bundle_sha, load_bundle, read_bundle
+from .bundle import bundle_sha, load_bundle, read_bundle, read_document, read_forms
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -74,12 +74,13 @@ def read_promoted(project: Project, run_id: str, sha256: str | None) -> dict[str
     Raises:
         UserError: If it is not whole, or not what was promoted.
     """
-    document = read_bundle(project, run_id)
+    document = read_document(project, run_id)
     if bundle_sha(project, run_id) != sha256:
         raise UserError(
             f"models/{run_id} is not the bundle that was promoted: its bundle.json has changed; "
             f"bring it back, or accept it with `champion promote {run_id}`."
         )
+    read_forms(project.bundle_folder(run_id), document)
     return document
 
 
@@ -298,8 +299,8 @@ def describe(project: Project) -> dict[str, str]:
     }
     if document["threshold"] is not None:
         lines["Threshold"] = f"{document['threshold']:.3g} for {document['positive']}"
-    reason = document["onnx"]["reason"]
-    lines["ONNX"] = "equal to scikit-learn" if reason is None else f"none: {reason}"
+    for label, facts in read_forms(project.bundle_folder(run_id), document).items():
+        lines[label] = "equal to scikit-learn" if facts["equal"] else f"none: {facts['reason']}"
     for other in champion.get("challengers", []):
         share = float(other.get("weight", 0))
         told = f"answers {share:.0%} of the requests" if share else "scored beside (shadow)"

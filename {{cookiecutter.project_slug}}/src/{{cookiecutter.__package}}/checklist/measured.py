@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.errors import UserError
 from ..core.files import write_text
-from ..core.project import SPLITS, Project, Report
+from ..core.project import SPLITS, Project
 from .context import Context
 from .documents import MarkdownLine, read_lines, read_text, refuse, shown_name
 from .records import one_line

@@ -64,7 +64,6 @@ MOVED = {
     "models.baseline": "models",
     "models.inputs": "models",
     "models.team_steps": "models.features",
-    "onnx_export": "bundle.onnx_export",
     "pipeline": "core.pipeline core.project",
     "plots": "reporting.plots",
     "postprocess": "evaluation.decision",

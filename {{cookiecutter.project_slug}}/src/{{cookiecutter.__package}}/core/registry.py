@@ -105,6 +105,8 @@ TRANSFORMERS = Registry[Any]("transformer")
 WEIGHTS = Registry[Any]("weights of the class")
 # By the kind of input, its `models.Input`.
 INPUTS = Registry[Any]("kind of input")
+# By its name in reports/release.json, another form that a model is packaged in, a `bundle.Form`.
+FORMS = Registry[Any]("form of a bundle")
 # By any name, what is called with each event, see `announce`.
 LISTENERS = Registry[Any]("listener")
 # What the package itself lends to notebooks and scripts, by name: the module that has it.

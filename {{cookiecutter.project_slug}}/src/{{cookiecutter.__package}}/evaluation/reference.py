@@ -28,7 +28,7 @@ RESAMPLES = 200
 BINS = 50
 BUCKETS = 16
 # Edges lie this much (relatively) beside a value, but short of the next, so that a value which came
-# by way of float32, as through ONNX, falls on the same side as the one that it was.
+# by way of float32, as in a service, falls on the same side as the one that it was.
 BESIDE = 1e-6
 
 

@@ -192,7 +192,7 @@ def input_sources(schema: "Schema") -> dict[str, tuple[int, int | None]]:
 def words(text: str) -> str:
     """Return the words of a text, in lower case, with one blank between them.
 
-    ONNX splits and lowers text by its platform's rules, which differ; these are Python's.
+    Other runtimes split and lower text by rules of their platform; these are Python's.
     """
     return " ".join(WORD.findall(text.lower()))
 

@@ -37,7 +37,7 @@ def forest(task: str, seed: int, params: dict[str, Any]) -> Candidate:
         estimator = configure(RandomForestClassifier, "forest", params, **shared)
     else:
         estimator = configure(RandomForestRegressor, "forest", params, max_features=1 / 3, **shared)
-    # scikit-learn's forests take missing numbers, but ONNX then predicts otherwise: so filled in.
+    # scikit-learn's forests take missing numbers, but do not convert to an equal form then.
     return Candidate("forest", "FOREST", "filled", estimator)
 
 

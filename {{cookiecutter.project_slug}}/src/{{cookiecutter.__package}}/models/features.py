@@ -1,7 +1,8 @@
 """The model's inputs: what follows from a row alone (`prepare`), and what is fitted on train.
 
-The encoders are those that ONNX converts with equal predictions. What it converts wrongly without a
-word (missing numbers in forests, encoders fed with None, `min_frequency`) is avoided here.
+The encoders are those that convert to other forms (`bundle.Form`) with equal predictions. What
+converts wrongly without a word (missing numbers in forests, encoders fed with None,
+`min_frequency`) is avoided here.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 # A step of a ColumnTransformer: its name, the transformer, and the columns that it gets.
 Step = tuple[str, Any, Any]
 # Stands for a missing number where an estimator cannot take one: below all that data holds, so
-# that a tree can split it off, and within float32, in which ONNX computes.
+# that a tree can split it off, and within float32, in which other forms of a model compute.
 MISSING = -1e30
 # What an estimator of scikit-learn has that turns columns into others.
 METHODS = ("fit", "transform", "get_params")
@@ -239,7 +240,7 @@ def number_steps(columns: list[str], options: StepOptions) -> list[Step]:
         ("numbers", Pipeline([("fill", median), ("scale", StandardScaler())]), columns)
     ]
     lacking = [name for name in columns if options.inputs[name].isna().any()]
-    if lacking:  # scikit-learn's own indicator has no equal in ONNX
+    if lacking:  # scikit-learn's own indicator does not convert
         flags = Pipeline([("fill", _fill()), ("flag", Binarizer(threshold=MISSING / 10))])
         steps.append(("present", flags, lacking))
     return steps
@@ -277,7 +278,7 @@ def text_steps(columns: list[str], options: StepOptions) -> list[Step]:
     """Return a step per column of texts: its most frequent words, weighed by rarity or counted.
 
     A tree gains nothing from weights, and can split between two that differ in their last digit
-    only, which is lost in ONNX's float32; counts are exact.
+    only, which is lost in float32; counts are exact.
     """
     weighed = options.kind == "linear"
     return [

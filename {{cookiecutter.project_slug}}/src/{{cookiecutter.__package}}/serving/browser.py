@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..bundle.bundle import ONNX_FILE, answer_of, read_bundle
+from ..bundle.bundle import answer_of, read_bundle
 from ..bundle.champion import verify_champion
+from ..bundle.onnx.form import ONNX_FILE, read_onnx
 from ..core.errors import UserError
 from ..data.schema import Column
 from ..data.words import MISSING
@@ -90,7 +91,7 @@ def _load(project: Project, settings: Settings, run_id: str) -> Model:
         UserError: If it cannot, and why.
     """
     document = read_bundle(project, run_id)
-    kind, onnx = answer_of(document)["kind"], document["onnx"]
+    kind, onnx = answer_of(document)["kind"], read_onnx(project.bundle_folder(run_id), document)
     if kind not in KINDS:
         raise UserError(
             f"models/{run_id} gives predictions of the kind '{kind}', which only `serve` computes; "
@@ -135,7 +136,7 @@ def _facts(model: Model) -> dict[str, Any]:
     document, rules = model.document, model.reader.rules
     names = ("target", "classes", "positive", "threshold")
     sources = input_sources(model.schema)
-    onnx = document["onnx"]
+    onnx = model.onnx_facts
     return {
         "kind": model.answer_form["kind"],
         **{name: document[name] for name in names},

@@ -16,16 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 import numpy as np
 
-from ..bundle.bundle import (
-    ONNX_FILE,
-    REFERENCE_FILE,
-    answer_of,
-    bundle_sha,
-    read_bundle,
-    task_of,
-)
+from ..bundle.bundle import REFERENCE_FILE, answer_of, bundle_sha, read_bundle, task_of
 from ..bundle.carried import carries_code, has_rule
 from ..bundle.champion import read_promoted
+from ..bundle.onnx.form import ONNX_FILE, read_onnx
 from ..core import registry
 from ..core.errors import UserError
 from ..core.files import read_json
@@ -37,6 +31,8 @@ from .rows import Refusal, Row, RowReader, Rules
 from .writer import OWN
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from ..bundle.bundle import Bundle
@@ -78,6 +74,7 @@ class Model:
         example: A row as training knew it, as JSON values.
         card: The model card, as Markdown.
         onnx: Whether onnxruntime scores.
+        onnx_facts: What is known of the bundle's ONNX form, see `read_onnx`.
         classes: What the codes of its predictions stand for; empty where it predicts no classes.
         pace: Seconds that one byte of a request takes, measured.
     """
@@ -96,7 +93,8 @@ class Model:
         self.example = reference_row(self.schema, read_json(folder / REFERENCE_FILE), rules)
         card = folder / "card.md"
         self.card = card.read_text(encoding="utf-8") if card.is_file() else ""
-        engine = _onnx_engine(project, document, self.schema)
+        self.onnx_facts = read_onnx(folder, document)
+        engine = _onnx_engine(folder, document, self.onnx_facts, self.schema)
         self.onnx = engine is not None
         self._engine: Engine = engine or _BundleEngine(project, self.run_id, self.schema)
         self.classes: list[Any] = document["classes"]
@@ -208,10 +206,11 @@ def load_model(project: Project, run_id: str, sha256: str | None, rules: Rules) 
     return Model(project, document, sha256, rules)
 
 
-def _onnx_engine(project: Project, document: Mapping[str, Any], schema: Schema) -> Engine | None:
+def _onnx_engine(
+    folder: Path, document: Mapping[str, Any], facts: Mapping[str, Any], schema: Schema
+) -> Engine | None:
     """Return the ONNX form as an engine; None where there is none that it can feed."""
-    facts = document["onnx"]
-    if not facts["equal"] or ONNX_FILE not in document["files"] or carries_code(document):
+    if not facts["equal"] or carries_code(document):
         return None
     if not are_plain((column.type for column in schema.features), registry.NO_TEAM):
         return None
@@ -220,10 +219,10 @@ def _onnx_engine(project: Project, document: Mapping[str, Any], schema: Schema) 
     known = [name in sources for block in facts["inputs"] for name in block.get("columns", [None])]
     if not all(known):
         return None
-    content = (project.bundle_folder(document["run_id"]) / ONNX_FILE).read_bytes()
-    if hashlib.sha256(content).hexdigest() != document["files"][ONNX_FILE]:
+    content = (folder / ONNX_FILE).read_bytes()
+    if hashlib.sha256(content).hexdigest() != facts["sha256"]:
         raise UserError(f"models/{document['run_id']}/{ONNX_FILE} has changed; bring it back.")
-    return _OnnxEngine(content, document, schema)
+    return _OnnxEngine(content, facts, schema)
 
 
 class _OnnxEngine:
@@ -231,7 +230,7 @@ class _OnnxEngine:
 
     decides = False
 
-    def __init__(self, content: bytes, document: Mapping[str, Any], schema: Schema) -> None:
+    def __init__(self, content: bytes, facts: Mapping[str, Any], schema: Schema) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -240,9 +239,9 @@ class _OnnxEngine:
         self._session = onnxruntime.InferenceSession(
             content, options, providers=["CPUExecutionProvider"]
         )
-        self._outputs = [document["onnx"]["output"]]
+        self._outputs = [facts["output"]]
         self._types = [column.type for column in schema.features]
-        sources, inputs = input_sources(schema), document["onnx"]["inputs"]
+        sources, inputs = input_sources(schema), facts["inputs"]
         kinds = {"double": np.float64, "float": np.float32, "string": object}
         self._blocks: list[tuple[str, Any, list[tuple[int, int | None]]]] = [
             (block["name"], kinds[block["type"]], [sources[name] for name in block["columns"]])

@@ -154,7 +154,7 @@ class Task(ABC):
             classes: Of the columns of the result; the model may lack some.
 
         Returns:
-            Probabilities (rows, classes) or values (rows,): what model.onnx gives too.
+            Probabilities (rows, classes) or values (rows,).
         """
 
     @abstractmethod
@@ -167,7 +167,7 @@ class Task(ABC):
 
         Args:
             document: The content of `bundle.json`.
-            raw: See `raw_scores`; from scikit-learn or ONNX alike.
+            raw: See `raw_scores`; from scikit-learn or another form alike.
         """
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""The ONNX form of a model, kept only where it predicts as scikit-learn does.
+"""From a fitted pipeline to ONNX, kept only where it predicts as scikit-learn does.
 
 It takes prepared inputs (the output of `features.prepare`) as two blocks, all numbers and all
 words, since thirty inputs take longer to hand over than to compute with. It gives the probabilities
@@ -7,14 +7,13 @@ compared on real rows and on rows made to be hard. An estimator may bring its ow
 behind the features' (`models.Weights`), and is compared like any other.
 
 Numbers are float32, which scikit-learn's forests split by as well and which changes a linear model
-by next to nothing. Histogram gradient boosting splits by float64, so it gets that.
+by next to nothing. Histogram gradient boosting splits by float64, so it gets that (histogram.py).
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,18 +22,18 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from ..core.registry import load
-from ..evaluation.decision import label_codes, temper
-from ..models.persist import weights_of
-from .bundle import task_of
+from ...core.errors import UserError
+from ...core.registry import load
+from ...evaluation.decision import label_codes, temper
+from ...models.persist import weights_of
+from ..bundle import task_of
+from .histogram import OPSETS, histogram_as_onnx, histogram_trees, is_histogram
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-# The newest operators that the oldest supported onnxruntime knows.
-OPSET, ML_OPSET = 18, 3
 # Larger forests would take minutes and gigabytes to convert.
 MOST_NODES = 300_000
 ROWS, HARD_ROWS = 2_000, 1_000
@@ -43,8 +42,6 @@ TOLERANCE = 1e-5
 # A probability so near to the threshold may end on either side of it in float32.
 TIE = 1e-6
 NEVER_SEEN = "never seen \u00e9"
-# What a tree node holds as floats.
-FLOATS = ("nodes_values", "nodes_hitrates", "class_weights", "target_weights", "base_values")
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class Export:
 
     Attributes:
         content: The file's bytes; None where the model does not convert or is not equal.
-        facts: What bundle.json says about it.
+        facts: What onnx.json says about it.
     """
 
     content: bytes | None
@@ -70,6 +67,9 @@ def export_onnx(model: Any, inputs: pd.DataFrame, document: Mapping[str, Any]) -
 
     Returns:
         The file, if equal; else the reason why there is none.
+
+    Raises:
+        UserError: If a package that this needs is not installed.
     """
     nodes = _count_nodes(model[-1])
     if nodes > MOST_NODES:
@@ -77,11 +77,15 @@ def export_onnx(model: Any, inputs: pd.DataFrame, document: Mapping[str, Any]) -
             f"its trees have {nodes:,} nodes, and more than {MOST_NODES:,} take too long"
         )
     try:
-        with _quiet():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             content = _convert(model, inputs)
             compared = _compare(model, content, inputs, document)
     except ImportError as error:
-        return _without(f"{error.name or 'a package'} is not installed")
+        raise UserError(
+            f"An ONNX form needs {error.name or 'a package'}, which is not installed; run "
+            "`make setup`, then this again."
+        ) from error
     except Exception as error:  # noqa: BLE001  # converters and runtimes raise all kinds
         return _without(_explain(error, model))
     differ, largest = compared["label_differences"], compared["max_abs_diff"]
@@ -114,8 +118,7 @@ def _convert(model: Any, inputs: pd.DataFrame) -> bytes:
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
 
     tensors = {"double": DoubleTensorType, "float": FloatTensorType, "string": StringTensorType}
-    blocks, weights = _blocks(model, inputs), weights_of(model[-1])
-    own = load(weights.onnx) if weights is not None and weights.onnx is not None else None
+    blocks, own = _blocks(model, inputs), _own_part(model[-1])
     pipeline = _by_place(model, blocks)
     converted = to_onnx(
         pipeline if own is None else pipeline[:-1],
@@ -123,18 +126,26 @@ def _convert(model: Any, inputs: pd.DataFrame) -> bytes:
             (block["name"], tensors[block["type"]]([None, len(block["columns"])]))
             for block in blocks
         ],
-        target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
+        target_opset=OPSETS,
         # An array of probabilities, no list of dicts.
         options={"zipmap": False} if own is None and hasattr(model, "predict_proba") else None,
     )
     if own is not None:
         width = model[:-1].transform(inputs.head(1)).shape[1]
         converted = _join(converted, own(model[-1], width))
-    if _is_histogram(model[-1]):
-        _put_splits(converted, model[-1])
     _keep_small_shares(converted)
+    # The converter keeps them in a set, so their order, and the file's bytes, would vary.
+    converted.opset_import.sort(key=lambda each: each.domain)
     content: bytes = converted.SerializeToString()
     return content
+
+
+def _own_part(estimator: Any) -> Any:
+    """Return what makes an estimator's part of the graph; None where skl2onnx does."""
+    if is_histogram(estimator):
+        return histogram_as_onnx
+    weights = weights_of(estimator)
+    return None if weights is None or weights.onnx is None else load(weights.onnx)
 
 
 def _join(features: Any, own: Any) -> Any:
@@ -147,6 +158,8 @@ def _join(features: Any, own: Any) -> Any:
 
     part = add_prefix(own, "model_")
     part.ir_version = features.ir_version  # the runtime reads what the operators ask for
+    for used in features.opset_import:  # skl2onnx lowers them to what its operators need
+        used.version = OPSETS.get(used.domain, used.version)
     stored = {each.name for each in part.graph.initializer}
     taken = [each.name for each in part.graph.input if each.name not in stored]
     if len(taken) != 1:
@@ -189,39 +202,6 @@ def _keep_small_shares(converted: Any) -> None:
         return
 
 
-def _put_splits(converted: Any, estimator: Any) -> None:
-    """Put a histogram model's splits into its node as float64.
-
-    The converter writes them as float32, and declares an output of float64, which that node lacks.
-    """
-    from onnx import TensorProto
-    from onnx.helper import make_attribute, make_tensor
-
-    for used in converted.opset_import:
-        if used.domain == "ai.onnx.ml":
-            used.version = ML_OPSET  # the first whose trees hold float64
-    node = next(node for node in converted.graph.node if node.op_type.startswith("TreeEnsemble"))
-    trees = [tree.nodes for tree in _histogram_trees(estimator)]
-    splits = np.concatenate([np.where(n["is_leaf"], 0.0, n["num_threshold"]) for n in trees])
-    for attribute in list(node.attribute):
-        if attribute.name in FLOATS:
-            values = np.array(attribute.floats, dtype=np.float64)
-            if attribute.name == "nodes_values":
-                if not np.array_equal(values, splits.astype(np.float32)):
-                    raise ValueError("the splits stand in another order than expected")
-                values = splits
-            node.attribute.remove(attribute)
-            if len(values):
-                name = f"{attribute.name}_as_tensor"
-                tensor = make_tensor(name, TensorProto.DOUBLE, [len(values)], values)
-                node.attribute.append(make_attribute(name, tensor))
-    for output in converted.graph.output:
-        kind = output.type.tensor_type
-        kind.elem_type = (
-            TensorProto.FLOAT if kind.elem_type == TensorProto.DOUBLE else kind.elem_type
-        )
-
-
 def _compare(
     model: Any,
     content: bytes,
@@ -245,7 +225,7 @@ def _compare(
         return expected, found.astype(np.float64)
 
     near, nearer = _rows_at_splits(model, inputs)
-    if _is_histogram(model[-1]):
+    if is_histogram(model[-1]):
         near, nearer = near + nearer, []
     rows = pd.concat([_spread(inputs, ROWS), *_hard_rows(inputs), *near], ignore_index=True)
     expected, found = both(rows)
@@ -256,11 +236,11 @@ def _compare(
         "label_differences": _label_differences(document, expected, found) if classes else 0,
         "rows": len(rows),
         "tolerance": TOLERANCE * size,
-        "opset": OPSET,
+        "opset": OPSETS[""],
         "output": output,
         "nearer_than_float32": None,
     }
-    if nearer:  # told, but no reason to refuse: numbers that differ in the 8th digit
+    if nearer:  # said, but no reason to refuse: numbers that differ in the 8th digit
         expected, found = both(pd.concat(nearer, ignore_index=True))
         differ = np.abs(expected - found).reshape(len(found), -1).max(axis=1) > TOLERANCE * size
         facts["nearer_than_float32"] = {"rows": len(found), "differ": int(differ.sum())}
@@ -346,7 +326,7 @@ def _splits(model: Any, numbers: list[str]) -> dict[str, NDArray[np.float64]]:
 
 def _tree_splits(estimator: Any) -> Iterator[tuple[int, float]]:
     """Yield the feature's position and the value of each split of scikit-learn's tree ensembles."""
-    for tree in _histogram_trees(estimator):
+    for tree in histogram_trees(estimator):
         inner = tree.nodes[tree.nodes["is_leaf"] == 0]
         yield from zip(inner["feature_idx"].tolist(), inner["num_threshold"].tolist(), strict=True)
     for each in getattr(estimator, "estimators_", []):
@@ -358,29 +338,18 @@ def _tree_splits(estimator: Any) -> Iterator[tuple[int, float]]:
             )
 
 
-def _histogram_trees(estimator: Any) -> Iterator[Any]:
-    """Yield the trees of histogram gradient boosting."""
-    for stage in getattr(estimator, "_predictors", []):
-        yield from stage
-
-
 def _count_nodes(estimator: Any) -> int:
     """Return how many nodes the trees have, 0 for other models."""
-    count = sum(len(tree.nodes) for tree in _histogram_trees(estimator))
+    count = sum(len(tree.nodes) for tree in histogram_trees(estimator))
     trees = (getattr(each, "tree_", None) for each in getattr(estimator, "estimators_", []))
     return count + sum(int(tree.node_count) for tree in trees if tree is not None)
-
-
-def _is_histogram(estimator: Any) -> bool:
-    """Tell whether an estimator is histogram gradient boosting."""
-    return any(True for _ in _histogram_trees(estimator))
 
 
 def _blocks(model: Any, inputs: pd.DataFrame) -> list[dict[str, Any]]:
     """Return what ONNX takes: name, type (double, float or string) and columns of each tensor."""
     numbers = [name for name in inputs.columns if _is_number(inputs[name])]
     words = [name for name in inputs.columns if not _is_number(inputs[name])]
-    kind = "double" if _is_histogram(model[-1]) else "float"
+    kind = "double" if is_histogram(model[-1]) else "float"
     blocks = [
         {"name": "numbers", "type": kind, "columns": numbers},
         {"name": "words", "type": "string", "columns": words},
@@ -403,30 +372,3 @@ def _feed(rows: pd.DataFrame, block: dict[str, Any]) -> NDArray[Any]:
 def _spread(frame: pd.DataFrame, rows: int) -> pd.DataFrame:
     """Return at most so many rows, evenly spread over the table."""
     return frame.iloc[:: -(-len(frame) // rows)] if len(frame) > rows else frame
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the converter's warnings, and mend its flags.
-
-    skl2onnx 1.20 passes booleans where onnx now insists on integers
-    (`Expected an int, got a boolean`).
-    """
-    import onnx.helper
-
-    original = onnx.helper.make_attribute
-
-    def make_attribute(key: str, value: Any, *others: Any, **options: Any) -> Any:
-        if isinstance(value, bool | np.bool_):
-            value = int(value)
-        elif isinstance(value, list | tuple):
-            value = [int(item) if isinstance(item, bool | np.bool_) else item for item in value]
-        return original(key, value, *others, **options)
-
-    onnx.helper.make_attribute = make_attribute
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        onnx.helper.make_attribute = original
