@@ -25,8 +25,8 @@ from mlproj.data.readers import read_table
 from mlproj.data.words import read_words
 from tables import write_source
 
-ROWS = 1300
-LATE = 1150
+ROWS = 1100
+LATE = 1050
 # Decimal sign and mark between thousands.
 LOCALES: dict[str, tuple[str, str]] = {
     "en": (".", ","),
@@ -154,16 +154,22 @@ def settings(place: Any) -> Any:
 
 
 def test_every_kind_is_read_right_or_said(settings: Any, tmp_path: Path) -> None:
+    cleaned = settings.model_copy(
+        update={"data": settings.data.model_copy(update={"missing": DIRT["words"]})}
+    )
     found: Counter[str] = Counter()
     wrong: list[str] = []
     total = 0
     for case in cases():
         total += 1
         result = verdict(case, tmp_path, settings)
+        if result == "said" and "words" in case.name:
+            # What is said names the setting that helps.
+            if verdict(case, tmp_path, cleaned) == "right":
+                result = "right with [data] missing"
         found[result] += 1
-        dirt = "words" in case.name
-        if result == "wrong" or (result != "right" and case.clear and not dirt):
+        if result == "wrong" or (result == "said" and case.clear):
             wrong.append(f"{result}: {case.name}, such as {case.written[1]!r}")
     print(f"{total} columns: {dict(found)}")
     assert not wrong, "\n".join(wrong)
-    assert total >= 600
+    assert total >= 600 and found["said"] <= 0.1 * total

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.errors import UserError
@@ -45,7 +45,12 @@ UNCLEAR = r"^[+-]?(?:0|[1-9]\d{0,2}(?:[.]\d{3})?)$"
 FRACTION = r"[.eE]|^[+-]?(?:\d{1,15}|(?i:inf(?:inity)?))$"
 # So many values suffice for a first look.
 FIRST = 1000
+# Of a number, and of a name, whose plus would be lost.
+SIGNED = r"^[+-]?(?:0|[1-9]\d*)$"
+UNSIGNED = r"^-?(?:0|[1-9]\d*)$"
 TRUTHS = ("true", "false")
+# True, TRUE and true are different words.
+MOST_TRUTHS = 6
 # With at least this share of numbers, the other values of a column are worth a note.
 NOTED = 0.5
 # Where at most this share uses the other decimal sign, those values are errors.
@@ -69,7 +74,7 @@ class Words(NamedTuple):
     missing: Counter[str]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Reading:
     """What a table's columns of text hold.
 
@@ -80,8 +85,8 @@ class Reading:
     """
 
     frame: pd.DataFrame
-    forms: dict[str, NumberForm] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    forms: dict[str, NumberForm]
+    notes: list[str]
 
 
 def read_words(frame: pd.DataFrame, data: DataSettings) -> Reading:
@@ -93,40 +98,49 @@ def read_words(frame: pd.DataFrame, data: DataSettings) -> Reading:
     Raises:
         UserError: If a value holds the character NUL.
     """
-    reading = Reading(frame)
     names = {*data.id, *([data.group] if data.group else [])}
     columns: dict[str, pd.Series[Any]] = {}
-    open_ones: dict[str, tuple[Words, NumberCounts]] = {}
+    notes: list[str] = []
+    undecided: dict[str, tuple[Words, NumberCounts]] = {}
     for name in map(str, frame.columns):
         if frame[name].dtype != "str" or name in data.text:
             continue
         array = _arrow(frame[name])
-        plain = plain_numbers(array)
-        if plain is None:
+        read = plain_numbers(array)
+        if read is None:
             words = distinct(array)
             _refuse_nul(name, words)
-            plain = _special(array, words, name in names, reading.notes, name)
-            if plain is None and name not in names and not _is_coded(words):
-                open_ones[name] = (words, count_numbers(words.words, words.rows))
-        if plain is not None:
-            columns[name] = _as_series(frame[name], plain)
-    decimals = Counter(
-        COMMA if counts.comma else POINT
-        for _, counts in open_ones.values()
-        if bool(counts.comma) != bool(counts.point)
-    )
-    usual = COMMA if decimals[COMMA] > decimals[POINT] else POINT
-    for name, (words, counts) in open_ones.items():
-        form = choose_form(counts, usual)
-        if form is None:
-            continue
-        reading.forms[name] = form
-        reading.notes += _number_notes(name, words, counts, form)
+            read = _truths(array, words)
+            if read is None:
+                read = _whole_numbers(array, words, signed=name not in names)
+            if read is not None:
+                notes += _missing_notes(name, words, len(array))
+            elif name not in names:
+                notes += _long_note(name, words)
+                if not _is_coded(words):
+                    undecided[name] = (words, count_numbers(words.words, words.rows))
+        if read is not None:
+            columns[name] = _as_series(frame[name], read)
+    forms = _forms_of({name: counts for name, (_, counts) in undecided.items()})
+    for name, form in forms.items():
+        words, counts = undecided[name]
+        notes += _number_notes(name, words, counts, form)
         if _is_read(counts, form):
             columns[name] = read_column(frame[name], form)
-            reading.notes += _missing_notes(name, words, len(frame))
-    reading.frame = frame.assign(**columns)
-    return reading
+            notes += _missing_notes(name, words, len(frame))
+    return Reading(frame.assign(**columns), forms, notes)
+
+
+def _forms_of(counts: dict[str, NumberCounts]) -> dict[str, NumberForm]:
+    """Return how the columns that hold numbers write them."""
+    sure = Counter(
+        COMMA if each.comma else POINT
+        for each in counts.values()
+        if bool(each.comma) != bool(each.point)
+    )
+    usual = COMMA if sure[COMMA] > sure[POINT] else POINT
+    forms = {name: choose_form(each, usual) for name, each in counts.items()}
+    return {name: form for name, form in forms.items() if form is not None}
 
 
 def choose_form(counts: NumberCounts, usual: str) -> NumberForm | None:
@@ -272,33 +286,32 @@ def _all(array: pa.ChunkedArray, pattern: str) -> bool:
     return bool(pc.all(pc.match_substring_regex(array, pattern)).as_py())
 
 
-def _special(
-    array: pa.ChunkedArray, words: Words, is_name: bool, notes: list[str], name: str
+def _truths(array: pa.ChunkedArray, words: Words) -> pa.ChunkedArray | None:
+    """Read a column whose every value is true or false, in any case, else return None."""
+    import pyarrow.compute as pc
+
+    if not 1 <= len(words.words) <= MOST_TRUTHS:
+        return None
+    found = {word.casefold() for word in words.words.to_pylist()}
+    return pc.equal(pc.utf8_lower(_blanked(array)), "true") if found <= {*TRUTHS} else None
+
+
+def _whole_numbers(
+    array: pa.ChunkedArray, words: Words, *, signed: bool
 ) -> pa.ChunkedArray | None:
-    """Read truth values, and whole numbers beside spellings of a missing one."""
+    """Read whole numbers of 64 bits beside spellings of a missing one, else return None.
+
+    A plus is taken for a sign where `signed`; a name of a row has none.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not len(words.words):
-        return None
-    few = words.words.to_pylist() if len(words.words) <= 4 else ["many"]
-    if {word.casefold() for word in few} <= {*TRUTHS}:
-        notes += _missing_notes(name, words, len(array))
-        return pc.equal(pc.utf8_lower(_blanked(array)), "true")
-    pattern = r"^-?(0|[1-9]\d*)$" if is_name else r"^[+-]?(0|[1-9]\d*)$"
-    if not _all(words.words, pattern):
+    if not len(words.words) or not _all(words.words, SIGNED if signed else UNSIGNED):
         return None
     try:
-        whole = pc.utf8_ltrim(_blanked(array), "+").cast(pa.int64())
+        return pc.utf8_ltrim(_blanked(array), "+").cast(pa.int64())
     except pa.ArrowInvalid:
-        if not is_name:
-            notes.append(
-                f"{name} holds whole numbers beyond 64 bits, which only text keeps exactly, so it "
-                "is text"
-            )
         return None
-    notes += _missing_notes(name, words, len(array))
-    return whole
 
 
 def _blanked(array: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -315,8 +328,7 @@ def _is_coded(words: Words) -> bool:
     import pyarrow.compute as pc
 
     code = pc.any(pc.match_substring_regex(words.words, CODE))
-    whole = pc.all(pc.match_substring_regex(words.words, WHOLE))
-    return bool(code.as_py()) or bool(whole.as_py())
+    return bool(code.as_py()) or _all(words.words, WHOLE)
 
 
 def _is_read(counts: NumberCounts, form: NumberForm) -> bool:
@@ -362,6 +374,13 @@ def _number_notes(
     elif form.decimal == COMMA:
         notes.append(f"{name} is read with the comma as its decimal sign")
     return notes
+
+
+def _long_note(name: str, words: Words) -> list[str]:
+    """Say that whole numbers of too many digits are text, where they are."""
+    if not len(words.words) or not _all(words.words, SIGNED):
+        return []
+    return [f"{name} is text, since only that keeps whole numbers of more than 64 bits exactly"]
 
 
 def _unclear_note(name: str, words: Words, form: NumberForm) -> str:
