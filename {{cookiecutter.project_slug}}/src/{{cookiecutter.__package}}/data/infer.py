@@ -121,7 +121,7 @@ def conditions(settings: Settings, version: int = SCHEMA_VERSION) -> str:
     reading = [data.missing, data.text, data.header_row, data.sheet]
     if version == 1:
         # The settings that came later count where somebody uses them.
-        reading[2:] = [data.query, *filter(None, reading[2:])]
+        reading[2:] = [data.query, *(later for later in reading[2:] if later)]
     return fingerprint(roles, reading, settings.model.task, settings.features.max_categories)
 
 

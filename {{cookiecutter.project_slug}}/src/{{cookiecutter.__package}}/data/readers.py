@@ -17,7 +17,14 @@ import pandas as pd
 from ..core.config import DataSettings
 from ..core.errors import UserError
 from . import earlier_files
-from .arrow import array_of, arrow_to_pandas, iter_parquet, parquet_names, parquet_notes, read_parquet
+from .arrow import (
+    array_of,
+    arrow_to_pandas,
+    iter_parquet,
+    parquet_names,
+    parquet_notes,
+    read_parquet,
+)
 from .json_files import iter_json, json_names, json_notes, read_json_table
 from .schema import plain_names, refuse_names, require_columns
 from .text_files import csv_layout, iter_csv, read_csv
@@ -268,7 +275,9 @@ def _read_excel(path: Path, data: DataSettings, schema: Schema | None) -> pd.Dat
         return earlier_files.read_excel(path, names)
     with _open_book(path) as book:
         sheet = book[data.sheet] if data.sheet else book.worksheets[0]
-        rows = [row for row in sheet.iter_rows(min_row=2, values_only=True) if any(map(_holds, row))]
+        rows = [
+            row for row in sheet.iter_rows(min_row=2, values_only=True) if any(map(_holds, row))
+        ]
     width = max((_width(row) for row in rows), default=0)
     if width > len(names):
         raise UserError(f"{path} has {width} columns, but names for {len(names)}.")
@@ -318,9 +327,7 @@ def _sheet_notes(path: Path, data: DataSettings) -> list[str]:
         sheets = list(book.sheetnames)
     if data.sheet or len(sheets) == 1:
         return []
-    return [
-        f"the sheet '{sheets[0]}' is read; [data] sheet names another: {', '.join(sheets[1:])}"
-    ]
+    return [f"the sheet '{sheets[0]}' is read; [data] sheet names another: {', '.join(sheets[1:])}"]
 
 
 @contextmanager

@@ -7,8 +7,8 @@ inferred stands in `infer`, how a table is held against it in `cast`.
 from __future__ import annotations
 
 import difflib
-import unicodedata
 import shutil
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -380,7 +380,9 @@ def plain_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
         for old, new in zip(names, plain, strict=True)
         if new and old != new
     ]
-    notes = [f"spaces and accents in column names are put right: {', '.join(changed)}"] * bool(changed)
+    notes = [f"spaces and accents in column names are put right: {', '.join(changed)}"] * bool(
+        changed
+    )
     return [name or f"unnamed_{at + 1}" for at, name in enumerate(plain)], notes
 
 
