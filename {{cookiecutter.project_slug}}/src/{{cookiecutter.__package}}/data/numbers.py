@@ -25,9 +25,7 @@ CODES = (
 BEFORE = rf"(?:[A-Z]{{0,3}}\p{{Sc}}|{CODES}|Rs\.?|Fr\.?|kr\.?)"
 # What may stand behind it: besides these a unit (kg, km/h, m²). One capital letter directly behind
 # the digits is part of a code, as in 12A.
-AFTER = (
-    r"(?:[A-Z]{0,3}\p{Sc}|[%‰°]|[a-zµ°][\pL°²³/%.]{0,11}|[A-Z][\pL°²³/%.]{1,11}| [A-Z])"
-)
+AFTER = r"(?:[A-Z]{0,3}\p{Sc}|[%‰°]|[a-zµ°][\pL°²³/%.]{0,11}|[A-Z][\pL°²³/%.]{1,11}| [A-Z])"
 # Read as such, and refused later with its row.
 INFINITE = r"^[+-]?(?i:inf|infinity)$"
 MONTHS = (
