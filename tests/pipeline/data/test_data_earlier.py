@@ -143,6 +143,7 @@ def test_what_would_be_read_otherwise_is_said_column_by_column(
 
 def test_a_table_that_is_read_alike_is_said_to_be(place: Place, run_earlier: Run) -> None:
     frame = typed_columns(table()).drop(columns="filled")
+    frame["gaps"] = [None if row % 5 == 0 else row + 0.5 for row in range(ROWS)]
     project = place(delimited(frame, ",").replace(",NA,", ",US,"))
     run_earlier(project, "ingest")
     assert said_otherwise(project) == "it would read each column as it is read now"
