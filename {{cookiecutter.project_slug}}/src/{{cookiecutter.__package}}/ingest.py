@@ -200,7 +200,7 @@ def _read_otherwise(
         return f"`ingest --infer` would refuse the table: {error}"
     found = differences(typed, schema, again, file.schema)
     if not found:
-        return "it would read each column as it is read now"
+        return "`ingest --infer` would read each column as it is read now"
     more = f" and {len(found) - MOST_NOTES} more" if len(found) > MOST_NOTES else ""
     return f"would be read otherwise: {', '.join(found[:MOST_NOTES])}{more}"
 
