@@ -13,6 +13,7 @@ from .core.files import file_sha256, fingerprint, write_atomic
 from .core.pipeline import write_report
 from .core.project import Project, Report
 from .data.cast import conform
+from .data.differences import differences
 from .data.infer import check_target, conditions, infer_schema, refuse_missing
 from .data.keys import ROW, content_keys, row_keys, table_fingerprint
 from .data.original import (
@@ -77,6 +78,8 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
         version = data_keys(manifest, redact(settings.data.source))
         # From here on, nothing is refused any more.
         notes = _kept_notes(kept.schema, settings) if kept else []
+        if kept and kept.schema.version != SCHEMA_VERSION:
+            notes.append(_read_otherwise(typed, file.schema, settings, original))
         aloud = _cut_off([*notes, *file.notes])
         return _write(project, settings, original, file, typed, version, aloud, inferred=not kept)
     finally:
@@ -180,10 +183,26 @@ def _kept_notes(schema: Schema, settings: Settings) -> list[str]:
         )
     if schema.version != SCHEMA_VERSION:
         notes.append(
-            "data/schema.yaml is of an earlier version, and CSV is read as it was then; `ingest "
-            "--infer` reads each column by its own values"
+            "data/schema.yaml is of an earlier version, and CSV and Excel are read as they were "
+            "then; `ingest --infer` reads each column by its own values"
         )
     return notes
+
+
+def _read_otherwise(
+    typed: pd.DataFrame, schema: Schema, settings: Settings, original: Original
+) -> str:
+    """Say which columns `ingest --infer` would read otherwise than an earlier schema does."""
+    try:
+        frame, file = _choose_schema(_read(original, settings, None), None, settings, original)
+        again = conform(frame, file.schema, where=original.name)
+    except UserError as error:
+        return f"`ingest --infer` would refuse the table: {error}"
+    found = differences(typed, schema, again, file.schema)
+    if not found:
+        return "`ingest --infer` would read each column as it is read now"
+    more = f" and {len(found) - MOST_NOTES} more" if len(found) > MOST_NOTES else ""
+    return f"would be read otherwise: {', '.join(found[:MOST_NOTES])}{more}"
 
 
 def _cut_off(notes: list[str]) -> list[str]:

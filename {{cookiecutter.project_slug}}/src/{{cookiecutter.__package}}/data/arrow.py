@@ -110,7 +110,10 @@ def array_of(values: list[Any]) -> pa.Array:
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        return pa.array([None if value is None else spell(value) for value in values])
+        # NaN, which differs from itself, is missing, too.
+        absent = [value is None or value != value for value in values]
+        pairs = zip(values, absent, strict=True)
+        return pa.array([None if missing else spell(value) for value, missing in pairs])
 
 
 def _plain_column(column: pa.ChunkedArray, where: str, name: str) -> pa.ChunkedArray:

@@ -45,9 +45,7 @@ TIMES = (
     *("T%H:%M", "T%H:%M:%S", " %H:%M%z", " %H:%M:%S%z", " %H:%M:%S %z", ", %H:%M", ", %I:%M %p"),
 )
 NAMES = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
-LONG_NAMES = (
-    "january|february|march|april|may|june|july|august|september|october|november|december"
-)
+LONG_NAMES = "january|february|march|april|may|june|july|august|september|october|november|december"
 PATTERNS = {
     "Y": r"\d{4}",
     "y": r"\d\d",

@@ -120,7 +120,8 @@ def conditions(settings: Settings, version: int = SCHEMA_VERSION) -> str:
     roles = (data.target, data.id, data.time, data.group, data.ignore)
     reading = [data.missing, data.text, data.header_row, data.sheet]
     if version == 1:
-        reading[2:] = [data.query]
+        # The settings that came later count where somebody uses them.
+        reading[2:] = [data.query, *(later for later in reading[2:] if later)]
     return fingerprint(roles, reading, settings.model.task, settings.features.max_categories)
 
 

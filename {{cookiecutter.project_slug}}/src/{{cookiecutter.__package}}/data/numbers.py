@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,11 +19,13 @@ POINT, COMMA = ".", ","
 ALIKE = {"\u2212": "-", "\u2013": "-", "\u2019": "'", "\u00a0": " ", "\u202f": " ", "\u2009": " "}
 # What may stand before a number: a currency's sign (US$, R$) or its code. Other letters are names,
 # as in Q1 or A12.
-CODES = "USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|BRL|MXN|ZAR|TRY|KRW|SGD|HKD"
+CODES = (
+    "USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|BRL|MXN|ZAR|TRY|KRW|SGD|HKD"
+)
 BEFORE = rf"(?:[A-Z]{{0,3}}\p{{Sc}}|{CODES}|Rs\.?|Fr\.?|kr\.?)"
 # What may stand behind it: besides these a unit (kg, km/h, m²). One capital letter directly behind
 # the digits is part of a code, as in 12A.
-AFTER = rf"(?:[A-Z]{{0,3}}\p{{Sc}}|[%‰°]|[a-zµ°][\pL°²³/%.]{{0,11}}|[A-Z][\pL°²³/%.]{{1,11}}| [A-Z])"
+AFTER = r"(?:[A-Z]{0,3}\p{Sc}|[%‰°]|[a-zµ°][\pL°²³/%.]{0,11}|[A-Z][\pL°²³/%.]{1,11}| [A-Z])"
 # Read as such, and refused later with its row.
 INFINITE = r"^[+-]?(?i:inf|infinity)$"
 MONTHS = (

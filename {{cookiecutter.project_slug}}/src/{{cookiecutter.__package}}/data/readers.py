@@ -16,8 +16,15 @@ import pandas as pd
 
 from ..core.config import DataSettings
 from ..core.errors import UserError
-from . import earlier_csv
-from .arrow import array_of, arrow_to_pandas, iter_parquet, parquet_names, parquet_notes, read_parquet
+from . import earlier_files
+from .arrow import (
+    array_of,
+    arrow_to_pandas,
+    iter_parquet,
+    parquet_names,
+    parquet_notes,
+    read_parquet,
+)
 from .json_files import iter_json, json_names, json_notes, read_json_table
 from .schema import plain_names, refuse_names, require_columns
 from .text_files import csv_layout, iter_csv, read_csv
@@ -64,7 +71,7 @@ def read_table(
     frame: pd.DataFrame
     if kind in CSV:
         frame = (
-            earlier_csv.read_csv(path, kind, data, schema)
+            earlier_files.read_csv(path, kind, data, schema)
             if _is_earlier(schema)
             else read_csv(path, kind, data, _kept(data, schema))
         )
@@ -73,7 +80,7 @@ def read_table(
     elif kind == "jsonl":
         frame = read_json_table(path, data)
     else:
-        frame = _read_excel(path, data)
+        frame = _read_excel(path, data, schema)
     frame = _named(path, frame, schema)
     if frame.empty:
         raise UserError(f"{path} holds column names, but no row.")
@@ -107,7 +114,7 @@ def iter_tables(
         require_columns(names, columns, str(path))
     pieces: Iterable[pd.DataFrame]
     if kind in CSV and _is_earlier(schema):
-        pieces = earlier_csv.iter_csv(path, kind, data, schema, chunk_rows, columns)
+        pieces = earlier_files.iter_csv(path, kind, data, schema, chunk_rows, columns)
     elif kind in CSV:
         pieces = iter_csv(path, kind, data, _kept(data, schema), chunk_rows, columns)
     elif kind == "parquet":
@@ -116,7 +123,7 @@ def iter_tables(
     elif kind == "jsonl":
         pieces = iter_json(path, data, chunk_rows)
     else:
-        whole = _read_excel(path, data)
+        whole = _read_excel(path, data, schema)
         pieces = (whole.iloc[at : at + chunk_rows] for at in range(0, len(whole), chunk_rows))
     empty = True
     for piece in pieces:
@@ -137,7 +144,7 @@ def column_names(
     kind = _check_file(path)
     if kind in CSV:
         if _is_earlier(schema):
-            return earlier_csv.csv_names(path, kind, data)
+            return earlier_files.csv_names(path, kind, data)
         return list(csv_layout(path, kind, data).names)
     if kind == "parquet":
         names = parquet_names(path)
@@ -259,14 +266,18 @@ def _with_missing(frame: pd.DataFrame, spellings: Sequence[str]) -> pd.DataFrame
 # -------------------------------------------------------------------------------------------- Excel
 
 
-def _read_excel(path: Path, data: DataSettings) -> pd.DataFrame:
+def _read_excel(path: Path, data: DataSettings, schema: Schema | None) -> pd.DataFrame:
     """Read a sheet of an Excel file, the first unless conf.cfg names another."""
     import pyarrow as pa
 
     names = _excel_names(path, data)
+    if _is_earlier(schema) and not data.sheet:
+        return earlier_files.read_excel(path, names)
     with _open_book(path) as book:
         sheet = book[data.sheet] if data.sheet else book.worksheets[0]
-        rows = [row for row in sheet.iter_rows(min_row=2, values_only=True) if any(map(_holds, row))]
+        rows = [
+            row for row in sheet.iter_rows(min_row=2, values_only=True) if any(map(_holds, row))
+        ]
     width = max((_width(row) for row in rows), default=0)
     if width > len(names):
         raise UserError(f"{path} has {width} columns, but names for {len(names)}.")
@@ -316,9 +327,7 @@ def _sheet_notes(path: Path, data: DataSettings) -> list[str]:
         sheets = list(book.sheetnames)
     if data.sheet or len(sheets) == 1:
         return []
-    return [
-        f"the sheet '{sheets[0]}' is read; [data] sheet names another: {', '.join(sheets[1:])}"
-    ]
+    return [f"the sheet '{sheets[0]}' is read; [data] sheet names another: {', '.join(sheets[1:])}"]
 
 
 @contextmanager

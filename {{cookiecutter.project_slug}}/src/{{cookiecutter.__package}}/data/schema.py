@@ -7,8 +7,8 @@ inferred stands in `infer`, how a table is held against it in `cast`.
 from __future__ import annotations
 
 import difflib
-import unicodedata
 import shutil
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ TYPES = ("integer", "number", "boolean", "category", "string", "text", "datetime
 ROLES = ("target", "time", "group", "sensitive", "id", "ignore")
 NUMBERS = ("integer", "number")
 WORDS = ("category", "string", "text")
-# Of version 1, whose CSV files are read by the rules of then: `earlier_csv`.
+# Of version 1, whose files are read by the rules of then: `earlier_files`.
 SCHEMA_VERSION = 2
 VERSIONS = (1, SCHEMA_VERSION)
 INFER_AGAIN = "correct the data, or data/schema.yaml, or infer it again with `ingest --infer`"
@@ -81,6 +81,10 @@ class Column:
             for key, value in vars(self).items()
             if value is not None and (key != "roles" or value)
         }
+
+
+class EarlierColumn(Column):
+    """A column of version 1, which takes text for a number only where pandas does: 1,500 is not."""
 
 
 @dataclass(frozen=True)
@@ -154,12 +158,13 @@ class Schema:
         version = values.get("version")
         if version not in VERSIONS:
             raise UserError(f"{where} is not of version {SCHEMA_VERSION}.")
-        columns = tuple(_read_column(item, where) for item in values["columns"])
+        kind = EarlierColumn if version == 1 else Column
+        columns = tuple(_read_column(item, where, kind) for item in values["columns"])
         refuse_names(where, [column.name for column in columns])
         return cls(columns, str(values.get("source", "")), version)
 
 
-def _read_column(item: Any, where: str) -> Column:
+def _read_column(item: Any, where: str, kind: type[Column]) -> Column:
     """Read one column of a schema."""
     if not isinstance(item, dict) or not isinstance(item.get("name"), str):
         raise UserError(f"{where} has a column without a name: {item!r}.")
@@ -190,7 +195,7 @@ def _read_column(item: Any, where: str) -> Column:
     if any(role not in ROLES for role in roles):
         raise UserError(f"{place}: roles have to be of {_one_of(ROLES)}.")
     categories = None if categories is None else tuple(categories)
-    return Column(**{"nullable": True, **item, "categories": categories, "roles": roles})
+    return kind(**{"nullable": True, **item, "categories": categories, "roles": roles})
 
 
 def _one_of(words: Sequence[str]) -> str:
@@ -375,7 +380,9 @@ def plain_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
         for old, new in zip(names, plain, strict=True)
         if new and old != new
     ]
-    notes = [f"spaces and accents in column names are put right: {', '.join(changed)}"] * bool(changed)
+    notes = [f"spaces and accents in column names are put right: {', '.join(changed)}"] * bool(
+        changed
+    )
     return [name or f"unnamed_{at + 1}" for at, name in enumerate(plain)], notes
 
 

@@ -223,7 +223,6 @@ def is_missing(words: pa.Array) -> pa.Array:
 
 def distinct(array: pa.ChunkedArray) -> Words:
     """Return a column's distinct values, and how often each occurs."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     counted = pc.value_counts(array)
@@ -273,9 +272,10 @@ def _has_codes(array: pa.ChunkedArray) -> bool:
     # Comparing a few characters is many times as fast as a regular expression on every value.
     for start in ("0", "-0", "+"):
         begun = pc.starts_with(array, start)
-        if pc.any(begun).as_py():
-            if pc.any(pc.match_substring_regex(array.filter(begun), CODED)).as_py():
-                return True
+        if not pc.any(begun).as_py():
+            continue
+        if pc.any(pc.match_substring_regex(array.filter(begun), CODED)).as_py():
+            return True
     return False
 
 
@@ -296,9 +296,7 @@ def _truths(array: pa.ChunkedArray, words: Words) -> pa.ChunkedArray | None:
     return pc.equal(pc.utf8_lower(_blanked(array)), "true") if found <= {*TRUTHS} else None
 
 
-def _whole_numbers(
-    array: pa.ChunkedArray, words: Words, *, signed: bool
-) -> pa.ChunkedArray | None:
+def _whole_numbers(array: pa.ChunkedArray, words: Words, *, signed: bool) -> pa.ChunkedArray | None:
     """Read whole numbers of 64 bits beside spellings of a missing one, else return None.
 
     A plus is taken for a sign where `signed`; a name of a row has none.
@@ -349,9 +347,7 @@ def _refuse_nul(name: str, words: Words) -> None:
 # ------------------------------------------------------------------------------------------- notes
 
 
-def _number_notes(
-    name: str, words: Words, counts: NumberCounts, form: NumberForm
-) -> list[str]:
+def _number_notes(name: str, words: Words, counts: NumberCounts, form: NumberForm) -> list[str]:
     """Return what should be said about a column that holds numbers."""
     notes = []
     if not _is_read(counts, form):
@@ -425,7 +421,9 @@ def to_pandas(array: pa.ChunkedArray) -> pd.Series[Any]:
     import pyarrow as pa
 
     nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-    series: pd.Series[Any] = array.to_pandas(types_mapper=nullable.get if array.null_count else None)
+    series: pd.Series[Any] = array.to_pandas(
+        types_mapper=nullable.get if array.null_count else None
+    )
     return series
 
 

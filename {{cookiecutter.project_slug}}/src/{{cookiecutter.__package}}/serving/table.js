@@ -36,6 +36,12 @@ function hasDecimalComma(sign, lines) {
   return sign === ";" && some(/^-?\d+,\d+$/) && !some(/^-?\d+\.\d+$/);
 }
 
+// Return a number as batches of earlier bundles read it, or the text itself.
+function earlierNumber(text, comma) {
+  const written = comma ? text.replace(",", ".") : text;
+  return NUMBER.test(written) && Number.isFinite(Number(written)) ? Number(written) : text;
+}
+
 // Return a number as its column writes it (1.234,50 €), or the text itself if it is none.
 function numberIn(column, text) {
   let plain = text.replace(/[\u2212\u2013]/g, "-").replaceAll("\u2019", "'").trim();
@@ -55,11 +61,12 @@ function numberIn(column, text) {
 function valueIn(column, text, comma) {
   const plain = text.trim();
   const isText = ["category", "string", "text"].includes(column.type);
+  const spelt = isText ? text : plain;
   if (text === "" || BUNDLE.absent.includes(text)) return null;
-  if ((!isText || BUNDLE.earlier) && BUNDLE.missing.includes(plain)) return null;
+  if ((!isText || BUNDLE.earlier) && BUNDLE.missing.includes(spelt)) return null;
   if (column.type === "boolean") return TRUTHS[plain.toLowerCase()] ?? text;
   if (column.type === "number" || column.type === "integer") {
-    return numberIn(comma ? { decimal: "," } : column, plain);
+    return BUNDLE.earlier ? earlierNumber(plain, comma) : numberIn(column, plain);
   }
   if (!column.categories || column.categories.includes(text)) return text;
   // Other spellings of the same: TRUE for True, 1.0 for 1.

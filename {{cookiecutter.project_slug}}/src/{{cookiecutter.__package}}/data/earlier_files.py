@@ -1,8 +1,8 @@
-"""CSV and TSV as read before each column was decided by its own values.
+"""CSV, TSV and Excel as read before each column was decided by its own values.
 
 For schemas of version 1, whose projects and bundles keep their rows and predictions until
 `ingest --infer` makes a new schema: one decimal sign for the file, types by pandas, codes such as
-007 by the first rows, and its spellings of a missing value in every column.
+007 by the first rows, and pandas's spellings of a missing value in every column.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -77,6 +77,15 @@ def iter_csv(
 def csv_names(path: Path, kind: str, data: DataSettings) -> list[str]:
     """Return the column names in the header."""
     return list(_layout_of(path, kind, data, None).names)
+
+
+def read_excel(path: Path, names: Sequence[str]) -> pd.DataFrame:
+    """Read the first sheet of an Excel file, whose column names are given."""
+    frame = pd.read_excel(path, header=None, skiprows=1, engine="openpyxl")
+    if frame.shape[1] > len(names):
+        raise UserError(f"{path} has {frame.shape[1]} columns, but names for {len(names)}.")
+    frame = frame.reindex(columns=range(len(names)))
+    return frame.set_axis(list(names), axis=1).infer_objects()
 
 
 @dataclass(frozen=True)
@@ -144,7 +153,12 @@ def _text_columns(
 ) -> tuple[str, ...]:
     """Return the columns to read as text: by conf.cfg, by the schema, or for codes like 007."""
     if schema is not None:
-        text = {column.name for column in schema.columns if column.type in TEXT_TYPES}
+        # Somebody may have written into an earlier schema how a column writes its numbers.
+        text = {
+            column.name
+            for column in schema.columns
+            if column.type in TEXT_TYPES or column.decimal or column.unit
+        }
         return tuple(name for name in names if name in text or name in data.text)
     coded = {
         names[at]
