@@ -226,12 +226,15 @@ def _write(
     inferred: bool,
 ) -> Report:
     """Write the original, the schema and the typed table; the report, last, makes them count."""
+    import pandas as pd
+
     schema = file.schema
     keys = row_keys(typed, schema, version)
     content = table_fingerprint(content_keys(typed, schema.names, version) if schema.ids else keys)
     data = fingerprint(content, columns_fingerprint(schema), _roles(schema))
     schema_facts = {"inferred": inferred, **_schema_facts(typed, file)}
-    typed.insert(0, ROW, keys)
+    # Not by `insert`: pandas warns of it where a table has many columns.
+    typed = pd.concat([pd.Series(keys, index=typed.index, name=ROW), typed], axis=1)
     path = keep_original(original)
     with write_atomic(project.typed) as temporary:
         write_parquet(typed, temporary)

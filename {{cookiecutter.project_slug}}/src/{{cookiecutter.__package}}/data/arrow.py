@@ -15,6 +15,9 @@ from ..core.errors import UserError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# From so many columns on, a table with fewer rows than columns is kept in few blocks of memory.
+WIDE = 500
+
 
 def read_parquet(path: Path) -> pd.DataFrame:
     """Read a whole Parquet file."""
@@ -98,7 +101,9 @@ def arrow_to_pandas(table: pa.Table, where: str) -> pd.DataFrame:
     frame = pd.DataFrame(columns, index=pd.RangeIndex(rows), copy=False)
     # Duplicate names are refused by the caller, who has to see both.
     frame.columns = pd.Index([names[at] for at in columns])
-    return frame
+    # Each step takes a time for each block of memory: where there are more columns than rows, that
+    # is most of it. A copy has one block for each type.
+    return frame.copy() if len(columns) > max(rows, WIDE) else frame
 
 
 def array_of(values: list[Any]) -> pa.Array:

@@ -58,9 +58,10 @@ def conform(
     names = [str(name) for name in frame.columns]
     violations = _wrong_names(frame, schema, target)
     columns: dict[str, pd.Series[Any]] = {}
+    there = set(names)
     fits = True
     for column in schema.columns:
-        if column.name in names:
+        if column.name in there:
             given = frame[column.name]
             series, violation = cast_column(given, column, first_row)
             columns[column.name] = series
@@ -84,7 +85,8 @@ def _wrong_names(frame: pd.DataFrame, schema: Schema, target: bool) -> list[Viol
     needed = {column.name for column in schema.features}
     if target:
         needed = {column.name for column in schema.columns if "ignore" not in column.roles}
-    lacking = [name for name in schema.names if name in needed and name not in names]
+    there = set(names)
+    lacking = [name for name in schema.names if name in needed and name not in there]
     known = set(schema.names)
     return [
         *(Violation(name, "is missing from the table") for name in lacking),
@@ -238,8 +240,10 @@ def _to_integer(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], 
     parsed = _parse_numbers(given, column)
     if parsed.dtype in ("int64", "Int64") and not (parsed.isna() & given.notna()).any():
         return parsed, None
-    numbers, bad = _to_number(given, column)
-    bad |= numbers.notna() & (numbers % 1 != 0)
+    numbers, unreadable = _to_number(given, column)
+    bad = numbers.notna() & (numbers % 1 != 0)
+    if unreadable is not None:
+        bad |= unreadable
     if bad.any():
         return numbers, bad
     return numbers.astype("Int64" if numbers.isna().any() else "int64"), None
@@ -248,11 +252,16 @@ def _to_integer(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], 
 def _to_number(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], Any]:
     """Cast to float64; text that is not a number, and infinite values, are bad."""
     import numpy as np
+    import pandas as pd
 
     series = given
     if given.dtype != "float64":
         series = _parse_numbers(given, column).astype("float64")
-    bad = np.isinf(series)
+    infinite = np.isinf(series.to_numpy())
+    # A wide table has thousands of columns, and most are right: arrays are quicker than Series.
+    if series is given and not infinite.any():
+        return series, None
+    bad = pd.Series(infinite, index=series.index)
     return series, bad if series is given else bad | (series.isna() & given.notna())
 
 

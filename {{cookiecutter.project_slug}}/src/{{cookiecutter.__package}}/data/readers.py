@@ -234,7 +234,8 @@ def _named(path: Path, frame: pd.DataFrame, schema: Schema | None) -> pd.DataFra
 
 def _as_written(written: list[str], names: list[str], columns: Sequence[str]) -> list[str]:
     """Return the names in the file of some columns."""
-    return [old for old, new in zip(written, names, strict=True) if new in {*columns}]
+    chosen = set(columns)
+    return [old for old, new in zip(written, names, strict=True) if new in chosen]
 
 
 def _finished(
@@ -250,7 +251,8 @@ def _finished(
         return _with_missing(frame, data.missing)
     if schema is None:
         return frame
-    others = [name for name in frame if name not in schema.names]
+    known = set(schema.names)
+    others = [name for name in frame if name not in known]
     return frame.assign(**read_words(frame[others], data).frame) if others else frame
 
 
