@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import chain, zip_longest
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 # So many different values suffice for a first look at a column.
 SAMPLED = 2000
@@ -120,6 +121,8 @@ def _pattern_of(form: str) -> re.Pattern[str]:
 
 def parse_dates(words: pd.Series[Any], form: str | None) -> pd.Series[Any]:
     """Read dates by a format (None: ISO 8601); what does not fit becomes missing."""
+    import pandas as pd
+
     return pd.to_datetime(words, format=form or "ISO8601", errors="coerce", utc=True)
 
 
@@ -135,6 +138,8 @@ def same_order(forms: list[str | None], order: str) -> Iterator[str | None]:
 
 def is_compact(series: pd.Series[Any]) -> bool:
     """Tell whether whole numbers are days such as 20240131, each of them a day that exists."""
+    import pandas as pd
+
     values = series.dropna()
     low, high = (year * 10_000 for year in YEARS)
     if not len(values) or not values.between(low, high).all():
