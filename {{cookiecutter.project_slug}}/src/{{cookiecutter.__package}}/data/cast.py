@@ -335,6 +335,8 @@ def _to_text(given: pd.Series[Any], column: Column) -> pd.Series[Any]:
 
 def _as_category(word: str, categories: Sequence[str]) -> str:
     """Return the category that `word` spells differently (TRUE, 1.0), else the word itself."""
+    if word.strip() in categories:
+        return word.strip()
     same = [known for known in categories if known.casefold() == word.strip().casefold()]
     if len(same) == 1 and word.strip().casefold() in ("true", "false"):
         return same[0]

@@ -44,6 +44,11 @@ FEW_SPELLINGS = 3
 # So many different values suffice for a first look at a column.
 SAMPLED = 2000
 TOTAL = re.compile(r"(grand |sub)?(total|sum|summe|gesamt|totale|somme)s?\b", re.IGNORECASE)
+# 08:30, 1:02:03.5, 8:30 PM, 0 days 00:00:58, PT90M.
+CLOCK = (
+    r"(?:-?\d+ days?,? )?[+-]?\d{1,3}:[0-5]\d(?::[0-5]\d(?:[.,]\d+)?)?(?: ?[ap]\.?m\.?)?"
+    r"|-?P(?=[\dT])(?:\d+[YMWD])*(?:T(?:[\d.]+[HMS])+)?"
+)
 # Values of so many words are sentences.
 TEXT_WORDS = 4
 # This share of different values, in at least so many rows, suggests an id.
@@ -310,6 +315,7 @@ def _type_of_text(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) 
         return Column(name, "number", True)
     written = clues.dates.get(name, [])
     if len(written) == 1:
+        clues.notes += _century_notes(series, written[0])
         return Column(name, "datetime", True, format=written[0])
     if len(written) > 1:
         ways = " or ".join(form or "ISO 8601" for form in written)
@@ -319,6 +325,11 @@ def _type_of_text(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) 
         )
     if {"id", "group", "time"} & set(roles):
         return Column(name, "string", True)
+    if len(words) and words.str.fullmatch(CLOCK, case=False).all():
+        clues.notes.append(
+            f"{name} holds times of day or durations, such as {example_of(series)}, and is taken as "
+            "text; add_features in custom.py can make a number of hours of it"
+        )
     total = int(counts.sum())
     few = len(counts) <= clues.settings.features.max_categories
     if few and (len(counts) <= total / 2 or len(counts) <= 2):
@@ -327,6 +338,19 @@ def _type_of_text(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) 
     spaces = float(sampled.str.count(r"\S+").mean())
     sentences = spaces >= TEXT_WORDS and len(counts) > total / 10
     return Column(name, "text" if sentences else "string", True)
+
+
+def _century_notes(series: pd.Series[Any], form: str | None) -> list[str]:
+    """Say how years of two digits are read."""
+    if "%y" not in (form or ""):
+        return []
+    at = int(parse_dates(series, form).argmax())
+    year = parse_dates(series.iloc[at : at + 1], form).iloc[0].year
+    return [
+        f"{series.name} has years of two digits, of which 69 to 99 are read as 19.. and 00 to 68 "
+        f"as 20..: the last, '{spell(series.iloc[at])}', is in {year}; where that is wrong, write "
+        "four digits"
+    ]
 
 
 def _holds_numbers(words: pd.Series[Any], counts: pd.Series[Any], form: NumberForm) -> bool:

@@ -24,6 +24,7 @@ from sklearn.pipeline import Pipeline
 
 from ...core.errors import UserError
 from ...core.registry import load
+from ...data.schema import with_columns
 from ...evaluation.decision import label_codes, temper
 from ...models.persist import weights_of
 from ..bundle import task_of
@@ -278,10 +279,10 @@ def _hard_rows(inputs: pd.DataFrame) -> Iterator[pd.DataFrame]:
     yield pd.DataFrame(
         {name: rows[name].where(~missing[:, at], empty[name]) for at, name in columns}
     )
-    yield rows.head(5).assign(**empty)
+    yield with_columns(rows.head(5), empty)
     for name in inputs.columns:
         if not _is_number(inputs[name]):
-            yield rows.head(50).assign(**{name: NEVER_SEEN})
+            yield with_columns(rows.head(50), {name: NEVER_SEEN})
 
 
 def _rows_at_splits(
@@ -305,7 +306,8 @@ def _rows_at_splits(
             (np.concatenate([chosen, *beside]).astype(np.float64), near),
             (np.nextafter(chosen, np.inf), nearer),
         ):
-            into.append(rows.iloc[np.arange(len(values)) % len(rows)].assign(**{name: values}))
+            repeated = rows.iloc[np.arange(len(values)) % len(rows)]
+            into.append(with_columns(repeated, {name: values}))
     return near, nearer
 
 
