@@ -51,10 +51,14 @@ DUE = {
     "data/arrow.py": ALL,
     "data/cast.py": ALL,
     "data/clean.py": "preprocess postprocess",
+    # A model reads numbers and dates in text as ingest did.
+    "data/dates.py": ALL,
     "data/keys.py": ALL,
+    "data/numbers.py": ALL,
     "data/overlap.py": "preprocess",
     "data/schema.py": ALL,
     "data/split.py": ALL,
+    "data/words.py": ALL,
     # A task says what the target is, so the table's types follow from it.
     "tasks/": ALL,
     "tasks/__init__.py": NOTHING,

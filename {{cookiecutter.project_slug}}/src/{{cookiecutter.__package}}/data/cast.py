@@ -288,6 +288,8 @@ def _to_datetime(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any],
     """Cast to datetime64[us], in UTC without a zone."""
     import pandas as pd
 
+    from .dates import parse_dates
+
     if given.dtype == "datetime64[us]":
         return given, None
     if isinstance(given.dtype, pd.DatetimeTZDtype):
@@ -299,7 +301,7 @@ def _to_datetime(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any],
     if pd.api.types.is_numeric_dtype(given.dtype) and column.format != COMPACT:
         return given, given.notna()
     words = given if given.dtype == "str" else given.map(spell, na_action="ignore")
-    parsed = pd.to_datetime(words, format=column.format or "ISO8601", errors="coerce", utc=True)
+    parsed = parse_dates(words, column.format)
     series = parsed.dt.tz_localize(None).astype("datetime64[us]")
     return series, series.isna() & given.notna()
 
@@ -335,8 +337,6 @@ def _to_text(given: pd.Series[Any], column: Column) -> pd.Series[Any]:
 
 def _as_category(word: str, categories: Sequence[str]) -> str:
     """Return the category that `word` spells differently (TRUE, 1.0), else the word itself."""
-    if word.strip() in categories:
-        return word.strip()
     same = [known for known in categories if known.casefold() == word.strip().casefold()]
     if len(same) == 1 and word.strip().casefold() in ("true", "false"):
         return same[0]

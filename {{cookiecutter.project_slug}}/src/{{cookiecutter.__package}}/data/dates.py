@@ -66,6 +66,9 @@ PATTERNS = {
     "z": r"(?:z|[+-]\d\d:?\d\d)",
 }
 FEWEST_COMPACT = 3
+# Of years in two digits, 50 to 99 are 19.. and 00 to 49 are 20.., as in spreadsheets; so it is in
+# models.read_date and serving/inputs.js.
+LAST_SHORT_YEAR = 2049
 YEARS = (1900, 2100)
 
 
@@ -122,7 +125,11 @@ def _pattern_of(form: str) -> re.Pattern[str]:
 
 def parse_dates(words: pd.Series[Any], form: str | None) -> pd.Series[Any]:
     """Read dates by a format (None: ISO 8601); what does not fit becomes missing."""
-    return pd.to_datetime(words, format=form or "ISO8601", errors="coerce", utc=True)
+    dates = pd.to_datetime(words, format=form or "ISO8601", errors="coerce", utc=True)
+    if "%y" not in (form or ""):
+        return dates
+    late = dates.dt.year > LAST_SHORT_YEAR
+    return dates.mask(late, dates - pd.DateOffset(years=100)) if late.any() else dates
 
 
 def orders(forms: Iterable[str | None]) -> set[str]:

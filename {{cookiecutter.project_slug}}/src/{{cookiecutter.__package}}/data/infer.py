@@ -23,6 +23,7 @@ from .dates import COMPACT, date_formats, is_compact, looks_dated, orders, parse
 from .numbers import COMMA, NumberForm, read_numbers
 from .schema import (
     SCHEMA_VERSION,
+    WORDS,
     Column,
     Schema,
     SchemaFile,
@@ -30,7 +31,7 @@ from .schema import (
     require_columns,
     with_roles,
 )
-from .words import MISSING, Reading
+from .words import MISSING, Reading, value_notes
 
 if TYPE_CHECKING:
     from ..core.config import Settings
@@ -80,6 +81,8 @@ def infer_schema(reading: Reading, settings: Settings) -> SchemaFile:
     chosen = [column for column in roles.columns if column.name in frame.columns]
     _find_dates(frame, chosen, clues)
     columns = [_infer_column(frame[column.name], column.roles, clues) for column in chosen]
+    words = {column.name for column in columns if column.type in WORDS}
+    clues.notes += value_notes({name: reading.spelt[name] for name in reading.spelt if name in words})
     clues.notes += [*_name_notes(frame, columns), *_total_note(frame)]
     schema = Schema(tuple(columns), roles.source)
     one_line = tuple(" ".join(note.split()) for note in clues.notes)
@@ -344,12 +347,12 @@ def _century_notes(series: pd.Series[Any], form: str | None) -> list[str]:
     """Say how years of two digits are read."""
     if "%y" not in (form or ""):
         return []
-    at = int(parse_dates(series, form).argmax())
-    year = parse_dates(series.iloc[at : at + 1], form).iloc[0].year
+    dates = parse_dates(series, form)
+    at = int(dates.argmax())
     return [
-        f"{series.name} has years of two digits, of which 69 to 99 are read as 19.. and 00 to 68 "
-        f"as 20..: the last, '{spell(series.iloc[at])}', is in {year}; where that is wrong, write "
-        "four digits"
+        f"{series.name} has years of two digits, of which 50 to 99 are read as 19.. and 00 to 49 "
+        f"as 20..: the last, '{spell(series.iloc[at])}', is in {dates.iloc[at].year}; where that "
+        "is wrong, write four digits"
     ]
 
 

@@ -85,11 +85,13 @@ class Reading:
         frame: The table, with numbers and truth values where columns hold them.
         forms: How numbers are written, of each column that was text and holds some.
         notes: What was decided and somebody should know, a sentence each.
+        spelt: Of each column that was text, rows by the word that may spell a missing value.
     """
 
     frame: pd.DataFrame
     forms: dict[str, NumberForm]
     notes: list[str]
+    spelt: dict[str, Counter[str]]
 
 
 def read_words(frame: pd.DataFrame, data: DataSettings) -> Reading:
@@ -103,6 +105,7 @@ def read_words(frame: pd.DataFrame, data: DataSettings) -> Reading:
     """
     names = {*data.id, *([data.group] if data.group else [])}
     columns: dict[str, pd.Series[Any]] = {}
+    values: dict[str, Counter[str]] = {}
     notes: list[str] = []
     undecided: dict[str, tuple[Words, NumberCounts]] = {}
     for name in map(str, frame.columns):
@@ -113,6 +116,7 @@ def read_words(frame: pd.DataFrame, data: DataSettings) -> Reading:
         if read is None:
             words = distinct(array)
             _refuse_nul(name, words)
+            values[name] = words.missing
             if not len(words.words):
                 columns[name] = without_missing(frame[name])
                 continue
@@ -134,7 +138,7 @@ def read_words(frame: pd.DataFrame, data: DataSettings) -> Reading:
         if _is_read(counts, form):
             columns[name] = read_column(frame[name], form)
             notes += _missing_notes(name, words, len(frame))
-    return Reading(with_columns(frame, columns), forms, notes)
+    return Reading(with_columns(frame, columns), forms, notes, values)
 
 
 def _forms_of(counts: dict[str, NumberCounts]) -> dict[str, NumberForm]:
@@ -424,6 +428,23 @@ def _unclear_note(name: str, words: Words, form: NumberForm) -> str:
         f"{name} may be written in two ways: '{word}' is read as {taken[at].as_py():.15g}; if it "
         f"is {other[at].as_py():.15g}, set its decimal to '{sign}' in data/schema.yaml"
     )
+
+
+def value_notes(spelt: dict[str, Counter[str]]) -> list[str]:
+    """Say which words that may spell a missing value are values, in columns of words."""
+    found = [
+        f"'{word}' in {name} ({count:,} row{'s' if count > 1 else ''})"
+        for name, words in spelt.items()
+        for word, count in words.items()
+        if word
+    ]
+    if not found:
+        return []
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return [
+        f"read as values like any other: {', '.join(found[:SHOWN])}{more}; where they are missing "
+        "values, list them in [data] missing in conf.cfg"
+    ]
 
 
 def _missing_notes(name: str, words: Words, rows: int) -> list[str]:

@@ -207,6 +207,10 @@ def date_parts(date: datetime) -> tuple[float, ...]:
     return (date.year, date.month, date.day, date.weekday(), date.hour, days)
 
 
+# As in data/dates.py.
+LAST_SHORT_YEAR = 2049
+
+
 def read_date(text: str, form: str | None = None) -> datetime:
     """Read a date as UTC without a zone.
 
@@ -218,6 +222,8 @@ def read_date(text: str, form: str | None = None) -> datetime:
         ValueError: If it is no such date.
     """
     date = datetime.strptime(text, form) if form else datetime.fromisoformat(text)
+    if "%y" in (form or "") and date.year > LAST_SHORT_YEAR:
+        date = date.replace(year=date.year - 100)
     try:
         return date.astimezone(UTC).replace(tzinfo=None) if date.tzinfo else date
     except OverflowError:

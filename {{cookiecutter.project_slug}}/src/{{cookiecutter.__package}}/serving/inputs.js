@@ -54,7 +54,7 @@ function readDate(text, format) {
   if (!found) return null;
   const { groups } = found;
   const year = groups.short
-    ? Number(groups.short) + (groups.short < "69" ? 2000 : 1900)
+    ? Number(groups.short) + (groups.short < "50" ? 2000 : 1900)
     : Number(groups.year ?? 1900);
   const named = groups.name && MONTHS.indexOf(groups.name.slice(0, 3).toLowerCase()) + 1;
   const month = Number(named ?? groups.month ?? 1);
