@@ -16,6 +16,7 @@ from mlproj import ingest
 from mlproj.core.config import DataSettings, load_settings
 from mlproj.core.errors import UserError
 from mlproj.data import readers, schema, writers
+from mlproj.models import read_date
 from tables import mixed_table, run_data
 
 LABELS = ["a", "b"]
@@ -274,3 +275,143 @@ def test_a_renamed_source_is_held_against_the_schema_that_is_there(place: Any) -
     other = pd.DataFrame({"weight": range(60), "label": LABELS * 30})
     columns, _, _ = read(place(other, "other.csv"))
     assert list(columns) == ["weight", "label"]
+
+
+def test_a_column_may_have_any_name(place: Any) -> None:
+    rows = [f"e\u0301{row % 3},{row}" for row in range(60)]
+    columns, typed, _ = read(place(csv("self,frame", rows)))
+    assert columns["self"].categories == ("\u00e90", "\u00e91", "\u00e92")
+    assert typed["frame"][7] == 7
+
+
+def test_spaces_around_values_are_no_part_of_them_nor_are_quotes_behind_spaces(place: Any) -> None:
+    rows = [f'{" " * (row % 3)}yes{row % 2} ,   "U""S{row % 2}", {row} ' for row in range(60)]
+    columns, typed, _ = read(place(csv("answer,country,size", rows)))
+    assert columns["answer"].categories == ("yes0", "yes1")
+    assert columns["country"].categories == ('U"S0', 'U"S1')
+    assert typed["size"][7] == 7
+
+
+def test_spaces_alone_are_a_missing_value(place: Any) -> None:
+    rows = [f"{'  ' if row % 4 == 0 else f'v{row % 2}'},{row}" for row in range(60)]
+    columns, typed, _ = read(place(csv("word,x", rows)))
+    assert columns["word"].categories == ("v0", "v1") and typed["word"].isna().sum() == 15
+
+
+def test_ids_and_groups_keep_spaces(place: Any) -> None:
+    rows = [f" k{row} ,{row % 5:>4}" for row in range(60)]
+    project = place(csv("key,house", rows), data={"id": "key", "group": "house"})
+    _, typed, _ = read(project)
+    assert typed["key"][7] == " k7 "
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        "# made by a program\n# on Monday, by night\n",
+        "# on Monday, by night, again\n",
+        "#one\n#two\n",
+    ],
+)
+def test_comments_above_the_header_are_passed_over_and_said(above: str, place: Any) -> None:
+    rows = [f"{row},{row % 3}" for row in range(60)]
+    columns, typed, aloud = read(place(above + csv("a,b", rows)))
+    assert set(columns) == {"a", "b", "label"} and typed["a"][7] == 7
+    assert any("what is above" in note for note in aloud)
+
+
+def test_a_header_may_begin_with_a_hash(place: Any) -> None:
+    rows = [f"{row},{row % 3}" for row in range(60)]
+    columns, _, _ = read(place("# comment\n" + csv("#a,b", rows)))
+    assert set(columns) == {"#a", "b", "label"}
+
+
+def test_excel_may_name_the_delimiter_in_a_line_of_its_own(place: Any) -> None:
+    text = csv("a,b", [f"{row},{row % 3}.5" for row in range(60)])
+    text = text.replace(",", ";").replace(".", ",")
+    columns, typed, _ = read(place("sep=;\n" + text))
+    assert columns["b"].decimal == "," and typed["b"][1] == 1.5
+
+
+def test_a_delimiter_at_the_end_of_each_row_is_an_empty_column(place: Any) -> None:
+    text = "a,label\n" + "".join(f"{row},{LABELS[row % 2]},\n" for row in range(300))
+    columns, typed, aloud = read(place(text))
+    assert set(columns) == {"a", "label"} and len(typed) == 300
+    assert "left out, since no row has a value in it: unnamed_3" in aloud
+
+
+def test_a_value_behind_the_last_delimiter_is_refused(place: Any) -> None:
+    rows = [f"{row},{LABELS[row % 2]},{'x' if row == 30 else ''}" for row in range(60)]
+    with pytest.raises(UserError, match="line 2, has 3 fields, but the header names 2 columns"):
+        read(place("a,label\n" + "\n".join(rows) + "\n"))
+
+
+@pytest.mark.parametrize(
+    ("header", "is_said"),
+    [("0.5,07,label", True), ("1990,1991,label", False), ("a,0.5,label", False)],
+)
+def test_a_header_that_looks_like_values_is_said(header: str, is_said: bool, place: Any) -> None:
+    rows = "".join(f"{row}.5,0{row % 7},{LABELS[row % 2]}\n" for row in range(60))
+    _, _, aloud = read(place(f"{header}\n{rows}"))
+    assert any("look like values" in note for note in aloud) is is_said
+
+
+def test_a_column_of_na_alone_is_empty(place: Any) -> None:
+    columns, _, aloud = read(place(csv("a,b", [f"{row},NA" for row in range(60)])))
+    assert "b" not in columns
+    assert "left out, since no row has a value in it: b" in aloud
+
+
+def test_a_word_that_may_spell_a_missing_value_is_said_where_it_is_a_value(place: Any) -> None:
+    rows = [
+        f"{'NA' if row % 6 == 0 else 'm'},{'NA' if row == 7 else '2024-01-31'}" for row in range(60)
+    ]
+    columns, _, aloud = read(place(csv("sex,day", rows)))
+    assert columns["sex"].categories == ("NA", "m") and columns["day"].type == "datetime"
+    assert [note for note in aloud if "values like any other" in note] == [
+        "read as values like any other: 'NA' in sex (10 rows); where they are missing values, list "
+        "them in [data] missing in conf.cfg"
+    ]
+
+
+def test_years_of_two_digits_are_of_1969_to_2068_and_said(place: Any) -> None:
+    rows = [f"{1 + row % 28}/5/{(row + 20) % 100:02d}" for row in range(100)]
+    columns, typed, aloud = read(place(csv("day", rows)))
+    assert columns["day"].format == "%d/%m/%y"
+    assert typed["day"].dt.year.tolist() == [*range(2020, 2069), *range(1969, 2020)]
+    assert any("the last, '21/5/68', is in 2068" in note for note in aloud)
+    # As the service reads them.
+    words = [row.split(",")[0] for row in rows]
+    assert [read_date(word, "%d/%m/%y") for word in words] == typed["day"].tolist()
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["{0:02d}:{1:02d}", "{0}:{1:02d}:07", "0 days 00:{1:02d}:00", "{0}:{1:02d} PM", "PT{1}M"],
+)
+def test_times_of_day_and_durations_are_said(value: str, place: Any) -> None:
+    rows = [value.format(1 + row % 11, row) for row in range(60)]
+    columns, _, aloud = read(place(csv("time", rows)))
+    assert columns["time"].type in ("string", "category")
+    assert any(note.startswith("time holds times of day or durations") for note in aloud)
+
+
+@pytest.mark.parametrize("value", ["{0}:{1}", "P", "1.{1}.3", "{0}/10"])
+def test_other_marks_between_digits_are_no_times(value: str, place: Any) -> None:
+    rows = [value.format(row % 2, row % 10) for row in range(60)]
+    _, _, aloud = read(place(csv("ratio", rows)))
+    assert not any("times of day" in note for note in aloud)
+
+
+@pytest.mark.parametrize("ends", ["\r", "\r\n", "\n"])
+def test_every_line_end_is_read(ends: str, place: Any) -> None:
+    text = csv("a,b", [f"{row},x{row % 3}" for row in range(60)])
+    columns, typed, _ = read(place(text.replace("\n", ends)))
+    assert columns["b"].categories == ("x0", "x1", "x2") and typed["a"][59] == 59
+
+
+def test_one_value_throughout_and_a_very_long_line_are_read(place: Any) -> None:
+    long = "z" * 6_000_000
+    rows = [f"7,{long if row == 7 else 'z'}" for row in range(100_000)]
+    _, typed, _ = read(place(csv("a,b", rows)))
+    assert (typed["a"] == 7).all() and len(typed["b"][7]) == 6_000_000

@@ -228,6 +228,7 @@ def _scored(bundle: Bundle, job: Job, source: Path, skip: int = 0) -> Iterator[p
 def _pieces(bundle: Bundle, job: Job, source: Path) -> Iterator[pd.DataFrame]:
     """Yield the rows of a file, of which only the columns that prediction reads."""
     from .data.readers import column_names, format_of, iter_tables
+    from .data.schema import with_columns
 
     names = column_names(source, job.data, bundle.schema)
     bundle.check_columns(names, str(source), strict=job.strict)
@@ -236,7 +237,7 @@ def _pieces(bundle: Bundle, job: Job, source: Path) -> Iterator[pd.DataFrame]:
     columns = None if format_of(source) == "jsonl" else read
     for piece in iter_tables(source, job.chunk_rows, job.data, bundle.schema, columns):
         absent = [name for name in read if name not in piece.columns]
-        yield piece.assign(**dict.fromkeys(absent)) if absent else piece
+        yield with_columns(piece, dict.fromkeys(absent)) if absent else piece
 
 
 def _ahead(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:

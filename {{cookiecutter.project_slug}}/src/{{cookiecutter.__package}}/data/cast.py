@@ -298,6 +298,8 @@ def _to_datetime(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any],
     """Cast to datetime64[us], in UTC without a zone."""
     import pandas as pd
 
+    from .dates import parse_dates
+
     if given.dtype == "datetime64[us]":
         return given, None
     if isinstance(given.dtype, pd.DatetimeTZDtype):
@@ -309,7 +311,7 @@ def _to_datetime(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any],
     if pd.api.types.is_numeric_dtype(given.dtype) and column.format != COMPACT:
         return given, given.notna()
     words = given if given.dtype == "str" else given.map(spell, na_action="ignore")
-    parsed = pd.to_datetime(words, format=column.format or "ISO8601", errors="coerce", utc=True)
+    parsed = parse_dates(words, column.format)
     series = parsed.dt.tz_localize(None).astype("datetime64[us]")
     return series, series.isna() & given.notna()
 

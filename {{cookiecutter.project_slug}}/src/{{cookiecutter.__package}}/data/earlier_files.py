@@ -20,7 +20,7 @@ import pandas as pd
 
 from ..core.config import DataSettings
 from ..core.errors import UserError
-from .schema import refuse_names
+from .schema import refuse_names, with_columns
 from .text_files import BLOCK, open_bytes, open_text, text_errors
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def read_csv(path: Path, kind: str, data: DataSettings, schema: Schema | None) -
         if mixed:
             options["dtype"] = {**options["dtype"], **dict.fromkeys(mixed, "str")}
             again = pd.read_csv(path, usecols=mixed, **options)
-            frame = frame.assign(**{name: again[name] for name in mixed})
+            frame = with_columns(frame, {name: again[name] for name in mixed})
     if len(frame) and frame.iloc[:, -1].isna().any():
         _refuse_short_rows(path, layout, data)
     return frame

@@ -23,6 +23,7 @@ from .dates import COMPACT, date_formats, is_compact, looks_dated, orders, parse
 from .numbers import COMMA, NumberForm, read_numbers
 from .schema import (
     SCHEMA_VERSION,
+    WORDS,
     Column,
     Schema,
     SchemaFile,
@@ -30,7 +31,7 @@ from .schema import (
     require_columns,
     with_roles,
 )
-from .words import MISSING, Reading
+from .words import MISSING, Reading, value_notes
 
 if TYPE_CHECKING:
     from ..core.config import Settings
@@ -44,6 +45,11 @@ FEW_SPELLINGS = 3
 # So many different values suffice for a first look at a column.
 SAMPLED = 2000
 TOTAL = re.compile(r"(grand |sub)?(total|sum|summe|gesamt|totale|somme)s?\b", re.IGNORECASE)
+# 08:30, 1:02:03.5, 8:30 PM, 0 days 00:00:58, PT90M.
+CLOCK = (
+    r"(?:-?\d+ days?,? )?[+-]?\d{1,3}:[0-5]\d(?::[0-5]\d(?:[.,]\d+)?)?(?: ?[ap]\.?m\.?)?"
+    r"|-?P(?=[\dT])(?:\d+[YMWD])*(?:T(?:[\d.]+[HMS])+)?"
+)
 # Values of so many words are sentences.
 TEXT_WORDS = 4
 # This share of different values, in at least so many rows, suggests an id.
@@ -75,6 +81,8 @@ def infer_schema(reading: Reading, settings: Settings) -> SchemaFile:
     chosen = [column for column in roles.columns if column.name in frame.columns]
     _find_dates(frame, chosen, clues)
     columns = [_infer_column(frame[column.name], column.roles, clues) for column in chosen]
+    words = {column.name for column in columns if column.type in WORDS}
+    clues.notes += value_notes({name: reading.spelt[name] for name in reading.spelt if name in words})
     clues.notes += [*_name_notes(frame, columns), *_total_note(frame)]
     schema = Schema(tuple(columns), roles.source)
     one_line = tuple(" ".join(note.split()) for note in clues.notes)
@@ -311,6 +319,7 @@ def _type_of_text(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) 
         return Column(name, "number", True)
     written = clues.dates.get(name, [])
     if len(written) == 1:
+        clues.notes += _century_notes(series, written[0])
         return Column(name, "datetime", True, format=written[0])
     if len(written) > 1:
         ways = " or ".join(form or "ISO 8601" for form in written)
@@ -320,6 +329,11 @@ def _type_of_text(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) 
         )
     if {"id", "group", "time"} & set(roles):
         return Column(name, "string", True)
+    if len(words) and words.str.fullmatch(CLOCK, case=False).all():
+        clues.notes.append(
+            f"{name} holds times of day or durations, such as {example_of(series)}, and is taken "
+            "as text; add_features in custom.py can make a number of hours of it"
+        )
     total = int(counts.sum())
     few = len(counts) <= clues.settings.features.max_categories
     if few and (len(counts) <= total / 2 or len(counts) <= 2):
@@ -328,6 +342,19 @@ def _type_of_text(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) 
     spaces = float(sampled.str.count(r"\S+").mean())
     sentences = spaces >= TEXT_WORDS and len(counts) > total / 10
     return Column(name, "text" if sentences else "string", True)
+
+
+def _century_notes(series: pd.Series[Any], form: str | None) -> list[str]:
+    """Say how years of two digits are read."""
+    if "%y" not in (form or ""):
+        return []
+    dates = parse_dates(series, form)
+    at = int(dates.argmax())
+    return [
+        f"{series.name} has years of two digits, of which 69 to 99 are read as 19.. and 00 to 68 "
+        f"as 20..: the last, '{spell(series.iloc[at])}', is in {dates.iloc[at].year}; where that "
+        "is wrong, write four digits"
+    ]
 
 
 def _holds_numbers(words: pd.Series[Any], counts: pd.Series[Any], form: NumberForm) -> bool:

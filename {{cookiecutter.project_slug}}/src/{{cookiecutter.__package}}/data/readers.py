@@ -26,9 +26,9 @@ from .arrow import (
     read_parquet,
 )
 from .json_files import iter_json, json_names, json_notes, read_json_table
-from .schema import plain_names, refuse_names, require_columns
+from .schema import plain_names, refuse_names, require_columns, with_columns
 from .text_files import csv_layout, iter_csv, read_csv
-from .words import composed, read_words
+from .words import composed, read_words, without_padding
 
 if TYPE_CHECKING:
     from .schema import Schema
@@ -244,16 +244,34 @@ def _finished(
     """Return a table with missing values as missing, and what a schema does not know as numbers."""
     if _is_earlier(schema):
         return frame if kind in CSV else _with_missing(frame, data.missing)
-    worded = {str(name): composed(frame[name]) for name in frame if frame[name].dtype == "str"}
-    changed = {name: text for name, text in worded.items() if text is not frame[name]}
-    frame = frame.assign(**changed) if changed else frame
+    frame = _tidy(frame, _exact(data, schema))
     if kind not in CSV:
         return _with_missing(frame, data.missing)
     if schema is None:
         return frame
     known = set(schema.names)
     others = [name for name in frame if name not in known]
-    return frame.assign(**read_words(frame[others], data).frame) if others else frame
+    return with_columns(frame, dict(read_words(frame[others], data).frame)) if others else frame
+
+
+def _exact(data: DataSettings, schema: Schema | None) -> set[str]:
+    """Return the columns that pass exactly as they are written: ids and the group."""
+    columns = schema.columns if schema else ()
+    known = {column.name for column in columns if {"id", "group"} & {*column.roles}}
+    return {*data.id, data.group, *known}
+
+
+def _tidy(frame: pd.DataFrame, exact: set[str]) -> pd.DataFrame:
+    """Return a table whose text has accents within their letters, and no spaces around it."""
+    changed = {}
+    for name in map(str, frame.columns):
+        if frame[name].dtype == "str":
+            words = composed(frame[name])
+            changed[name] = words if name in exact else without_padding(words)
+    kept = [name for name, words in changed.items() if words is frame[name]]
+    for name in kept:
+        del changed[name]
+    return with_columns(frame, changed) if changed else frame
 
 
 def _with_missing(frame: pd.DataFrame, spellings: Sequence[str]) -> pd.DataFrame:
@@ -262,7 +280,7 @@ def _with_missing(frame: pd.DataFrame, spellings: Sequence[str]) -> pd.DataFrame
         return frame
     worded = [name for name in frame if frame[name].dtype in ("object", "str")]
     blanked = {str(name): frame[name].mask(frame[name].isin(spellings)) for name in worded}
-    return frame.assign(**blanked)
+    return with_columns(frame, blanked)
 
 
 # -------------------------------------------------------------------------------------------- Excel

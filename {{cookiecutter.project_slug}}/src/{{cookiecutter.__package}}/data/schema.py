@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import shutil
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ from ..core.files import fingerprint, write_atomic, write_text
 from ..core.project import Project
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..core.config import DataSettings
 
 TYPES = ("integer", "number", "boolean", "category", "string", "text", "datetime")
@@ -386,6 +388,14 @@ def plain_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
         changed
     )
     return [name or f"unnamed_{at + 1}" for at, name in enumerate(plain)], notes
+
+
+def with_columns(frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
+    """Return a table with some columns replaced or added; a name may be any, `self` too."""
+    changed = frame.copy(deep=False)
+    for name, values in columns.items():
+        changed[name] = values
+    return changed
 
 
 def close_names(name: str, names: Sequence[str]) -> str:

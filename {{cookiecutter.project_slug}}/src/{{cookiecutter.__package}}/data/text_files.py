@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import itertools
+import re
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -34,6 +35,11 @@ HEAD_LINES = 200
 MOST_TITLES = 20
 BLOCK = 1 << 22
 DELIMITERS = ",;\t|"
+# Excel names the delimiter in a first line of its own.
+MARKED = re.compile(r'^"?sep=(.)"?\s*$')
+# 1990 may be a column's name; 14.23 and 007 are values.
+NUMBER = re.compile(r"^[+-]?[\d.,]*\d$")
+VALUE = re.compile(r"^[+-]?(?:\d*[.,]\d+|0\d+)$")
 
 
 # -------------------------------------------------------------------------------------- CSV and TSV
@@ -132,6 +138,8 @@ def csv_layout(path: Path, kind: str, data: DataSettings) -> Layout:
     notes = []
     if encoding != data.encoding:
         notes.append(f"the file is {encoding}, by the mark at its start")
+    if _ends_in_delimiters(head, delimiter, at):
+        header = [*header, ""]
     titles = [" ".join(row).strip() for row in passed[:-1]]
     if any(titles):
         shown = next(title for title in titles if title)
@@ -140,6 +148,7 @@ def csv_layout(path: Path, kind: str, data: DataSettings) -> Layout:
             "left out; if that is wrong, set [data] header_row in conf.cfg"
         )
     names, changed = plain_names(header)
+    notes += _header_notes(names)
     return Layout(tuple(names), delimiter, encoding, skipped, (*notes, *changed))
 
 
@@ -154,6 +163,8 @@ def _delimiter(kind: str, data: DataSettings, head: Sequence[str]) -> str:
         return delimiter
     if kind == "tsv":
         return "\t"
+    if marked := MARKED.match(head[0] if head else ""):
+        return marked[1]
 
     def divided(delimiter: str) -> tuple[float, int]:
         width, share = _usual_width(head, delimiter)
@@ -179,15 +190,51 @@ def _header_row(head: Sequence[str], delimiter: str, data: DataSettings) -> int:
     rows = list(csv.reader(head, delimiter=delimiter))
     if data.header_row is not None:
         return min(data.header_row, len(rows)) - 1
+    width = _usual_width(head, delimiter)[0]
+    first = 1 if MARKED.match(head[0] if head else "") else _comments(rows, width)
     filled = [at for at, row in enumerate(rows) if any(field.strip() for field in row)]
+    filled = [at for at in filled if at >= first]
     if not filled:
         return 0
-    width = _usual_width(head, delimiter)[0]
     above = [at for at in filled if len(rows[at]) >= width]
     named = above[0] if above and above[0] <= MOST_TITLES else filled[0]
     # A narrow first row above rows that are all as wide as each other is a title; a header that
     # lacks one name is not.
     return named if len(_fields(rows[filled[0]])) <= max(width // 2, 1) else filled[0]
+
+
+def _comments(rows: Sequence[Sequence[str]], width: int) -> int:
+    """Return how many rows of comments begin the file: those behind `#`.
+
+    The last of them may be the header, which some programs write as `#id,name`.
+    """
+    count = 0
+    while count < len(rows) and "".join(rows[count][:1]).lstrip().startswith("#"):
+        count += 1
+    last = rows[count - 1] if count else []
+    named = len(last) == width and width > 1 and not last[0].startswith("# ")
+    return count - 1 if named else count
+
+
+def _ends_in_delimiters(head: Sequence[str], delimiter: str, at: int) -> bool:
+    """Tell whether each row, but not the header, ends with a delimiter."""
+    header, *rows = [row for row in list(csv.reader(head, delimiter=delimiter))[at:] if row]
+    complete = rows[:-1] if len(head) == HEAD_LINES else rows
+    return bool(complete) and all(
+        len(row) == len(header) + 1 and not row[-1].strip() for row in complete
+    )
+
+
+def _header_notes(names: Sequence[str]) -> list[str]:
+    """Note column names that look like values: the file may have no header."""
+    numbers = [name for name in names if NUMBER.match(name)]
+    if len(numbers) < len(names) / 2 or not any(VALUE.match(name) for name in names):
+        return []
+    shown = ", ".join(f"'{name}'" for name in numbers[:3])
+    return [
+        f"the column names look like values ({shown}): if the file has no header, put a line with "
+        "the names above its first row"
+    ]
 
 
 def _fields(row: Sequence[str]) -> list[str]:

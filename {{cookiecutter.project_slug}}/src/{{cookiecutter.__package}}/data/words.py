@@ -22,6 +22,7 @@ from .numbers import (
     has_fractions,
     read_numbers,
 )
+from .schema import with_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +46,8 @@ UNCLEAR = r"^[+-]?(?:0|[1-9]\d{0,2}(?:[.]\d{3})?)$"
 FRACTION = r"[.eE]|^[+-]?(?:\d{1,15}|(?i:inf(?:inity)?))$"
 # So many values suffice for a first look.
 FIRST = 1000
+# Quotes that a CSV reader takes for part of the value, since a space stands before them.
+QUOTED = r'^\s+"(?:[^"]|"")*"\s*$'
 # Of a number, and of a name, whose plus would be lost.
 SIGNED = r"^[+-]?(?:0|[1-9]\d*)$"
 UNSIGNED = r"^-?(?:0|[1-9]\d*)$"
@@ -82,11 +85,13 @@ class Reading:
         frame: The table, with numbers and truth values where columns hold them.
         forms: How numbers are written, of each column that was text and holds some.
         notes: What was decided and somebody should know, a sentence each.
+        spelt: Of each column that was text, rows by the word that may spell a missing value.
     """
 
     frame: pd.DataFrame
     forms: dict[str, NumberForm]
     notes: list[str]
+    spelt: dict[str, Counter[str]]
 
 
 def read_words(frame: pd.DataFrame, data: DataSettings) -> Reading:
@@ -100,6 +105,7 @@ def read_words(frame: pd.DataFrame, data: DataSettings) -> Reading:
     """
     names = {*data.id, *([data.group] if data.group else [])}
     columns: dict[str, pd.Series[Any]] = {}
+    values: dict[str, Counter[str]] = {}
     notes: list[str] = []
     undecided: dict[str, tuple[Words, NumberCounts]] = {}
     for name in map(str, frame.columns):
@@ -110,6 +116,10 @@ def read_words(frame: pd.DataFrame, data: DataSettings) -> Reading:
         if read is None:
             words = distinct(array)
             _refuse_nul(name, words)
+            values[name] = words.missing
+            if not len(words.words):
+                columns[name] = without_missing(frame[name])
+                continue
             read = _truths(array, words)
             if read is None:
                 read = _whole_numbers(array, words, signed=name not in names)
@@ -128,7 +138,7 @@ def read_words(frame: pd.DataFrame, data: DataSettings) -> Reading:
         if _is_read(counts, form):
             columns[name] = read_column(frame[name], form)
             notes += _missing_notes(name, words, len(frame))
-    return Reading(frame.assign(**columns), forms, notes)
+    return Reading(with_columns(frame, columns), forms, notes, values)
 
 
 def _forms_of(counts: dict[str, NumberCounts]) -> dict[str, NumberForm]:
@@ -211,6 +221,27 @@ def composed(series: pd.Series[Any]) -> pd.Series[Any]:
         if ((data == 0xCC) | (data == 0xCD)).any():
             return _as_series(series, pc.utf8_normalize(array, "NFC"))
     return series
+
+
+def without_padding(series: pd.Series[Any]) -> pd.Series[Any]:
+    """Return text without spaces around it, nor the quotes that spaces kept from being read.
+
+    In `"Usain Bolt",   "JAM"` the second value begins with spaces, so that its quotes are part of
+    it for a CSV reader.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    array = _arrow(series)
+    trimmed = pc.utf8_trim_whitespace(array)
+    if trimmed.equals(array):
+        return series
+    if pc.any(pc.starts_with(trimmed, '"')).as_py():
+        quoted = pc.match_substring_regex(array, QUOTED)
+        inner = pc.replace_substring(pc.utf8_slice_codeunits(trimmed, 1, -1), '""', '"')
+        trimmed = pc.if_else(quoted, pc.utf8_trim_whitespace(inner), trimmed)
+    blank = pc.equal(trimmed, "")
+    return _as_series(series, pc.if_else(blank, pa.scalar(None, pa.string()), trimmed))
 
 
 def is_missing(words: pa.Array) -> pa.Array:
@@ -395,10 +426,27 @@ def _unclear_note(name: str, words: Words, form: NumberForm) -> str:
     )
 
 
+def value_notes(spelt: dict[str, Counter[str]]) -> list[str]:
+    """Say which words that may spell a missing value are values, in columns of words."""
+    found = [
+        f"'{word}' in {name} ({count:,} row{'s' if count > 1 else ''})"
+        for name, words in spelt.items()
+        for word, count in words.items()
+        if word
+    ]
+    if not found:
+        return []
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return [
+        f"read as values like any other: {', '.join(found[:SHOWN])}{more}; where they are missing "
+        "values, list them in [data] missing in conf.cfg"
+    ]
+
+
 def _missing_notes(name: str, words: Words, rows: int) -> list[str]:
     """Say which spellings of a missing value took more than 1 % of a column."""
     return [
-        f"{name}: '{word}' counts as missing, in {count:,} rows"
+        f"{name}: '{word}' counts as missing, in {count:,} row{'s' if count > 1 else ''}"
         for word, count in words.missing.items()
         if word and count > SAID * rows
     ]

@@ -116,11 +116,12 @@ def importance(subject: Subject) -> dict[str, Any]:
 class Shuffling:
     """The rows of valid, `REPEATS` times over, to predict with one column shuffled.
 
-    Typed and prepared once: of a table with thousands of columns, all that is done for each shuffled
-    column is that column's.
+    Typed and prepared once: of a table with thousands of columns, all that is done for each
+    shuffled column is that column's.
     """
 
     def __init__(self, subject: Subject, frame: pd.DataFrame) -> None:
+        """Prepare the rows."""
         from ..models.features import prepare
 
         self.bundle, self.prepare = subject.bundle, prepare

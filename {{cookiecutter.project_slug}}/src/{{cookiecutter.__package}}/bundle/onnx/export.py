@@ -24,6 +24,7 @@ from sklearn.pipeline import Pipeline
 
 from ...core.errors import UserError
 from ...core.registry import load
+from ...data.schema import with_columns
 from ...evaluation.decision import label_codes, temper
 from ...models.persist import weights_of
 from ..bundle import task_of
@@ -278,7 +279,7 @@ def _hard_rows(inputs: pd.DataFrame) -> Iterator[pd.DataFrame]:
     yield pd.DataFrame(
         {name: rows[name].where(~missing[:, at], empty[name]) for at, name in columns}
     )
-    yield rows.head(5).assign(**empty)
+    yield with_columns(rows.head(5), empty)
     words = [name for name in inputs.columns if not _is_number(inputs[name])][:HARD_ROWS]
     each = min(50, len(rows), HARD_ROWS // max(1, len(words)))
     yield from _with_values(rows, [(name, np.full(each, NEVER_SEEN)) for name in words])
