@@ -258,7 +258,7 @@ def _exact(data: DataSettings, schema: Schema | None) -> set[str]:
     """Return the columns that pass exactly as they are written: ids and the group."""
     columns = schema.columns if schema else ()
     known = {column.name for column in columns if {"id", "group"} & {*column.roles}}
-    return {*data.id, data.group, *known}
+    return {*data.id, *([data.group] if data.group else []), *known}
 
 
 def _tidy(frame: pd.DataFrame, exact: set[str]) -> pd.DataFrame:
