@@ -327,10 +327,11 @@ def test_a_header_may_begin_with_a_hash(place: Any) -> None:
 
 
 def test_excel_may_name_the_delimiter_in_a_line_of_its_own(place: Any) -> None:
-    text = csv("a,b", [f"{row},{row % 3}.5" for row in range(60)])
-    text = text.replace(",", ";").replace(".", ",")
-    columns, typed, _ = read(place("sep=;\n" + text))
-    assert columns["b"].decimal == "," and typed["b"][1] == 1.5
+    # Commas alone would divide each line alike, too.
+    rows = [f"{row},5;{row % 3},5;{LABELS[row % 2]}" for row in range(60)]
+    text = "\n".join(["sep=;", "a, in kg;b, in cm;label", *rows]) + "\n"
+    columns, typed, _ = read(place(text))
+    assert columns["b, in cm"].decimal == "," and typed["b, in cm"][1] == 1.5
 
 
 def test_a_delimiter_at_the_end_of_each_row_is_an_empty_column(place: Any) -> None:

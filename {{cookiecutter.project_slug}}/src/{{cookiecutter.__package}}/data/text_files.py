@@ -191,7 +191,7 @@ def _header_row(head: Sequence[str], delimiter: str, data: DataSettings) -> int:
     if data.header_row is not None:
         return min(data.header_row, len(rows)) - 1
     width = _usual_width(head, delimiter)[0]
-    first = 1 if MARKED.match(head[0] if head else "") else _comments(rows, width)
+    first = _comments(rows, width)
     filled = [at for at, row in enumerate(rows) if any(field.strip() for field in row)]
     filled = [at for at in filled if at >= first]
     if not filled:

@@ -1,7 +1,7 @@
 """Tables that nobody here wrote: do they get the types that a careful reader would give?
 
-`tables.yaml` names tables that ship with packages of the registries. Of each that is installed, in
-this environment or in the folder of packages that is given (`tables.py .../site-packages`), the
+`real_tables.yaml` names tables that ship with packages of the registries. Of each that is
+installed, in this environment or in a folder of packages (`real_tables.py .../site-packages`), the
 columns with the right type are counted, and what was said and what differs is printed. Each CSV
 file is also written with semicolons and decimal commas, which has to give the same types and
 numbers. Fails if less than nine in ten tables are all right. Nothing is measured.
@@ -74,7 +74,7 @@ def content_of(table: dict[str, Any]) -> bytes | None:
             return path.read_bytes()
         if path.suffix == ".zip":
             with zipfile.ZipFile(path) as zipped:
-                return zipped.read(member)
+                return bytes(zipped.read(member))
         with tarfile.open(path) as tar:
             file = tar.extractfile(member)
             return file.read() if file else None
