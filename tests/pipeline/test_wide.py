@@ -22,6 +22,7 @@ from mlproj.core import pipeline, registry
 from mlproj.core.config import load_settings
 from mlproj.core.project import Project
 from mlproj.data import cast
+from mlproj.data import numbers as written
 from mlproj.data.arrow import arrow_to_pandas
 from mlproj.data.schema import Column, Schema, require_columns
 from mlproj.data.split import load_split
@@ -163,3 +164,14 @@ def test_each_row_with_an_unseen_word_has_it_in_its_own_column() -> None:
     seen = (unseen == export.NEVER_SEEN).to_numpy()
     assert seen[:, 0].tolist() == [True] * 50 + [False] * 50
     assert seen[:, 1].tolist() == [False] * 50 + [True] * 50
+
+
+def test_words_without_digits_are_counted_without_the_pattern_of_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words, rows = pa.array(["north", "n/a", "($)"]), pa.array([5, 2, 1])
+    slow = written.count_numbers(pa.concat_arrays([words, pa.array(["7"])]), pa.array([5, 2, 1, 1]))
+    monkeypatch.delattr(written, "_parts")
+    found = written.count_numbers(words, rows)
+    assert found.odd == slow.odd == {"north": 5, "n/a": 2, "($)": 1}
+    assert (found.rows, found.numbers) == (8, 0)

@@ -143,6 +143,10 @@ def count_numbers(words: pa.Array, rows: pa.Array) -> NumberCounts:
     """
     import pyarrow.compute as pc
 
+    # Compiling the pattern of numbers takes 10 ms, for each of thousands of columns.
+    if not pc.any(pc.match_substring_regex(words, "[0-9]")).as_py():
+        odd = dict(zip(words.to_pylist(), rows.to_pylist(), strict=True))
+        return NumberCounts(rows=sum(odd.values()), odd=Counter(odd))
     parts = _parts(words)
     fits = {mark: _fits(parts.digits, mark) for mark in (POINT, COMMA)}
     point, comma = fits[POINT], fits[COMMA]
