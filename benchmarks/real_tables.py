@@ -66,7 +66,7 @@ def content_of(table: dict[str, Any]) -> bytes | None:
     except ImportError:
         return None
     for folder in (found.submodule_search_locations or []) if found else []:
-        archive, _, member = table["file"].partition("!")
+        archive, _, member = str(table["file"]).partition("!")
         path = Path(folder) / archive
         if not path.is_file():
             continue
