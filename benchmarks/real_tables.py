@@ -71,7 +71,7 @@ def content_of(table: dict[str, Any]) -> bytes | None:
         if not path.is_file():
             continue
         if not member:
-            return path.read_bytes()
+            return bytes(path.read_bytes())
         if path.suffix == ".zip":
             with zipfile.ZipFile(path) as zipped:
                 return bytes(zipped.read(member))

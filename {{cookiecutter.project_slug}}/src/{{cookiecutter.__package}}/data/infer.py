@@ -82,8 +82,9 @@ def infer_schema(reading: Reading, settings: Settings) -> SchemaFile:
     _find_dates(frame, chosen, clues)
     columns = [_infer_column(frame[column.name], column.roles, clues) for column in chosen]
     words = {column.name for column in columns if column.type in WORDS}
-    spelt = {name: reading.spelt[name] for name in reading.spelt if name in words}
-    clues.notes += value_notes(spelt)
+    clues.notes += value_notes(
+        {name: reading.spelt[name] for name in reading.spelt if name in words}
+    )
     clues.notes += [*_name_notes(frame, columns), *_total_note(frame)]
     schema = Schema(tuple(columns), roles.source)
     one_line = tuple(" ".join(note.split()) for note in clues.notes)

@@ -308,9 +308,7 @@ def _rows_at_splits(
     return _with_values(rows, near), _with_values(rows, nearer)
 
 
-def _with_values(
-    rows: pd.DataFrame, values: list[tuple[str, NDArray[Any]]]
-) -> list[pd.DataFrame]:
+def _with_values(rows: pd.DataFrame, values: list[tuple[str, NDArray[Any]]]) -> list[pd.DataFrame]:
     """Return for each column the first rows with the given values in it, all in one table."""
     if not values:
         return []
