@@ -45,8 +45,10 @@ GIVEN_UP = {
     "cli": ("preprocess train postprocess report", "commands follow from the registry of stages"),
     "data.formats": ("TableWriter WRITTEN", "`open_writer` gives a function that writes"),
     "data.infer": (
-        "MOST_CLASSES_OF_FRACTIONS MOST_CLASSES_OF_INTEGERS MOST_CLASSES Inference",
-        "the task has them; `infer_schema` returns a `data.schema:SchemaFile`",
+        "MOST_CLASSES_OF_FRACTIONS MOST_CLASSES_OF_INTEGERS MOST_CLASSES Inference DATES TIMES "
+        "DATE_SHAPE",
+        "the task has classes; `infer_schema` returns a `data.schema:SchemaFile`; data.dates makes "
+        "formats from the words",
     ),
     "data.ingest": ("Chosen", "it never left ingest"),
     "data.schema": (

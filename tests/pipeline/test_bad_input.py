@@ -124,7 +124,6 @@ BAD_TABLES = {
         ["target", "missing"],
     ),
     "duplicate column names": (csv(duplicated).encode(), ["number"]),
-    "all-missing column": (csv(lambda frame: frame.assign(city=None)).encode(), ["city"]),
     "text in row 70,000": (text_in_row_70000().encode(), ["number", "70,000", "about three"]),
     "wrong encoding": (
         csv(lambda frame: frame.replace("Oslo", "Tromsø")).encode("latin-1"),

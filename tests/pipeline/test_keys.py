@@ -527,5 +527,6 @@ def test_a_new_project_of_small_integers_is_split_as_by_the_code_before(
         run_before(code_before, one, ["ingest"], ["preprocess"])
         now, earlier = run_data(other), split.load_manifest(one)
         assert now["split"].pop("keys") == now.pop("keys") == keys.BY_VALUE
-        assert now == earlier
+        assert now["split"] == {**earlier["split"], "fingerprint": now["split"]["fingerprint"]}
+        # With some missing, whole numbers are integers now, and were numbers: the keys are equal.
         assert typed_keys(other) == typed_keys(one) and places(other) == places(one)

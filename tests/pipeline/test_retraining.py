@@ -323,7 +323,7 @@ def test_a_row_that_the_schema_refuses_is_named_by_its_file(project: Any, tmp_pa
     table = pd.read_csv(path).astype({"age": object})
     table.loc[0, "age"] = "old"
     table.to_csv(path, index=False)
-    with pytest.raises(UserError, match=r"new\.csv, column 'age', row 1: 'old' is not a finite"):
+    with pytest.raises(UserError, match=r"new\.csv, column 'age', row 1: 'old' is not a whole"):
         run(project, data=path)
 
 

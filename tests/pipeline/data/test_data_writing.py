@@ -13,9 +13,11 @@ from typing import Any
 import pandas as pd
 import pytest
 from mlproj.core import files
+from mlproj.core.config import DataSettings
 from mlproj.core.errors import UserError
 from mlproj.core.project import Project
 from mlproj.data import readers, schema, split, writers
+from mlproj.data.words import read_words
 from tables import everything, members, mixed_table, run_data, write_source
 
 KILLED = """
@@ -146,7 +148,7 @@ def test_what_is_written_in_pieces_reads_back_equal(suffix: str, tmp_path: Path)
     with writers.open_writer(path, suffix) as write:
         for at in range(0, 100, 30):
             write(table.iloc[at : at + 30])
-    back = readers.read_table(path)
+    back = read_words(readers.read_table(path), DataSettings()).frame
     assert list(back) == list(table)
     back["when"] = pd.to_datetime(back["when"]).dt.tz_localize(None)
     exact = suffix in ("csv", "tsv", "parquet")

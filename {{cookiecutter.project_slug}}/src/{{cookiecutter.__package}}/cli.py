@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -272,9 +272,11 @@ def _project() -> "Project":
     return find_project()
 
 
-def _say(facts: dict[str, object]) -> None:
+def _say(facts: dict[str, Any]) -> None:
     """Print a stage's one-line summary."""
     typer.echo(facts.get("summary", "done"))
+    for note in facts.get("aloud", ()):
+        typer.echo(f"  - {note}")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from .core.files import file_sha256, fingerprint, write_atomic
 from .core.pipeline import write_report
 from .core.project import Project, Report
 from .data.cast import conform
+from .data.differences import differences
 from .data.infer import check_target, conditions, infer_schema, refuse_missing
 from .data.keys import ROW, content_keys, row_keys, table_fingerprint
 from .data.original import (
@@ -23,9 +24,10 @@ from .data.original import (
     keep_original,
     sha256_of,
 )
-from .data.readers import read_table
+from .data.readers import column_names, read_table, reading_notes
 from .data.schema import (
     INFER_AGAIN,
+    SCHEMA_VERSION,
     Schema,
     SchemaFile,
     columns_fingerprint,
@@ -35,6 +37,7 @@ from .data.schema import (
 )
 from .data.sources import locate
 from .data.split import data_keys, load_manifest
+from .data.words import read_words
 from .data.writers import write_parquet
 
 if TYPE_CHECKING:
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
     from .core.config import Settings
 
 LEAST_ROWS = 3
+# So many notes are printed; all of them stand in data/schema.yaml.
+MOST_NOTES = 20
 
 
 def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
@@ -60,10 +65,11 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
     try:
         original = find_original(project, settings)
         earlier = read_schema_file(project)
-        kept = None if earlier and (infer or _is_outdated(earlier, settings)) else earlier
+        again = infer or (earlier and _is_outdated(earlier, settings, original))
+        kept = None if again else earlier
         frame = _read(original, settings, kept.schema if kept else None)
         name = original.name
-        file = _choose_schema(frame, kept, settings, name)
+        frame, file = _choose_schema(frame, kept, settings, original)
         typed = conform(frame, file.schema, where=name, values=True, advice=INFER_AGAIN)
         check_target(typed, file.schema, settings)
         for column in file.schema.ids:
@@ -71,7 +77,11 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
         manifest = load_manifest(project) if project.manifest_file.exists() else None
         version = data_keys(manifest, redact(settings.data.source))
         # From here on, nothing is refused any more.
-        return _write(project, settings, original, file, typed, version, inferred=kept is None)
+        notes = _kept_notes(kept.schema, settings) if kept else []
+        if kept and kept.schema.version != SCHEMA_VERSION:
+            notes.append(_read_otherwise(typed, file.schema, settings, original))
+        aloud = _cut_off([*notes, *file.notes])
+        return _write(project, settings, original, file, typed, version, aloud, inferred=not kept)
     finally:
         shutil.rmtree(project.original / FETCHED, ignore_errors=True)
 
@@ -124,25 +134,81 @@ def source_state(project: Project, settings: Settings) -> str:
 # ---------------------------------------------------------------------------------------- schema
 
 
-def _is_outdated(file: SchemaFile, settings: Settings) -> bool:
-    """Tell whether an unedited schema belongs to another source or to other settings."""
-    other_source = file.schema.source != redact(settings.data.source)
-    return (other_source or file.conditions != conditions(settings)) and not file.edited
+def _is_outdated(file: SchemaFile, settings: Settings, original: Original) -> bool:
+    """Tell whether an unedited schema was inferred by other settings, or from another table.
+
+    Next month's file of the same table is held against the schema that is there; one that shares
+    no column with it, the target apart, is another table.
+    """
+    if file.edited:
+        return False
+    schema = file.schema
+    if file.conditions != conditions(settings, schema.version):
+        return True
+    if schema.source == redact(settings.data.source):
+        return False
+    names = {*column_names(original.path, settings.data, schema)} - {settings.data.target}
+    return not names & {*schema.names}
 
 
 def _choose_schema(
-    frame: pd.DataFrame, kept: SchemaFile | None, settings: Settings, name: str
-) -> SchemaFile:
-    """Return the schema that is kept, with source and roles of conf.cfg, or else infer one."""
+    frame: pd.DataFrame, kept: SchemaFile | None, settings: Settings, original: Original
+) -> tuple[pd.DataFrame, SchemaFile]:
+    """Return the table and the schema: the one that is kept, with source and roles of conf.cfg.
+
+    Else one is inferred, and the table's numbers are read.
+    """
     if kept is not None:
         # A role may name a column that the schema lacks but the table has: conform lists it.
         names = [*map(str, frame.columns), *kept.schema.names]
         schema = with_roles(kept.schema, settings.data, names)
-        return replace(kept, schema=replace(schema, source=redact(settings.data.source)))
+        schema = replace(schema, source=redact(settings.data.source))
+        return frame, replace(kept, schema=schema)
     try:
-        return infer_schema(frame, settings)
+        reading = read_words(frame, settings.data)
+        file = infer_schema(reading, settings)
     except UserError as error:
-        raise UserError(f"{name}: {error}") from None
+        raise UserError(f"{original.name}: {error}") from None
+    notes = (*reading_notes(original.path, settings.data), *file.notes)
+    return reading.frame, replace(file, notes=notes)
+
+
+def _kept_notes(schema: Schema, settings: Settings) -> list[str]:
+    """Say that a new source is held against the schema of another, or one that is older."""
+    notes = []
+    if schema.source != redact(settings.data.source):
+        notes.append(
+            f"data/schema.yaml was made for {schema.source} and is kept; `ingest --infer` makes a "
+            "new one"
+        )
+    if schema.version != SCHEMA_VERSION:
+        notes.append(
+            "data/schema.yaml is of an earlier version, and CSV and Excel are read as they were "
+            "then; `ingest --infer` reads each column by its own values"
+        )
+    return notes
+
+
+def _read_otherwise(
+    typed: pd.DataFrame, schema: Schema, settings: Settings, original: Original
+) -> str:
+    """Say which columns `ingest --infer` would read otherwise than an earlier schema does."""
+    try:
+        frame, file = _choose_schema(_read(original, settings, None), None, settings, original)
+        again = conform(frame, file.schema, where=original.name)
+    except UserError as error:
+        return f"`ingest --infer` would refuse the table: {error}"
+    found = differences(typed, schema, again, file.schema)
+    if not found:
+        return "`ingest --infer` would read each column as it is read now"
+    more = f" and {len(found) - MOST_NOTES} more" if len(found) > MOST_NOTES else ""
+    return f"would be read otherwise: {', '.join(found[:MOST_NOTES])}{more}"
+
+
+def _cut_off(notes: list[str]) -> list[str]:
+    """Return what people should hear of how the table was read, a long list cut off."""
+    more = len(notes) - MOST_NOTES
+    return notes if more <= 0 else [*notes[:MOST_NOTES], f"{more} more notes in data/schema.yaml"]
 
 
 # ----------------------------------------------------------------------------------------- write
@@ -155,16 +221,20 @@ def _write(
     file: SchemaFile,
     typed: pd.DataFrame,
     version: int,
+    aloud: list[str],
     *,
     inferred: bool,
 ) -> Report:
     """Write the original, the schema and the typed table; the report, last, makes them count."""
+    import pandas as pd
+
     schema = file.schema
     keys = row_keys(typed, schema, version)
     content = table_fingerprint(content_keys(typed, schema.names, version) if schema.ids else keys)
     data = fingerprint(content, columns_fingerprint(schema), _roles(schema))
     schema_facts = {"inferred": inferred, **_schema_facts(typed, file)}
-    typed.insert(0, ROW, keys)
+    # Not by `insert`: pandas warns of it where a table has many columns.
+    typed = pd.concat([pd.Series(keys, index=typed.index, name=ROW), typed], axis=1)
     path = keep_original(original)
     with write_atomic(project.typed) as temporary:
         write_parquet(typed, temporary)
@@ -174,6 +244,7 @@ def _write(
         files.append(path)
     facts = {
         **_table_facts(typed, file, settings),
+        "aloud": aloud,
         "content": content,
         "keys": version,
         **_source_facts(project, settings, original, path),
@@ -212,9 +283,8 @@ def _table_facts(typed: pd.DataFrame, file: SchemaFile, settings: Settings) -> d
     """Return what reports/ingest.json says of the table."""
     rows, columns = len(typed), len(file.schema.columns)
     source = redact(settings.data.source)
-    notes = f"; notes in data/schema.yaml: {len(file.notes)}" if file.notes else ""
     return {
-        "summary": f"{rows:,} rows, {columns} columns from {source}{notes}",
+        "summary": f"{rows:,} rows, {columns} columns from {source}",
         "source": source,
         "query": settings.data.query,
         "rows": rows,

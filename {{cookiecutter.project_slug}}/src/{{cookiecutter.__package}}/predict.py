@@ -129,6 +129,8 @@ def _check_files(source: Path, output: Path) -> None:
         )
     if output.resolve() == source.resolve() or (output.exists() and output.samefile(source)):
         raise UserError(f"{output} is the source itself; name another file for the output.")
+    if output.suffix.lower() == ".json":
+        raise UserError(f"{output} would be one JSON object per line; name it .jsonl.")
     if output.suffix.lower() == ".gz":
         raise UserError(
             f"{output} would have to be compressed; leave .gz off, and compress it then."
@@ -226,15 +228,16 @@ def _scored(bundle: Bundle, job: Job, source: Path, skip: int = 0) -> Iterator[p
 def _pieces(bundle: Bundle, job: Job, source: Path) -> Iterator[pd.DataFrame]:
     """Yield the rows of a file, of which only the columns that prediction reads."""
     from .data.readers import column_names, format_of, iter_tables
+    from .data.schema import with_columns
 
-    names = column_names(source, job.data)
+    names = column_names(source, job.data, bundle.schema)
     bundle.check_columns(names, str(source), strict=job.strict)
     # Of JSON lines, only the first's keys are known; a later object may lack some, or have more.
     read = bundle.columns_to_read(names)
     columns = None if format_of(source) == "jsonl" else read
     for piece in iter_tables(source, job.chunk_rows, job.data, bundle.schema, columns):
         absent = [name for name in read if name not in piece.columns]
-        yield piece.assign(**dict.fromkeys(absent)) if absent else piece
+        yield with_columns(piece, dict.fromkeys(absent)) if absent else piece
 
 
 def _ahead(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:

@@ -106,14 +106,16 @@ class Bundle:
         from ..data.cast import Violation, refuse
         from ..data.schema import require_columns
 
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
             raise UserError(f"{where} has the column '{twice}' twice; rename one of them.")
         require_columns(names, [column.name for column in self.schema.features], where)
         if strict:
-            known = set(self.schema.names)
+            trained = {*self.schema.names}
             new = [
-                Violation(name, "was not there in training") for name in names if name not in known
+                Violation(name, "was not there in training")
+                for name in names
+                if name not in trained
             ]
             refuse(new, where, LENIENT)
 

@@ -85,11 +85,14 @@ def _run_aloud(
     """Run a stage, say what it found, and return the bar that it missed."""
     began, missed = time.perf_counter(), None
     try:
-        summary = run_stage(project, settings, stage.name).facts.get("summary", "done")
+        facts = run_stage(project, settings, stage.name).facts
+        summary, notes = facts.get("summary", "done"), facts.get("aloud", ())
     except GateError as error:
-        missed, summary = error, "missed its bar"
+        missed, summary, notes = error, "missed its bar", ()
     _give_memory_back()
     say(f"{stage.name:<12} {summary} ({time.perf_counter() - began:.1f} s)")
+    for note in notes:
+        say(f"{'':<12} - {note}")
     return missed
 
 

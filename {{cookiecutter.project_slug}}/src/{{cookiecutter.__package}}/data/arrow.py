@@ -15,14 +15,16 @@ from ..core.errors import UserError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# From so many columns on, a table with fewer rows than columns is kept in few blocks of memory.
+WIDE = 500
+
 
 def read_parquet(path: Path) -> pd.DataFrame:
     """Read a whole Parquet file."""
     import pyarrow.parquet as pq
 
     with _arrow_errors(path):
-        table = pq.ParquetFile(path).read()
-        return arrow_to_pandas(table, str(path))
+        return arrow_to_pandas(_unfolded(pq.ParquetFile(path).read()), str(path))
 
 
 def iter_parquet(
@@ -35,7 +37,7 @@ def iter_parquet(
     with _arrow_errors(path), pq.ParquetFile(path) as file:
         chosen = None if columns is None else list(columns)
         for batch in file.iter_batches(batch_size=chunk_rows, columns=chosen):
-            yield arrow_to_pandas(pa.Table.from_batches([batch]), str(path))
+            yield arrow_to_pandas(_unfolded(pa.Table.from_batches([batch])), str(path))
 
 
 def parquet_names(path: Path) -> list[str]:
@@ -43,7 +45,35 @@ def parquet_names(path: Path) -> list[str]:
     import pyarrow.parquet as pq
 
     with _arrow_errors(path):
-        return [name for name in pq.read_schema(path).names if not _is_pandas_index(name)]
+        table = _unfolded(pq.read_schema(path).empty_table())
+        return [name for name in table.column_names if not _is_pandas_index(name)]
+
+
+def parquet_notes(path: Path) -> list[str]:
+    """Say which columns hold lists, and are left out."""
+    import pyarrow.parquet as pq
+
+    with _arrow_errors(path):
+        table = pq.read_schema(path).empty_table().flatten()
+    listed = [field.name for field in table.schema if _is_nested(field.type)]
+    return [f"left out, since they hold lists: {', '.join(listed)}"] if listed else []
+
+
+def _unfolded(table: pa.Table) -> pa.Table:
+    """Return a table with a column for each part of a structure, and without lists."""
+    import pyarrow as pa
+
+    if any(pa.types.is_struct(field.type) for field in table.schema):
+        table = table.flatten()
+    listed = [field.name for field in table.schema if _is_nested(field.type)]
+    return table.drop_columns(listed) if listed else table
+
+
+def _is_nested(kind: pa.DataType) -> bool:
+    """Tell whether a type holds several values per row."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_nested(kind))
 
 
 def arrow_to_pandas(table: pa.Table, where: str) -> pd.DataFrame:
@@ -57,22 +87,38 @@ def arrow_to_pandas(table: pa.Table, where: str) -> pd.DataFrame:
     """
     import pyarrow as pa
 
-    names = [name for name in table.column_names if not _is_pandas_index(name)]
-    columns: dict[str, Any] = {}
-    rows = table.num_rows
+    nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    rows, names, given = table.num_rows, table.column_names, table.columns
+    del table
+    columns: dict[int, Any] = {}
     for at, name in enumerate(names):
-        column = _plain_column(table.column(name), where, name)
-        nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-        mapper = nullable.get if column.null_count else None
-        # Duplicate names are refused by the caller, who has to see both.
-        key = name if names.count(name) == 1 else f"{name}\0{at}"
-        columns[key] = column.to_pandas(types_mapper=mapper)
-        if names.count(name) == 1:
-            table = table.drop_columns([name])
-        del column
+        if not _is_pandas_index(name):
+            column = _plain_column(given[at], where, name)
+            given[at] = None
+            mapper = nullable.get if column.null_count else None
+            columns[at] = column.to_pandas(types_mapper=mapper)
+            del column
     frame = pd.DataFrame(columns, index=pd.RangeIndex(rows), copy=False)
-    frame.columns = pd.Index(names)
-    return frame
+    # Duplicate names are refused by the caller, who has to see both.
+    frame.columns = pd.Index([names[at] for at in columns])
+    # Each step takes a time for each block of memory: where there are more columns than rows, that
+    # is most of it. A copy has one block for each type.
+    return frame.copy() if len(columns) > max(rows, WIDE) else frame
+
+
+def array_of(values: list[Any]) -> pa.Array:
+    """Return Python values as one Arrow array: of one type, or else as text."""
+    import pyarrow as pa
+
+    from .cast import spell
+
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        # NaN, which differs from itself, is missing, too.
+        absent = [value is None or value != value for value in values]
+        pairs = zip(values, absent, strict=True)
+        return pa.array([None if missing else spell(value) for value, missing in pairs])
 
 
 def _plain_column(column: pa.ChunkedArray, where: str, name: str) -> pa.ChunkedArray:
@@ -90,7 +136,8 @@ def _plain_column(column: pa.ChunkedArray, where: str, name: str) -> pa.ChunkedA
         try:
             return column.cast(with_limits)
         except pa.ArrowInvalid:
-            return column.cast(pa.float64(), safe=False)
+            # Beyond 64 bits, only text keeps every digit.
+            return column.cast(pa.string()) if whole else column.cast(pa.float64(), safe=False)
     if pa.types.is_integer(kind):
         return column.cast(pa.int64())
     if pa.types.is_floating(kind):

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import UserError
-from .schema import Column, Schema
+from .dates import COMPACT
+from .numbers import POINT, NumberForm
+from .schema import Column, EarlierColumn, Schema
+from .words import read_column, without_missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,11 +56,12 @@ def conform(
     import pandas as pd
 
     names = [str(name) for name in frame.columns]
-    violations = _wrong_names(names, schema, target)
+    violations = _wrong_names(frame, schema, target)
     columns: dict[str, pd.Series[Any]] = {}
+    there = set(names)
     fits = True
     for column in schema.columns:
-        if column.name in names:
+        if column.name in there:
             given = frame[column.name]
             series, violation = cast_column(given, column, first_row)
             columns[column.name] = series
@@ -72,16 +76,25 @@ def conform(
     return typed
 
 
-def _wrong_names(names: Sequence[str], schema: Schema, target: bool) -> list[Violation]:
-    """Return the columns that the table lacks, and those that the schema does not know."""
+def _wrong_names(frame: pd.DataFrame, schema: Schema, target: bool) -> list[Violation]:
+    """Return the columns that the table lacks, and those that the schema does not know.
+
+    A column without any value is left out, as it was when the schema was inferred.
+    """
+    names = [str(name) for name in frame.columns]
     needed = {column.name for column in schema.features}
     if target:
         needed = {column.name for column in schema.columns if "ignore" not in column.roles}
-    lacking = [name for name in schema.names if name in needed and name not in names]
+    there = set(names)
+    lacking = [name for name in schema.names if name in needed and name not in there]
     known = set(schema.names)
     return [
         *(Violation(name, "is missing from the table") for name in lacking),
-        *(Violation(name, "is not in the schema") for name in names if name not in known),
+        *(
+            Violation(name, "is not in the schema")
+            for name in names
+            if name not in known and frame[name].notna().any()
+        ),
     ]
 
 
@@ -129,6 +142,8 @@ def cast_column(
     if column.type not in CASTS:
         return _to_text(given, column), None
     cast, data_type, problem = CASTS[column.type]
+    if given.dtype == "str" and not isinstance(column, EarlierColumn):
+        given = without_missing(given)
     series, bad = cast(given, column)
     if bad is None or "ignore" in column.roles or not bad.any():
         return series, None
@@ -222,11 +237,13 @@ def _to_integer(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], 
         return given, None
     if given.dtype == "Int64":
         return (given if given.isna().any() else given.astype("int64")), None
-    parsed = _parse_numbers(given)
-    if parsed.dtype == "int64":
+    parsed = _parse_numbers(given, column)
+    if parsed.dtype in ("int64", "Int64") and not (parsed.isna() & given.notna()).any():
         return parsed, None
-    numbers, bad = _to_number(given, column)
-    bad |= numbers.notna() & (numbers % 1 != 0)
+    numbers, unreadable = _to_number(given, column)
+    bad = numbers.notna() & (numbers % 1 != 0)
+    if unreadable is not None:
+        bad |= unreadable
     if bad.any():
         return numbers, bad
     return numbers.astype("Int64" if numbers.isna().any() else "int64"), None
@@ -235,18 +252,28 @@ def _to_integer(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], 
 def _to_number(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], Any]:
     """Cast to float64; text that is not a number, and infinite values, are bad."""
     import numpy as np
+    import pandas as pd
 
-    series = given if given.dtype == "float64" else _parse_numbers(given).astype("float64")
-    bad = np.isinf(series)
+    series = given
+    if given.dtype != "float64":
+        series = _parse_numbers(given, column).astype("float64")
+    infinite = np.isinf(series.to_numpy())
+    # A wide table has thousands of columns, and most are right: arrays are quicker than Series.
+    if series is given and not infinite.any():
+        return series, None
+    bad = pd.Series(infinite, index=series.index)
     return series, bad if series is given else bad | (series.isna() & given.notna())
 
 
-def _parse_numbers(given: pd.Series[Any]) -> pd.Series[Any]:
+def _parse_numbers(given: pd.Series[Any], column: Column) -> pd.Series[Any]:
     """Read numbers from text; what is not a number becomes missing."""
     import pandas as pd
 
     if pd.api.types.is_numeric_dtype(given.dtype):
         return given
+    plain = isinstance(column, EarlierColumn) and not (column.decimal or column.unit)
+    if given.dtype == "str" and not plain:
+        return read_column(given, NumberForm(column.decimal or POINT, column.unit or ""))
     return pd.to_numeric(given.astype("object"), errors="coerce")
 
 
@@ -271,6 +298,8 @@ def _to_datetime(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any],
     """Cast to datetime64[us], in UTC without a zone."""
     import pandas as pd
 
+    from .dates import parse_dates
+
     if given.dtype == "datetime64[us]":
         return given, None
     if isinstance(given.dtype, pd.DatetimeTZDtype):
@@ -279,10 +308,10 @@ def _to_datetime(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any],
         return given.astype("datetime64[us]"), None
     if given.isna().all():
         return pd.to_datetime(given.astype("object")).astype("datetime64[us]"), None
-    if pd.api.types.is_numeric_dtype(given.dtype):
+    if pd.api.types.is_numeric_dtype(given.dtype) and column.format != COMPACT:
         return given, given.notna()
     words = given if given.dtype == "str" else given.map(spell, na_action="ignore")
-    parsed = pd.to_datetime(words, format=column.format or "ISO8601", errors="coerce", utc=True)
+    parsed = parse_dates(words, column.format)
     series = parsed.dt.tz_localize(None).astype("datetime64[us]")
     return series, series.isna() & given.notna()
 

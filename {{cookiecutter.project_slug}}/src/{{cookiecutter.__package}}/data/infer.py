@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -17,7 +19,11 @@ from ..core.config import redact
 from ..core.errors import UserError
 from ..core.files import fingerprint
 from .cast import cast_column, refuse, spell
+from .dates import COMPACT, date_formats, is_compact, looks_dated, orders, parse_dates, same_order
+from .numbers import COMMA, NumberForm, read_numbers
 from .schema import (
+    SCHEMA_VERSION,
+    WORDS,
     Column,
     Schema,
     SchemaFile,
@@ -25,6 +31,7 @@ from .schema import (
     require_columns,
     with_roles,
 )
+from .words import MISSING, Reading, value_notes
 
 if TYPE_CHECKING:
     from ..core.config import Settings
@@ -37,67 +44,95 @@ LIKELY = 0.9
 FEW_SPELLINGS = 3
 # So many different values suffice for a first look at a column.
 SAMPLED = 2000
+TOTAL = re.compile(r"(grand |sub)?(total|sum|summe|gesamt|totale|somme)s?\b", re.IGNORECASE)
+# 08:30, 1:02:03.5, 8:30 PM, 0 days 00:00:58, PT90M.
+CLOCK = (
+    r"(?:-?\d+ days?,? )?[+-]?\d{1,3}:[0-5]\d(?::[0-5]\d(?:[.,]\d+)?)?(?: ?[ap]\.?m\.?)?"
+    r"|-?P(?=[\dT])(?:\d+[YMWD])*(?:T(?:[\d.]+[HMS])+)?"
+)
 # Values of so many words are sentences.
 TEXT_WORDS = 4
 # This share of different values, in at least so many rows, suggests an id.
 UNIQUE = 0.98
 FEWEST_IDS = 50
 
-DATE_SHAPE = re.compile(
-    r"\d{4}-\d{1,2}(-\d{1,2})?([T ].*)?|\d{1,4}[./-]\d{1,2}[./-]\d{1,4}( .*)?"
-    r"|\d{1,2}[ -][A-Za-z]{3,9}[ -]\d{4}( .*)?|[A-Za-z]{3,9} \d{1,2}, \d{4}( .*)?"
-)
-DATES = (
-    *("%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y"),
-    *("%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%b %d, %Y", "%B %d, %Y"),
-)
-TIMES = ("", " %H:%M", " %H:%M:%S")
 
-
-def infer_schema(frame: pd.DataFrame, settings: Settings) -> SchemaFile:
+def infer_schema(reading: Reading, settings: Settings) -> SchemaFile:
     """Infer types, bounds and categories from a whole table.
 
     Args:
-        frame: The table as read.
+        reading: The table, its numbers read by `read_words`.
         settings: Roles, the task, and how many values a category may have.
 
     Returns:
-        The schema with the roles of conf.cfg, and notes on what could not be decided.
+        The schema with the roles of conf.cfg, and notes on what was decided or could not be.
+        Columns without any value are left out of it.
 
     Raises:
-        UserError: If a column is all missing, a value in it stands out as an error, or the target
-            does not fit the task.
+        UserError: If a column with a role is all missing, a value stands out as an error, or the
+            target does not fit the task.
     """
-    names = [str(name) for name in frame.columns]
-    blank = tuple(Column(name, "string", True) for name in names)
+    names = [str(name) for name in reading.frame.columns]
     require_columns(names, settings.data.text, "[data] text: the table")
+    blank = tuple(Column(name, "string", True) for name in names)
     roles = with_roles(Schema(blank, redact(settings.data.source)), settings.data)
-    notes: list[str] = []
-    columns = [
-        _infer_column(frame[column.name], column.roles, settings, notes) for column in roles.columns
-    ]
-    notes += [
+    clues = Clues(settings, [*reading.notes], reading.forms)
+    frame = _without_empty(reading.frame, roles, clues.notes)
+    chosen = [column for column in roles.columns if column.name in frame.columns]
+    _find_dates(frame, chosen, clues)
+    columns = [_infer_column(frame[column.name], column.roles, clues) for column in chosen]
+    words = {column.name for column in columns if column.type in WORDS}
+    clues.notes += value_notes(
+        {name: reading.spelt[name] for name in reading.spelt if name in words}
+    )
+    clues.notes += [*_name_notes(frame, columns), *_total_note(frame)]
+    schema = Schema(tuple(columns), roles.source)
+    one_line = tuple(" ".join(note.split()) for note in clues.notes)
+    return SchemaFile(schema, columns_fingerprint(schema), conditions(settings), one_line)
+
+
+def _name_notes(frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
+    """Note columns that may only name or number the rows."""
+    notes = [
         f"{column.name} differs in every row; if it is an id, add it to [data] id in conf.cfg"
         for column in columns
         if not column.roles and _looks_like_id(frame[column.name], column)
     ]
-    unnamed = [name for name in names if re.fullmatch(r"unnamed_\d+", name)]
+    unnamed = [column.name for column in columns if re.fullmatch(r"unnamed_\d+", column.name)]
     if unnamed:
         notes.append(
             f"{', '.join(unnamed)} had no name; if it only numbers the rows, add it to "
             "[data] ignore in conf.cfg"
         )
-    schema = Schema(tuple(columns), roles.source)
-    one_line = tuple(" ".join(note.split()) for note in notes)
-    return SchemaFile(schema, columns_fingerprint(schema), conditions(settings), one_line)
+    return notes
 
 
-def conditions(settings: Settings) -> str:
-    """Return the fingerprint of the settings that the inference uses."""
+@dataclass
+class Clues:
+    """What the columns' types follow from, besides their values.
+
+    Attributes:
+        settings: The task, roles, and how many values a category may have.
+        notes: What should be said; grows.
+        numbers: How columns of text write their numbers.
+        dates: The formats that columns of text may be dates in; grows.
+    """
+
+    settings: Settings
+    notes: list[str]
+    numbers: dict[str, NumberForm]
+    dates: dict[str, list[str | None]] = field(default_factory=dict)
+
+
+def conditions(settings: Settings, version: int = SCHEMA_VERSION) -> str:
+    """Return the fingerprint of the settings that the inference uses, or used in that version."""
     data = settings.data
     roles = (data.target, data.id, data.time, data.group, data.ignore)
-    spellings = (data.missing, data.text, data.query)
-    return fingerprint(roles, spellings, settings.model.task, settings.features.max_categories)
+    reading = [data.missing, data.text, data.header_row, data.sheet]
+    if version == 1:
+        # The settings that came later count where somebody uses them.
+        reading[2:] = [data.query, *(later for later in reading[2:] if later)]
+    return fingerprint(roles, reading, settings.model.task, settings.features.max_categories)
 
 
 def check_target(frame: pd.DataFrame, schema: Schema, settings: Settings) -> None:
@@ -154,19 +189,39 @@ def require_target(schema: Schema) -> Column:
 # --------------------------------------------------------------------------------------- one column
 
 
-def _infer_column(
-    series: pd.Series[Any], roles: tuple[str, ...], settings: Settings, notes: list[str]
-) -> Column:
+def _total_note(frame: pd.DataFrame) -> list[str]:
+    """Note a last row that looks like the sum of the others."""
+    last = frame.iloc[-1]
+    words = [value for value in last if isinstance(value, str) and TOTAL.match(value)]
+    if not words:
+        return []
+    return [f"the last row looks like a total ('{words[0]}'); if it is, take it out of the source"]
+
+
+def _without_empty(frame: pd.DataFrame, roles: Schema, notes: list[str]) -> pd.DataFrame:
+    """Return the table without columns that hold no value, unless conf.cfg gives them a role."""
+    free = [column.name for column in roles.columns if not column.roles]
+    empty = [name for name in free if frame[name].isna().all()]
+    if empty:
+        notes.append(f"left out, since no row has a value in it: {', '.join(empty)}")
+    return frame.drop(columns=empty)
+
+
+def _infer_column(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) -> Column:
     """Infer one column."""
     name = str(series.name)
     if "ignore" in roles:
         return Column(name, _plain_type(series), True, roles=roles)
     if series.isna().all():
         raise UserError(
-            f"Column '{name}' has no value in any of {len(series):,} rows; fill it, or add it to "
-            "[data] ignore in conf.cfg."
+            f"Column '{name}' has no value in any of {len(series):,} rows; fill it, or take its "
+            "role away in conf.cfg."
         )
-    column = _type_of(series, roles, settings, notes)
+    column = _type_of(series, roles, clues)
+    form = clues.numbers.get(name)
+    if form is not None and column.type in ("integer", "number"):
+        decimal = COMMA if form.decimal == COMMA else None
+        column = replace(column, decimal=decimal, unit=form.unit or None)
     if "time" in roles and column.type not in ("datetime", "integer", "number"):
         raise UserError(
             f"[data] time = {name} cannot be read as dates, such as {example_of(series)}; "
@@ -175,7 +230,7 @@ def _infer_column(
     typed, violation = cast_column(series, column)
     refuse(
         [violation] if violation else [],
-        f"[data] source = {redact(settings.data.source)}",
+        f"[data] source = {redact(clues.settings.data.source)}",
         "correct the value, list it in [data] missing, or take the column as text with "
         "[data] text in conf.cfg",
     )
@@ -183,11 +238,11 @@ def _infer_column(
     free = {"id", "group", "time"} & set(roles)
     if column.type in ("integer", "number") and not free:
         low, high = widen(float(typed.min()), float(typed.max()), whole=column.type == "integer")
-        return Column(name, column.type, nullable, low, high, roles=roles)
+        return replace(column, nullable=nullable, minimum=low, maximum=high, roles=roles)
     if column.type == "category":
         categories = tuple(sorted(typed.dropna().unique()))
         return Column(name, "category", nullable, categories=categories, roles=roles)
-    return Column(name, column.type, nullable, roles=roles, format=column.format)
+    return replace(column, nullable=nullable, roles=roles)
 
 
 def widen(low: float, high: float, *, whole: bool) -> tuple[float, float]:
@@ -221,10 +276,9 @@ def _looks_like_id(series: pd.Series[Any], column: Column) -> bool:
     return series.nunique() > UNIQUE * len(series)
 
 
-def _type_of(
-    series: pd.Series[Any], roles: tuple[str, ...], settings: Settings, notes: list[str]
-) -> Column:
+def _type_of(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) -> Column:
     """Return a column with the type, and a datetime's format."""
+    settings = clues.settings
     name = str(series.name)
     kind = _plain_type(series)
     if series.dtype == object:
@@ -234,9 +288,14 @@ def _type_of(
     if "target" in roles:
         column: Column = registry.task(settings.model.task).infer_target(series, kind)
         return column
-    if kind != "string" or name in settings.data.text:
-        return Column(name, kind if name not in settings.data.text else "string", True)
-    return _type_of_text(series, roles, settings, notes)
+    if name in settings.data.text:
+        return Column(name, "string", True)
+    if kind == "integer" and not roles and is_compact(series):
+        clues.notes.append(f"{name} holds days such as {example_of(series)}, and is read as dates")
+        return Column(name, "datetime", True, format=COMPACT)
+    if kind != "string":
+        return Column(name, kind, True)
+    return _type_of_text(series, roles, clues)
 
 
 def _plain_type(series: pd.Series[Any]) -> str:
@@ -253,28 +312,32 @@ def _plain_type(series: pd.Series[Any]) -> str:
 # ---------------------------------------------------------------------------------- columns of text
 
 
-def _type_of_text(
-    series: pd.Series[Any], roles: tuple[str, ...], settings: Settings, notes: list[str]
-) -> Column:
+def _type_of_text(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) -> Column:
     """Decide whether text holds numbers, dates, categories, sentences or other strings."""
     name = str(series.name)
-    counts = series.value_counts(sort=False)
-    words = pd.Series([spell(value) for value in counts.index], dtype="str")
-    if _holds_numbers(words, counts):
+    counts, words = _distinct(series)
+    form = clues.numbers.get(name)
+    if form is not None and _holds_numbers(words, counts, form):
         return Column(name, "number", True)
-    written = _date_formats(words, counts)
+    written = clues.dates.get(name, [])
     if len(written) == 1:
+        clues.notes += _century_notes(series, written[0])
         return Column(name, "datetime", True, format=written[0])
     if len(written) > 1:
         ways = " or ".join(form or "ISO 8601" for form in written)
-        notes.append(
+        clues.notes.append(
             f"{name} may be dates written as {ways}, so it is taken as text; to settle it, set "
             "its type to datetime and its format in data/schema.yaml"
         )
     if {"id", "group", "time"} & set(roles):
         return Column(name, "string", True)
+    if len(words) and words.str.fullmatch(CLOCK, case=False).all():
+        clues.notes.append(
+            f"{name} holds times of day or durations, such as {example_of(series)}, and is taken "
+            "as text; add_features in custom.py can make a number of hours of it"
+        )
     total = int(counts.sum())
-    few = len(counts) <= settings.features.max_categories
+    few = len(counts) <= clues.settings.features.max_categories
     if few and (len(counts) <= total / 2 or len(counts) <= 2):
         return Column(name, "category", True)
     sampled = words.iloc[:: max(len(words) // SAMPLED, 1)]
@@ -283,49 +346,80 @@ def _type_of_text(
     return Column(name, "text" if sentences else "string", True)
 
 
-def _holds_numbers(words: pd.Series[Any], counts: pd.Series[Any]) -> bool:
-    """Tell whether a column of text holds numbers, apart from a few errors.
+def _century_notes(series: pd.Series[Any], form: str | None) -> list[str]:
+    """Say how years of two digits are read."""
+    if "%y" not in (form or ""):
+        return []
+    dates = parse_dates(series, form)
+    at = int(dates.argmax())
+    return [
+        f"{series.name} has years of two digits, of which 69 to 99 are read as 19.. and 00 to 68 "
+        f"as 20..: the last, '{spell(series.iloc[at])}', is in {dates.iloc[at].year}; where that "
+        "is wrong, write four digits"
+    ]
 
-    Where there are none, the source itself chose text for its numbers, and they stay text.
+
+def _holds_numbers(words: pd.Series[Any], counts: pd.Series[Any], form: NumberForm) -> bool:
+    """Tell whether a column of text holds numbers, apart from a few errors."""
+    import pyarrow as pa
+
+    numbers = read_numbers(pa.array(words, type=pa.string()), form)
+    if words.str.match(r"0\d").any():
+        return False
+    return _has_few_errors(numbers.is_valid().to_numpy(zero_copy_only=False), counts)
+
+
+def _distinct(series: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[Any]]:
+    """Return how often each value occurs, and the values as text."""
+    counts = series.value_counts(sort=False)
+    return counts, pd.Series([spell(value) for value in counts.index], dtype="str")
+
+
+def _find_dates(frame: pd.DataFrame, columns: Sequence[Column], clues: Clues) -> None:
+    """Find out which columns of text hold dates, and in which formats.
+
+    Where days and months may be meant either way round, the table's other columns decide.
     """
-    sampled = words.iloc[:: max(len(words) // SAMPLED, 1)]
-    if len(words) > SAMPLED and pd.to_numeric(sampled, errors="coerce").notna().mean() < 0.5:
-        return False
-    is_number = pd.to_numeric(words, errors="coerce").notna().to_numpy()
-    if words[is_number].str.match(r"0\d").any():
-        return False
-    return _has_few_errors(is_number, counts)
+    for column in columns:
+        series = frame[column.name]
+        free = not {"id", "group", "ignore"} & set(column.roles)
+        if series.dtype == "str" and free and column.name not in clues.settings.data.text:
+            found = _date_formats(series) if looks_dated(series) else []
+            if found:
+                clues.dates[column.name] = found
+    sure = orders(forms[0] for forms in clues.dates.values() if len(forms) == 1)
+    for name, forms in clues.dates.items():
+        same = list(same_order(forms, *sure)) if len(forms) > 1 and len(sure) == 1 else []
+        if len(same) == 1:
+            clues.dates[name] = same
+            clues.notes.append(
+                f"{name} is read as {same[0]}, since the table's other dates begin with the "
+                f"{min(sure)}; if that is wrong, set its format in data/schema.yaml"
+            )
 
 
-def _date_formats(words: pd.Series[Any], counts: pd.Series[Any]) -> list[str | None]:
-    """Return the formats by which the text reads as dates: none, one, or two that differ.
+def _date_formats(series: pd.Series[Any]) -> list[str | None]:
+    """Return the formats by which the text reads as dates: none, one, or some that differ.
 
     None in the list stands for ISO 8601. Where nearly all rows fit a format, it is returned too:
     casting then names the row that does not.
     """
-    sampled = words.iloc[:: max(len(words) // SAMPLED, 1)]
-    if sampled.str.fullmatch(DATE_SHAPE).mean() < LIKELY:
-        return []
-    formats: list[str | None] = [None, *(day + time for day in DATES for time in TIMES)]
-    likely = [form for form in formats if parse_dates(sampled, form).notna().mean() >= 0.5]
+    counts, words = _distinct(series)
+    present = ~words.isin(MISSING)
+    counts, words = counts[present.to_numpy()], words[present]
     fitting: list[tuple[str | None, pd.Series[Any]]] = []
     nearly: list[tuple[float, str | None]] = []
-    for form in likely:
+    for form in date_formats(words):
         parsed = parse_dates(words, form)
         fits = parsed.notna().to_numpy()
         if fits.all():
-            fitting.append((form, parsed))
+            if not any(parsed.equals(other) for _, other in fitting):
+                fitting.append((form, parsed))
         elif _has_few_errors(fits, counts):
             nearly.append((float(counts[fits].sum()), form))
     if fitting:
-        different = [form for form, parsed in fitting[1:] if not parsed.equals(fitting[0][1])]
-        return [fitting[0][0], *different]
+        return [form for form, _ in fitting]
     return [max(nearly, key=lambda pair: pair[0])[1]] if nearly else []
-
-
-def parse_dates(words: pd.Series[Any], form: str | None) -> pd.Series[Any]:
-    """Read dates by a format (None: ISO 8601); what does not fit becomes missing."""
-    return pd.to_datetime(words, format=form or "ISO8601", errors="coerce", utc=True)
 
 
 def _has_few_errors(fits: Any, counts: pd.Series[Any]) -> bool:

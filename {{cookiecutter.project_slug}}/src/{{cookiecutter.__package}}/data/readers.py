@@ -1,30 +1,34 @@
 """Tables from files of any known format, whole or in pieces.
 
 Every way in which a file can be broken ends in a `UserError` that says where. Rows are counted from
-1, the header apart; lines of a text file from 1, the header included. `text_files` reads CSV and
-JSON lines, `arrow` reads Parquet.
+1, the header apart; lines of a text file from 1, the header included. `text_files` reads CSV,
+`json_files` JSON, `arrow` Parquet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from ..core.config import DataSettings
 from ..core.errors import UserError
-from .arrow import iter_parquet, parquet_names, read_parquet
-from .schema import refuse_names, require_columns
-from .text_files import (
-    csv_names,
-    iter_csv,
-    iter_json_lines,
-    json_lines_names,
-    read_csv,
-    read_json_lines,
+from . import earlier_files
+from .arrow import (
+    array_of,
+    arrow_to_pandas,
+    iter_parquet,
+    parquet_names,
+    parquet_notes,
+    read_parquet,
 )
+from .json_files import iter_json, json_names, json_notes, read_json_table
+from .schema import plain_names, refuse_names, require_columns, with_columns
+from .text_files import csv_layout, iter_csv, read_csv
+from .words import composed, read_words, without_padding
 
 if TYPE_CHECKING:
     from .schema import Schema
@@ -36,10 +40,13 @@ SUFFIXES = {
     ".tab": "tsv",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".json": "jsonl",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".xlsx": "xlsx",
 }
+CSV = ("csv", "tsv")
+NUMBERS = ("integer", "number")
 
 
 def read_table(
@@ -47,11 +54,14 @@ def read_table(
 ) -> pd.DataFrame:
     """Read a whole table, with the types that the file itself shows.
 
+    A column of a CSV file is text, for `read_words` or the schema to decide what it holds; where a
+    schema is given, those that it does not know become numbers where all their values are.
+
     Args:
         path: The file; its suffix names the format.
         data: Encoding, delimiter and spellings of missing values; default: those of conf.cfg's
             defaults.
-        schema: Where given, what it holds as text is read as text (`007` stays `007`).
+        schema: Where given, the one that the table will be held against.
 
     Raises:
         UserError: If the file is missing, empty, without rows, or broken.
@@ -59,18 +69,22 @@ def read_table(
     data = data or DataSettings()
     kind = _check_file(path)
     frame: pd.DataFrame
-    if kind in ("csv", "tsv"):
-        frame = read_csv(path, kind, data, schema)
+    if kind in CSV:
+        frame = (
+            earlier_files.read_csv(path, kind, data, schema)
+            if _is_earlier(schema)
+            else read_csv(path, kind, data, _kept(data, schema))
+        )
     elif kind == "parquet":
         frame = read_parquet(path)
     elif kind == "jsonl":
-        frame = read_json_lines(path, data)
+        frame = read_json_table(path, data)
     else:
-        frame = _read_excel(path)
-    refuse_names(path, list(frame.columns))
+        frame = _read_excel(path, data, schema)
+    frame = _named(path, frame, schema)
     if frame.empty:
         raise UserError(f"{path} holds column names, but no row.")
-    return frame if kind in ("csv", "tsv") else _with_missing(frame, data.missing)
+    return _finished(frame, kind, data, schema)
 
 
 def iter_tables(
@@ -94,41 +108,68 @@ def iter_tables(
     """
     data = data or DataSettings()
     kind = _check_file(path)
-    names = column_names(path, data)
+    names = column_names(path, data, schema)
     refuse_names(path, names)
     if columns is not None:
         require_columns(names, columns, str(path))
     pieces: Iterable[pd.DataFrame]
-    if kind in ("csv", "tsv"):
-        pieces = iter_csv(path, kind, data, schema, chunk_rows, columns)
+    if kind in CSV and _is_earlier(schema):
+        pieces = earlier_files.iter_csv(path, kind, data, schema, chunk_rows, columns)
+    elif kind in CSV:
+        pieces = iter_csv(path, kind, data, _kept(data, schema), chunk_rows, columns)
     elif kind == "parquet":
-        pieces = iter_parquet(path, chunk_rows, columns)
+        written = None if columns is None else _as_written(parquet_names(path), names, columns)
+        pieces = iter_parquet(path, chunk_rows, written)
     elif kind == "jsonl":
-        pieces = iter_json_lines(path, data, chunk_rows)
+        pieces = iter_json(path, data, chunk_rows)
     else:
-        whole = _read_excel(path)
+        whole = _read_excel(path, data, schema)
         pieces = (whole.iloc[at : at + chunk_rows] for at in range(0, len(whole), chunk_rows))
     empty = True
     for piece in pieces:
         if len(piece):
             empty = False
-            chosen = piece if columns is None else piece.reindex(columns=list(columns))
-            yield chosen if kind in ("csv", "tsv") else _with_missing(chosen, data.missing)
+            named = _named(path, piece, schema)
+            chosen = named if columns is None else named.reindex(columns=list(columns))
+            yield _finished(chosen, kind, data, schema)
     if empty:
         raise UserError(f"{path} holds column names, but no row.")
 
 
-def column_names(path: Path, data: DataSettings | None = None) -> list[str]:
-    """Return a table's column names without reading it whole (JSON lines: of the first rows)."""
+def column_names(
+    path: Path, data: DataSettings | None = None, schema: Schema | None = None
+) -> list[str]:
+    """Return a table's column names without reading it whole (JSON: of the first rows)."""
     data = data or DataSettings()
     kind = _check_file(path)
-    if kind in ("csv", "tsv"):
-        return csv_names(path, kind, data)
+    if kind in CSV:
+        if _is_earlier(schema):
+            return earlier_files.csv_names(path, kind, data)
+        return list(csv_layout(path, kind, data).names)
     if kind == "parquet":
-        return parquet_names(path)
+        names = parquet_names(path)
+    elif kind == "jsonl":
+        names = json_names(path, data)
+    else:
+        names = _excel_names(path, data)
+    return names if _is_earlier(schema) else plain_names(names)[0]
+
+
+def reading_notes(path: Path, data: DataSettings) -> list[str]:
+    """Return what was passed over or changed in reading a table, in half sentences."""
+    kind = _check_file(path)
+    if kind in CSV:
+        return list(csv_layout(path, kind, data).notes)
+    if kind == "parquet":
+        return [*parquet_notes(path), *plain_names(parquet_names(path))[1]]
     if kind == "jsonl":
-        return json_lines_names(path, data)
-    return _excel_names(path)
+        return [*json_notes(path, data), *plain_names(json_names(path, data))[1]]
+    return [*_sheet_notes(path, data), *plain_names(_excel_names(path, data))[1]]
+
+
+def is_text(path: Path) -> bool:
+    """Tell whether a file's format knows no types: every value in it is text."""
+    return format_of(path) in CSV
 
 
 def format_of(path: Path) -> str:
@@ -167,31 +208,151 @@ def _check_file(path: Path) -> str:
     return kind
 
 
+def _is_earlier(schema: Schema | None) -> bool:
+    """Tell whether a schema was made when CSV files were read by other rules."""
+    return schema is not None and schema.version == 1
+
+
+def _kept(data: DataSettings, schema: Schema | None) -> set[str]:
+    """Return the columns of a CSV file that stay text: by conf.cfg, or for the schema to read."""
+    if schema is None:
+        return {*data.text}
+    return {
+        column.name
+        for column in schema.columns
+        if column.type not in NUMBERS or column.decimal or column.unit
+    }
+
+
+def _named(path: Path, frame: pd.DataFrame, schema: Schema | None) -> pd.DataFrame:
+    """Return a table with plain column names, no two alike."""
+    names = [str(name) for name in frame.columns]
+    plain = names if _is_earlier(schema) else plain_names(names)[0]
+    refuse_names(path, plain)
+    return frame if plain == list(frame.columns) else frame.set_axis(plain, axis=1)
+
+
+def _as_written(written: list[str], names: list[str], columns: Sequence[str]) -> list[str]:
+    """Return the names in the file of some columns."""
+    chosen = set(columns)
+    return [old for old, new in zip(written, names, strict=True) if new in chosen]
+
+
+def _finished(
+    frame: pd.DataFrame, kind: str, data: DataSettings, schema: Schema | None
+) -> pd.DataFrame:
+    """Return a table with missing values as missing, and what a schema does not know as numbers."""
+    if _is_earlier(schema):
+        return frame if kind in CSV else _with_missing(frame, data.missing)
+    frame = _tidy(frame, _exact(data, schema))
+    if kind not in CSV:
+        return _with_missing(frame, data.missing)
+    if schema is None:
+        return frame
+    known = set(schema.names)
+    others = [name for name in frame if name not in known]
+    return with_columns(frame, dict(read_words(frame[others], data).frame)) if others else frame
+
+
+def _exact(data: DataSettings, schema: Schema | None) -> set[str]:
+    """Return the columns that pass exactly as they are written: ids and the group."""
+    columns = schema.columns if schema else ()
+    known = {column.name for column in columns if {"id", "group"} & {*column.roles}}
+    return {*data.id, *([data.group] if data.group else []), *known}
+
+
+def _tidy(frame: pd.DataFrame, exact: set[str]) -> pd.DataFrame:
+    """Return a table whose text has accents within their letters, and no spaces around it."""
+    changed = {}
+    for name in map(str, frame.columns):
+        if frame[name].dtype == "str":
+            words = composed(frame[name])
+            changed[name] = words if name in exact else without_padding(words)
+    kept = [name for name, words in changed.items() if words is frame[name]]
+    for name in kept:
+        del changed[name]
+    return with_columns(frame, changed) if changed else frame
+
+
 def _with_missing(frame: pd.DataFrame, spellings: Sequence[str]) -> pd.DataFrame:
     """Turn further spellings of a missing value into missing values."""
     if not spellings:
         return frame
     worded = [name for name in frame if frame[name].dtype in ("object", "str")]
     blanked = {str(name): frame[name].mask(frame[name].isin(spellings)) for name in worded}
-    return frame.assign(**blanked)
+    return with_columns(frame, blanked)
 
 
 # -------------------------------------------------------------------------------------------- Excel
 
 
-def _read_excel(path: Path) -> pd.DataFrame:
-    """Read the first sheet of an Excel file."""
-    names = _excel_names(path)
-    frame = pd.read_excel(path, header=None, skiprows=1, engine="openpyxl")
-    if frame.shape[1] > len(names):
-        raise UserError(f"{path} has {frame.shape[1]} columns, but names for {len(names)}.")
-    frame = frame.reindex(columns=range(len(names)))
-    frame.columns = pd.Index(names)
-    return frame.infer_objects()
+def _read_excel(path: Path, data: DataSettings, schema: Schema | None) -> pd.DataFrame:
+    """Read a sheet of an Excel file, the first unless conf.cfg names another."""
+    import pyarrow as pa
+
+    names = _excel_names(path, data)
+    if _is_earlier(schema) and not data.sheet:
+        return earlier_files.read_excel(path, names)
+    with _open_book(path) as book:
+        sheet = book[data.sheet] if data.sheet else book.worksheets[0]
+        rows = [
+            row for row in sheet.iter_rows(min_row=2, values_only=True) if any(map(_holds, row))
+        ]
+    width = max((_width(row) for row in rows), default=0)
+    if width > len(names):
+        raise UserError(f"{path} has {width} columns, but names for {len(names)}.")
+    columns = [
+        array_of([row[at] if at < len(row) and _holds(row[at]) else None for row in rows])
+        for at in range(len(names))
+    ]
+    return arrow_to_pandas(pa.table(columns, names=names), str(path))
 
 
-def _excel_names(path: Path) -> list[str]:
-    """Return the column names in the first row of the first sheet."""
+def _holds(value: Any) -> bool:
+    """Tell whether a cell holds a value."""
+    return value is not None and value != ""
+
+
+def _width(row: Sequence[Any]) -> int:
+    """Return how many cells a row has up to the last that holds a value."""
+    return max((at + 1 for at, value in enumerate(row) if _holds(value)), default=0)
+
+
+def _excel_names(path: Path, data: DataSettings) -> list[str]:
+    """Return the column names in the first row of a sheet."""
+    with _open_book(path) as book:
+        if data.sheet and data.sheet not in book.sheetnames:
+            raise UserError(
+                f"{path} has no sheet '{data.sheet}', which [data] sheet names; it has: "
+                f"{', '.join(book.sheetnames)}."
+            )
+        sheet = book[data.sheet] if data.sheet else book.worksheets[0]
+        first = next(sheet.iter_rows(min_row=1, max_row=1, values_only=True), ())
+    names = [str(value) if value is not None else "" for value in first]
+    while names and not names[-1]:
+        names.pop()
+    if not names:
+        raise UserError(f"{path} has no column names in the first row of {_sheet_of(data)}.")
+    return [name or f"unnamed_{at + 1}" for at, name in enumerate(names)]
+
+
+def _sheet_of(data: DataSettings) -> str:
+    """Name the sheet that is read."""
+    return f"the sheet '{data.sheet}'" if data.sheet else "its first sheet; see [data] sheet"
+
+
+def _sheet_notes(path: Path, data: DataSettings) -> list[str]:
+    """Say which sheet is read where there are several."""
+    with _open_book(path) as book:
+        sheets = list(book.sheetnames)
+    if data.sheet or len(sheets) == 1:
+        return []
+    return [f"the sheet '{sheets[0]}' is read; [data] sheet names another: {', '.join(sheets[1:])}"]
+
+
+@contextmanager
+def _open_book(path: Path) -> Iterator[Any]:
+    """Open an Excel file for reading."""
     try:
         import openpyxl
     except ImportError:
@@ -203,12 +364,6 @@ def _excel_names(path: Path) -> list[str]:
     except (BadZipFile, KeyError, ValueError) as error:
         raise UserError(f"{path} cannot be read as Excel: {error}.") from None
     try:
-        first = next(book.worksheets[0].iter_rows(min_row=1, max_row=1, values_only=True), ())
+        yield book
     finally:
         book.close()
-    names = [str(value) if value is not None else "" for value in first]
-    while names and not names[-1]:
-        names.pop()
-    if not names:
-        raise UserError(f"{path} has no column names in the first row of its first sheet.")
-    return [name or f"unnamed_{at + 1}" for at, name in enumerate(names)]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 import shutil
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,17 @@ from ..core.files import fingerprint, write_atomic, write_text
 from ..core.project import Project
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..core.config import DataSettings
 
 TYPES = ("integer", "number", "boolean", "category", "string", "text", "datetime")
 ROLES = ("target", "time", "group", "sensitive", "id", "ignore")
 NUMBERS = ("integer", "number")
 WORDS = ("category", "string", "text")
-SCHEMA_VERSION = 1
+# Of version 1, whose files are read by the rules of then: `earlier_files`.
+SCHEMA_VERSION = 2
+VERSIONS = (1, SCHEMA_VERSION)
 INFER_AGAIN = "correct the data, or data/schema.yaml, or infer it again with `ingest --infer`"
 
 NOTE = "# Note: "
@@ -36,6 +41,8 @@ HEADER = """\
 #   nullable  whether values may be missing
 #   minimum, maximum  the observed range, widened on each side by its own width, so that new data
 #             slightly beyond is not refused; never across zero where no observed value was
+#   decimal   ',' where a column writes its numbers like 1.234,5
+#   unit      what stands beside each number and is taken off, such as $ or kg
 #   roles     follow conf.cfg: change them there
 # `ingest --infer` infers it again and keeps this file as schema.old.yaml.
 """
@@ -52,6 +59,8 @@ class Column:
         minimum: The least value allowed, for integer and number.
         maximum: The greatest value allowed, for integer and number.
         format: How a datetime is written; None stands for ISO 8601.
+        decimal: The decimal sign where text holds the number; None stands for the point.
+        unit: The currency or unit beside each number in text.
         categories: The values allowed, for category, in sorted order.
         roles: Some of `ROLES`.
     """
@@ -62,6 +71,8 @@ class Column:
     minimum: float | None = None
     maximum: float | None = None
     format: str | None = None
+    decimal: str | None = None
+    unit: str | None = None
     categories: tuple[str, ...] | None = None
     roles: tuple[str, ...] = ()
 
@@ -72,6 +83,10 @@ class Column:
             for key, value in vars(self).items()
             if value is not None and (key != "roles" or value)
         }
+
+
+class EarlierColumn(Column):
+    """A column of version 1, which takes text for a number only where pandas does: 1,500 is not."""
 
 
 @dataclass(frozen=True)
@@ -142,14 +157,16 @@ class Schema:
         """
         if not isinstance(values, dict) or not isinstance(values.get("columns"), list):
             raise UserError(f"{where} has no list of columns; infer it again: `ingest --infer`.")
-        if values.get("version") != SCHEMA_VERSION:
+        version = values.get("version")
+        if version not in VERSIONS:
             raise UserError(f"{where} is not of version {SCHEMA_VERSION}.")
-        columns = tuple(_read_column(item, where) for item in values["columns"])
+        kind = EarlierColumn if version == 1 else Column
+        columns = tuple(_read_column(item, where, kind) for item in values["columns"])
         refuse_names(where, [column.name for column in columns])
-        return cls(columns, str(values.get("source", "")))
+        return cls(columns, str(values.get("source", "")), version)
 
 
-def _read_column(item: Any, where: str) -> Column:
+def _read_column(item: Any, where: str, kind: type[Column]) -> Column:
     """Read one column of a schema."""
     if not isinstance(item, dict) or not isinstance(item.get("name"), str):
         raise UserError(f"{where} has a column without a name: {item!r}.")
@@ -168,6 +185,8 @@ def _read_column(item: Any, where: str) -> Column:
             raise UserError(
                 f"{place}: {key} is '{value}', but has to be a number, for {_one_of(NUMBERS)}."
             )
+    if item.get("decimal") not in (None, ".", ","):
+        raise UserError(f"{place}: decimal is '{item['decimal']}', but has to be '.' or ','.")
     categories = item.get("categories")
     if item["type"] == "category" and not isinstance(categories, list):
         raise UserError(f"{place}: a category needs a list of categories (else type: string).")
@@ -178,7 +197,7 @@ def _read_column(item: Any, where: str) -> Column:
     if any(role not in ROLES for role in roles):
         raise UserError(f"{place}: roles have to be of {_one_of(ROLES)}.")
     categories = None if categories is None else tuple(categories)
-    return Column(**{"nullable": True, **item, "categories": categories, "roles": roles})
+    return kind(**{"nullable": True, **item, "categories": categories, "roles": roles})
 
 
 def _one_of(words: Sequence[str]) -> str:
@@ -236,7 +255,8 @@ def read_schema_file(project: Project) -> SchemaFile | None:
         return None
     try:
         text = path.read_text(encoding="utf-8")
-        values = yaml.safe_load(text)
+        # The parser in C, where PyYAML has it, is ten times as fast: tables may be wide.
+        values = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"data/schema.yaml cannot be read: {reason}.") from None
@@ -326,8 +346,9 @@ def require_columns(names: Sequence[str], wanted: Sequence[str], where: str) -> 
     Raises:
         UserError: Naming the first that is not, and the names closest to it.
     """
+    there = set(names)
     for column in wanted:
-        if column not in names:
+        if column not in there:
             raise UserError(f"{where} has no column '{column}'; {close_names(column, names)}.")
 
 
@@ -349,6 +370,32 @@ def refuse_names(where: object, names: Sequence[str]) -> None:
     for name in ("_row", "_split"):
         if name in seen:
             raise UserError(f"{where} has a column '{name}', a name the pipeline uses; rename it.")
+
+
+def plain_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return names without spaces around them, each character in its composed form, none empty.
+
+    Returns:
+        The names, and half a sentence for each kind of change.
+    """
+    plain = [unicodedata.normalize("NFC", " ".join(name.split())) for name in names]
+    changed = [
+        f"{new!r} (written {old!r})"
+        for old, new in zip(names, plain, strict=True)
+        if new and old != new
+    ]
+    notes = [f"spaces and accents in column names are put right: {', '.join(changed)}"] * bool(
+        changed
+    )
+    return [name or f"unnamed_{at + 1}" for at, name in enumerate(plain)], notes
+
+
+def with_columns(frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
+    """Return a table with some columns replaced or added; a name may be any, `self` too."""
+    changed = frame.copy(deep=False)
+    for name, values in columns.items():
+        changed[name] = values
+    return changed
 
 
 def close_names(name: str, names: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ from ..core import registry
 from ..core.config import DataSettings, redact, resolve_secret
 from ..core.errors import UserError
 from .readers import SUFFIXES
-from .schema import close_names, refuse_names
+from .schema import close_names, refuse_names, with_columns
 from .writers import write_parquet
 
 if TYPE_CHECKING:
@@ -296,7 +296,7 @@ def _one_type_each(frame: pd.DataFrame) -> pd.DataFrame:
         return column
 
     objects = [str(name) for name in frame if frame[name].dtype == object]
-    return frame.assign(**{name: mend(frame[name]) for name in objects})
+    return with_columns(frame, {name: mend(frame[name]) for name in objects})
 
 
 def fetch_sklearn(location: str, folder: Path, data: DataSettings) -> Path:

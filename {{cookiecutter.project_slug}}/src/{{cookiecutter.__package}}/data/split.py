@@ -266,8 +266,13 @@ def with_bucket(frame: Frame, rule: SplitRule) -> Frame:
     """Add the column `_bucket`, 0 .. 65535, of a row's key or, for the group rule, of its group."""
     if BUCKET in frame.columns or rule.name == "time":
         return frame
-    mixed = _with_mixed_key(frame, rule.seed)
-    own = mixed.with_columns((nw.col(BUCKET) // BUCKET_WIDTH).cast(nw.Int64).alias(BUCKET))
+    bucket = (nw.col(BUCKET) // BUCKET_WIDTH).cast(nw.Int64).alias(BUCKET)
+    if isinstance(frame, nw.DataFrame):
+        # On the keys alone: each step copies all columns of some engines, which may be thousands.
+        keys = _with_mixed_key(frame.select(ROW), rule.seed)
+        own = frame.with_columns(keys.with_columns(bucket).get_column(BUCKET))
+    else:
+        own = _with_mixed_key(frame, rule.seed).with_columns(bucket)
     if rule.name != "group":
         return own
     group = str(rule.column)

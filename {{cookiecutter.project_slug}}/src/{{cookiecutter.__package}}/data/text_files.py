@@ -1,4 +1,4 @@
-"""CSV, TSV and JSON lines: text in any encoding, read as tables.
+"""CSV and TSV: text in any encoding, read as tables of text.
 
 A line that is broken is refused by its number, a byte of another encoding by its place.
 """
@@ -10,12 +10,12 @@ import csv
 import gzip
 import io
 import itertools
-import json
 import re
-import warnings
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -23,103 +23,137 @@ import pandas as pd
 
 from ..core.config import DataSettings
 from ..core.errors import UserError
-from .schema import refuse_names
+from .schema import plain_names, refuse_names
+from .words import plain_numbers, to_pandas
 
 if TYPE_CHECKING:
-    from .schema import Schema
+    import pyarrow as pa
 
-# So many rows at the start of a file show how it is written.
-FIRST_ROWS = 1000
-BLOCK = 1 << 24
-TEXT_TYPES = ("category", "string", "text", "datetime")
+# So many lines at the start of a file show how it is written.
+HEAD_LINES = 200
+# So many rows of title and comments may stand above the column names.
+MOST_TITLES = 20
+BLOCK = 1 << 22
+DELIMITERS = ",;\t|"
+# Excel names the delimiter in a first line of its own.
+MARKED = re.compile(r'^"?sep=(.)"?\s*$')
+# 1990 may be a column's name; 14.23 and 007 are values.
+NUMBER = re.compile(r"^[+-]?[\d.,]*\d$")
+VALUE = re.compile(r"^[+-]?(?:\d*[.,]\d+|0\d+)$")
 
 
 # -------------------------------------------------------------------------------------- CSV and TSV
 
 
-def read_csv(path: Path, kind: str, data: DataSettings, schema: Schema | None) -> pd.DataFrame:
-    """Read a whole CSV or TSV file."""
-    options = _options(path, kind, data, schema)
-    refuse_names(path, options["names"])
-    with _csv_errors(path, data):
-        frame: pd.DataFrame = pd.read_csv(path, **options)
-        # A reader that works in parts may type them differently: such columns once more, as text.
-        objects = [str(name) for name in frame if frame[name].dtype == object]
-        kinds = {name: pd.api.types.infer_dtype(frame[name], skipna=True) for name in objects}
-        mixed = [name for name in kinds if kinds[name] not in ("boolean", "string", "empty")]
-        if mixed:
-            options["dtype"] = {**options["dtype"], **dict.fromkeys(mixed, "str")}
-            again = pd.read_csv(path, usecols=mixed, **options)
-            frame = frame.assign(**{name: again[name] for name in mixed})
-    if len(frame) and frame.iloc[:, -1].isna().any():
-        _refuse_short_rows(path, options)
-    return frame
+@dataclass(frozen=True)
+class Layout:
+    """How a CSV file is written, as its first rows show.
+
+    Attributes:
+        names: The column names; a column without one is called unnamed_<position>.
+        delimiter: One character.
+        encoding: That of conf.cfg, or what the file's first bytes mark.
+        skipped: Lines up to the header, itself included.
+        notes: What was passed over or changed, in half sentences.
+    """
+
+    names: tuple[str, ...]
+    delimiter: str
+    encoding: str
+    skipped: int
+    notes: tuple[str, ...] = ()
+
+
+def read_csv(path: Path, kind: str, data: DataSettings, kept: Collection[str]) -> pd.DataFrame:
+    """Read a whole CSV or TSV file; an empty cell is a missing value.
+
+    A column is text unless each of its values is a number as computers write it; those in `kept`
+    always are.
+    """
+    import pyarrow.csv
+
+    layout = csv_layout(path, kind, data)
+    refuse_names(path, layout.names)
+    with _csv_errors(path, layout), _input(path) as stream:
+        table = pyarrow.csv.read_csv(stream, **_arrow_options(layout, data))
+    _refuse_open_quote(path, layout, table)
+    return _to_frame(table, kept)
 
 
 def iter_csv(
     path: Path,
     kind: str,
     data: DataSettings,
-    schema: Schema | None,
+    kept: Collection[str],
     chunk_rows: int,
     columns: Sequence[str] | None,
 ) -> Iterator[pd.DataFrame]:
-    """Read a CSV or TSV file in pieces."""
-    options = _options(path, kind, data, schema)
-    last = options["names"][-1]
-    # The last column shows rows that are too short, so it is read in any case.
-    used = None if columns is None else [*dict.fromkeys([*columns, last])]
-    checked = False
-    with (
-        _csv_errors(path, data),
-        pd.read_csv(path, chunksize=chunk_rows, usecols=used, **options) as pieces,
-    ):
-        for piece in pieces:
-            if not checked and piece[last].isna().any():
-                _refuse_short_rows(path, options)
-                checked = True
-            yield piece.reset_index(drop=True)
+    """Read a CSV or TSV file in pieces of `chunk_rows` rows; see `read_csv`."""
+    import pyarrow as pa
+    import pyarrow.csv
+
+    layout = csv_layout(path, kind, data)
+    with _csv_errors(path, layout), _input(path) as stream:
+        options = _arrow_options(layout, data, columns)
+        waiting: list[pa.Table] = []
+        for batch in pyarrow.csv.open_csv(stream, **options):
+            waiting.append(pa.Table.from_batches([batch]))
+            if sum(table.num_rows for table in waiting) < chunk_rows:
+                continue
+            whole = pa.concat_tables(waiting)
+            full = whole.num_rows - whole.num_rows % chunk_rows
+            for start in range(0, full, chunk_rows):
+                yield _to_frame(whole.slice(start, chunk_rows), kept)
+            waiting = [whole.slice(full)]
+        rest = pa.concat_tables(waiting) if waiting else None
+        if rest is not None and rest.num_rows:
+            _refuse_open_quote(path, layout, rest)
+            yield _to_frame(rest, kept)
 
 
-def csv_names(path: Path, kind: str, data: DataSettings) -> list[str]:
-    """Return the column names in the header."""
-    names: list[str] = _options(path, kind, data, None)["names"]
-    return names
+def csv_layout(path: Path, kind: str, data: DataSettings) -> Layout:
+    """Find out from the first rows how a file is written.
 
-
-def _options(path: Path, kind: str, data: DataSettings, schema: Schema | None) -> dict[str, Any]:
-    """Return the arguments that `pandas.read_csv` gets, by the header and the first rows.
-
-    A column without a name is called unnamed_<position>.
+    Raises:
+        UserError: If it has no header, or no row below it.
     """
     csv.field_size_limit(1 << 30)
-    with _open_text(path, data.encoding) as file, _text_errors(path, data.encoding):
-        delimiter = _delimiter(path, kind, data, file)
-        file.seek(0)
+    encoding = _marked_encoding(path) or data.encoding
+    with open_text(path, encoding) as file, text_errors(path, encoding):
+        head = list(itertools.islice(file, HEAD_LINES))
         try:
+            delimiter = _delimiter(kind, data, head)
+            at = _header_row(head, delimiter, data)
+            file.seek(0)
             rows = csv.reader(file, delimiter=delimiter)
-            header = next((row for row in rows if row), [])
-            head = [row for row, _ in zip(rows, range(FIRST_ROWS), strict=False)]
+            passed = [next(rows, []) for _ in range(at + 1)]
+            header, skipped = passed[-1], rows.line_num
+            first = next((row for row in rows if row), None)
         except csv.Error as error:
             raise UserError(f"{path} cannot be read as {kind.upper()}: {error}.") from None
     if not any(name.strip() for name in header):
         raise UserError(f"{path} has no column names in its first line.")
-    names = [name or f"unnamed_{at + 1}" for at, name in enumerate(header)]
-    return {
-        "sep": delimiter,
-        "decimal": "," if delimiter == ";" and _uses_decimal_comma(head) else ".",
-        "encoding": data.encoding,
-        "header": 0,
-        "names": names,
-        # Without it, rows with one field too many would make their first field the index.
-        "index_col": False,
-        "dtype": dict.fromkeys(_text_columns(names, head, data, schema), "str"),
-        "na_values": list(data.missing) or None,
-    }
+    if first is None:
+        raise UserError(f"{path} holds column names, but no row.")
+    notes = []
+    if encoding != data.encoding:
+        notes.append(f"the file is {encoding}, by the mark at its start")
+    if _ends_in_delimiters(head, delimiter, at):
+        header = [*header, ""]
+    titles = [" ".join(row).strip() for row in passed[:-1]]
+    if any(titles):
+        shown = next(title for title in titles if title)
+        notes.append(
+            f"the column names stand in line {skipped}; what is above (such as '{shown[:40]}') is "
+            "left out; if that is wrong, set [data] header_row in conf.cfg"
+        )
+    names, changed = plain_names(header)
+    notes += _header_notes(names)
+    return Layout(tuple(names), delimiter, encoding, skipped, (*notes, *changed))
 
 
-def _delimiter(path: Path, kind: str, data: DataSettings, file: IO[str]) -> str:
-    """Return the delimiter that conf.cfg names, or that is most frequent in the header."""
+def _delimiter(kind: str, data: DataSettings, head: Sequence[str]) -> str:
+    """Return the delimiter that conf.cfg names, or that divides most lines alike."""
     if data.delimiter != "auto":
         delimiter = {"tab": "\t", "\\t": "\t"}.get(data.delimiter, data.delimiter)
         if len(delimiter) != 1:
@@ -129,164 +163,210 @@ def _delimiter(path: Path, kind: str, data: DataSettings, file: IO[str]) -> str:
         return delimiter
     if kind == "tsv":
         return "\t"
-    header = re.sub(r'"[^"]*"', "", file.readline())
-    return max(",;\t|", key=header.count)
+    if marked := MARKED.match(head[0] if head else ""):
+        return marked[1]
+
+    def divided(delimiter: str) -> tuple[float, int]:
+        width, share = _usual_width(head, delimiter)
+        return (share, width) if width > 1 else (0.0, 0)
+
+    return max(DELIMITERS, key=divided)
 
 
-def _uses_decimal_comma(rows: Sequence[Sequence[str]]) -> bool:
-    """Tell whether some numbers are written like 1,5 and none like 1.5."""
-    values = [value for row in rows for value in row]
-    comma = any(re.fullmatch(r"-?\d+,\d+", value) for value in values)
-    return comma and not any(re.fullmatch(r"-?\d+\.\d+", value) for value in values)
+def _usual_width(head: Sequence[str], delimiter: str) -> tuple[int, float]:
+    """Return how many fields most of the first lines have, and the share of these lines."""
+    widths = Counter(len(row) for row in csv.reader(head, delimiter=delimiter) if row)
+    if not widths:
+        return 0, 0.0
+    width, count = max(widths.items(), key=lambda pair: (pair[1], pair[0]))
+    return width, count / widths.total()
 
 
-def _text_columns(
-    names: Sequence[str], head: Sequence[Sequence[str]], data: DataSettings, schema: Schema | None
-) -> tuple[str, ...]:
-    """Return the columns to read as text: by conf.cfg, by the schema, or for codes like 007."""
-    if schema is not None:
-        text = {column.name for column in schema.columns if column.type in TEXT_TYPES}
-        return tuple(name for name in names if name in text or name in data.text)
-    coded = {
-        names[at]
-        for row in head
-        for at, value in enumerate(row[: len(names)])
-        if len(value) > 1 and value[0] == "0" and value.isdigit()
+def _header_row(head: Sequence[str], delimiter: str, data: DataSettings) -> int:
+    """Return the position of the header among the rows, those of a title above it counted.
+
+    A title is narrower than the table: the header is the first row as wide as the rows below it.
+    """
+    rows = list(csv.reader(head, delimiter=delimiter))
+    if data.header_row is not None:
+        return min(data.header_row, len(rows)) - 1
+    width = _usual_width(head, delimiter)[0]
+    first = _comments(rows, width)
+    filled = [at for at, row in enumerate(rows) if any(field.strip() for field in row)]
+    filled = [at for at in filled if at >= first]
+    if not filled:
+        return 0
+    above = [at for at in filled if len(rows[at]) >= width]
+    named = above[0] if above and above[0] <= MOST_TITLES else filled[0]
+    # A narrow first row above rows that are all as wide as each other is a title; a header that
+    # lacks one name is not.
+    return named if len(_fields(rows[filled[0]])) <= max(width // 2, 1) else filled[0]
+
+
+def _comments(rows: Sequence[Sequence[str]], width: int) -> int:
+    """Return how many rows of comments begin the file: those behind `#`.
+
+    The last of them may be the header, which some programs write as `#id,name`.
+    """
+    count = 0
+    while count < len(rows) and "".join(rows[count][:1]).lstrip().startswith("#"):
+        count += 1
+    last = rows[count - 1] if count else []
+    named = len(last) == width and width > 1 and not last[0].startswith("# ")
+    return count - 1 if named else count
+
+
+def _ends_in_delimiters(head: Sequence[str], delimiter: str, at: int) -> bool:
+    """Tell whether each row, but not the header, ends with a delimiter."""
+    header, *rows = [row for row in list(csv.reader(head, delimiter=delimiter))[at:] if row]
+    complete = rows[:-1] if len(head) == HEAD_LINES else rows
+    return bool(complete) and all(
+        len(row) == len(header) + 1 and not row[-1].strip() for row in complete
+    )
+
+
+def _header_notes(names: Sequence[str]) -> list[str]:
+    """Note column names that look like values: the file may have no header."""
+    numbers = [name for name in names if NUMBER.match(name)]
+    if len(numbers) < len(names) / 2 or not any(VALUE.match(name) for name in names):
+        return []
+    shown = ", ".join(f"'{name}'" for name in numbers[:3])
+    return [
+        f"the column names look like values ({shown}): if the file has no header, put a line with "
+        "the names above its first row"
+    ]
+
+
+def _fields(row: Sequence[str]) -> list[str]:
+    """Return the fields that hold something."""
+    return [field for field in row if field.strip()]
+
+
+def _arrow_options(
+    layout: Layout, data: DataSettings, columns: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Return the arguments that Arrow's reader gets."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    def keep_blank(row: Any) -> str:
+        return "skip" if not row.text.strip() else "error"
+
+    return {
+        "read_options": arrow_csv.ReadOptions(
+            use_threads=False,
+            block_size=BLOCK,
+            column_names=list(layout.names),
+            skip_rows=layout.skipped,
+            encoding="utf8" if layout.encoding == "utf-8" else layout.encoding,
+        ),
+        "parse_options": arrow_csv.ParseOptions(
+            delimiter=layout.delimiter, newlines_in_values=True, invalid_row_handler=keep_blank
+        ),
+        "convert_options": arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(layout.names, pa.string()),
+            strings_can_be_null=True,
+            null_values=["", *data.missing],
+            include_columns=list(columns or ()),
+        ),
     }
-    return tuple(name for name in names if name in coded or name in data.text)
+
+
+def _input(path: Path) -> Any:
+    """Open a file for Arrow, unzipped."""
+    import pyarrow as pa
+
+    return pa.input_stream(path, compression="gzip" if path.suffix.lower() == ".gz" else None)
+
+
+def _to_frame(table: pa.Table, kept: Collection[str]) -> pd.DataFrame:
+    """Return a table of text as a frame, with plain numbers as such; its memory is given back."""
+    names, columns = table.column_names, table.columns
+    del table
+    series = {}
+    for at, name in enumerate(names):
+        array, columns[at] = columns[at], None
+        numbers = None if name in kept else plain_numbers(array)
+        series[name] = to_pandas(array if numbers is None else numbers)
+    return pd.DataFrame(series, copy=False)
 
 
 @contextmanager
-def _csv_errors(path: Path, data: DataSettings) -> Iterator[None]:
-    """Turn pandas's errors for a broken CSV file into one sentence."""
-    with _text_errors(path, data.encoding), warnings.catch_warnings():
-        warnings.simplefilter("ignore", pd.errors.DtypeWarning)
-        warnings.simplefilter("error", pd.errors.ParserWarning)
+def _csv_errors(path: Path, layout: Layout) -> Iterator[None]:
+    """Turn Arrow's errors for a broken CSV file into one sentence."""
+    import pyarrow as pa
+
+    with text_errors(path, layout.encoding):
         try:
             yield
-        except pd.errors.ParserWarning:
-            raise UserError(
-                f"{path} has more fields in its first rows than column names in its header."
-            ) from None
-        except pd.errors.ParserError as error:
-            ragged = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
-            if ragged:
-                expected, line, found = ragged.groups()
-                raise UserError(
-                    f"{path}, line {line}, has {found} fields, but the header names {expected} "
-                    "columns; mend that line (a field with the delimiter in it needs quotes)."
-                ) from None
-            if "EOF inside string" in str(error):
-                raise UserError(f"{path} opens a quote that it never closes.") from None
+        except pa.ArrowInvalid as error:
             reason = " ".join(str(error).split())
-            raise UserError(f"{path} cannot be read as a table: {reason}.") from None
+            if "invalid UTF8" in reason:
+                raise UserError(_encoding_sentence(path, layout.encoding)) from None
+            _refuse_ragged(path, layout)
+            raise UserError(f"{path} cannot be read as a table: {reason.rstrip('.')}.") from None
 
 
-def _refuse_short_rows(path: Path, options: Mapping[str, Any]) -> None:
-    """Refuse rows with too few fields, which pandas would fill with missing values.
-
-    For most files, counting delimiters is enough, at the speed of the disk; files with quotes are
-    read row by row.
-    """
-    width = len(options["names"])
-    delimiter = options["sep"].encode()
-    quoted, delimiters, lines, last = False, 0, 0, b"\n"
-    with _open_bytes(path) as file:
-        while (block := file.read(BLOCK)) and not quoted:
-            quoted = b'"' in block or b"\r" in block
-            delimiters += block.count(delimiter)
-            # A newline directly after another ends a blank line, which holds no row.
-            lines += block.count(b"\n") - block.count(b"\n\n") - (last + block[:1] == b"\n\n")
-            last = block[-1:]
-    lines += last != b"\n"
-    if not quoted and delimiters == lines * (width - 1):
-        return
-    with _open_text(path, options["encoding"]) as text:
-        rows = csv.reader(text, delimiter=options["sep"])
+def _refuse_ragged(path: Path, layout: Layout) -> None:
+    """Refuse the first row with more or fewer fields than the header names, by its line."""
+    width = len(layout.names)
+    with open_text(path, layout.encoding) as text:
+        for _ in range(layout.skipped):
+            next(text)
+        rows = csv.reader(text, delimiter=layout.delimiter)
         for row in rows:
-            if 0 < len(row) < width and (len(row) > 1 or row[0].strip() or width == 1):
+            if len(row) == width or not any(field.strip() for field in row[:1]) and len(row) < 2:
+                continue
+            line = rows.line_num + layout.skipped
+            if line > layout.skipped + 1 and _is_open(path, layout):
+                raise UserError(f"{path} opens a quote that it never closes.")
+            if len(row) < width:
                 raise UserError(
-                    f"{path}, line {rows.line_num}, has {len(row)} fields, but the header names "
+                    f"{path}, line {line}, has {len(row)} fields, but the header names "
                     f"{width} columns; mend that line (a missing value still needs its delimiter)."
                 )
+            raise UserError(
+                f"{path}, line {line}, has {len(row)} fields, but the header names {width} "
+                "columns; mend that line (a field with the delimiter in it needs quotes)."
+            )
 
 
-# --------------------------------------------------------------------------------------- JSON lines
+def _refuse_open_quote(path: Path, layout: Layout, table: pa.Table) -> None:
+    """Refuse a file whose last value goes on to the end because a quote is never closed."""
+    last = table.slice(table.num_rows - 1).to_pylist()[0].values() if table.num_rows else ()
+    if any("\n" in (value or "") for value in last) and _is_open(path, layout):
+        raise UserError(f"{path} opens a quote that it never closes.")
 
 
-def read_json_lines(path: Path, data: DataSettings) -> pd.DataFrame:
-    """Read a whole JSON-lines file."""
-    pieces = list(iter_json_lines(path, data, 1 << 62))
-    return pieces[0] if pieces else pd.DataFrame()
-
-
-def iter_json_lines(path: Path, data: DataSettings, chunk_rows: int) -> Iterator[pd.DataFrame]:
-    """Read a JSON-lines file in pieces."""
-    with _open_text(path, data.encoding) as file, _text_errors(path, data.encoding):
-        objects: list[dict[str, Any]] = []
-        for line, text in enumerate(file, 1):
-            if text.strip():
-                objects.append(_json_object(path, line, text))
-            if len(objects) >= chunk_rows:
-                yield _objects_to_pandas(path, objects)
-                objects = []
-        if objects:
-            yield _objects_to_pandas(path, objects)
-
-
-def json_lines_names(path: Path, data: DataSettings) -> list[str]:
-    """Return the keys of the first rows' objects, each of which may leave out what is missing."""
-    with _open_text(path, data.encoding) as file, _text_errors(path, data.encoding):
-        first = enumerate(itertools.islice(file, FIRST_ROWS), 1)
-        objects = [_json_object(path, line, text) for line, text in first if text.strip()]
-        return list(dict.fromkeys(name for item in objects for name in item))
-
-
-def _json_object(path: Path, line: int, text: str) -> dict[str, Any]:
-    """Read one line, which has to hold one JSON object."""
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise UserError(
-            f"{path}, line {line}, is not JSON ({error}); each line has to be one JSON object."
-        ) from None
-    if not isinstance(value, dict):
-        raise UserError(f'{path}, line {line}, is not a JSON object, such as {{"age": 41}}.')
-    return value
-
-
-def _objects_to_pandas(path: Path, objects: list[dict[str, Any]]) -> pd.DataFrame:
-    """Turn objects into a table; a key that an object lacks becomes a missing value."""
-    frame = pd.DataFrame.from_records(objects)
-    for name in frame.columns:
-        if frame[name].dtype == object:
-            nested = frame[name].map(lambda value: isinstance(value, dict | list))
-            if nested.any():
-                raise UserError(
-                    f"{path}, row {int(nested.to_numpy().argmax()) + 1}, column '{name}', holds "
-                    "a list or an object, where one number or text is needed."
-                )
-    return frame
+def _is_open(path: Path, layout: Layout) -> bool:
+    """Tell whether a file ends within a quoted value."""
+    with open_text(path, layout.encoding) as text:
+        try:
+            for _ in csv.reader(text, delimiter=layout.delimiter, strict=True):
+                pass
+        except csv.Error as error:
+            return "unexpected end" in str(error)
+    return False
 
 
 # ----------------------------------------------------------------------------- text in any encoding
 
 
-def _open_text(path: Path, encoding: str) -> IO[str]:
+def open_text(path: Path, encoding: str) -> IO[str]:
     """Open a file for reading text; a byte order mark is passed over."""
-    with _text_errors(path, encoding):
+    with text_errors(path, encoding):
         name = codecs.lookup(encoding).name
         name = "utf-8-sig" if name == "utf-8" else name
-        return io.TextIOWrapper(_open_bytes(path), encoding=name, newline="")
+        return io.TextIOWrapper(open_bytes(path), encoding=name, newline="")
 
 
-def _open_bytes(path: Path) -> IO[bytes]:
+def open_bytes(path: Path) -> IO[bytes]:
     """Open a file for reading its bytes, unzipped."""
     return cast("IO[bytes]", gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb"))
 
 
 @contextmanager
-def _text_errors(path: Path, encoding: str) -> Iterator[None]:
+def text_errors(path: Path, encoding: str) -> Iterator[None]:
     """Turn errors of decoding into a sentence with the byte."""
     try:
         yield
@@ -306,7 +386,7 @@ def _encoding_sentence(path: Path, encoding: str) -> str:
     """Say at which byte and line a file stops being text in `encoding`."""
     decoder = codecs.getincrementaldecoder(encoding)()
     at, line = 0, 1
-    with _open_bytes(path) as file:
+    with open_bytes(path) as file:
         while block := file.read(1 << 20):
             pending = len(decoder.getstate()[0])
             try:
@@ -314,13 +394,26 @@ def _encoding_sentence(path: Path, encoding: str) -> str:
             except UnicodeDecodeError as error:
                 place = max(error.start - pending, 0)
                 line += block[:place].count(b"\n")
-                with _open_bytes(path) as again:
-                    marked = again.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
                 return (
                     f"{path} is not {encoding}: byte {at + place} (line {line}) is "
                     f"0x{block[place]:02x}; set [data] encoding, for instance to "
-                    f"{'utf-16' if marked else 'cp1252'}."
+                    f"{_likely_encoding(path)}."
                 )
             at += len(block)
             line += block.count(b"\n")
     return f"{path} is not {encoding}: it ends within a character; is it cut off?"
+
+
+def _likely_encoding(path: Path) -> str:
+    """Guess from the first bytes: by their mark, else what Windows uses in the West."""
+    return _marked_encoding(path) or "cp1252"
+
+
+def _marked_encoding(path: Path) -> str | None:
+    """Return the encoding that a byte order mark of UTF-16 names, or None."""
+    try:
+        with open_bytes(path) as file:
+            mark = file.read(2)
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        return None
+    return "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else None

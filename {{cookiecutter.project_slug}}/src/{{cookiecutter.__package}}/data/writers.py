@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 EXCEL_ROWS = 1_048_575
+EXCEL_DIGITS = 15
 
 # Adds rows to a table; every piece has to have the same columns.
 Write = Callable[[pd.DataFrame], object]
@@ -125,6 +126,12 @@ def _json_lines_writer(path: Path) -> Iterator[Write]:
         yield write
 
 
+def _for_excel(value: Any) -> Any:
+    """Return a whole number of more digits than Excel keeps as text."""
+    too_long = isinstance(value, int) and abs(value) >= 10**EXCEL_DIGITS
+    return str(value) if too_long else value
+
+
 @contextmanager
 def _excel_writer(path: Path) -> Iterator[Write]:
     """Write the rows of one sheet."""
@@ -144,7 +151,7 @@ def _excel_writer(path: Path) -> Iterator[Write]:
                 f"{path.name} would have more than {EXCEL_ROWS:,} rows, the most that an Excel "
                 "sheet holds; choose .csv or .parquet."
             )
-        plain = frame.astype(object).where(frame.notna(), None)
+        plain = frame.astype(object).where(frame.notna(), None).map(_for_excel)
         for row in plain.itertuples(index=False, name=None):
             sheet.append(row)
 

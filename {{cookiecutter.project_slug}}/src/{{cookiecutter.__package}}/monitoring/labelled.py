@@ -12,7 +12,7 @@ from ..core.errors import UserError
 from ..core.files import write_atomic
 from ..core.project import Project
 from ..data.cast import broken_rules, cast_column
-from ..data.schema import WORDS, Column, Schema, load_schema
+from ..data.schema import WORDS, Column, Schema, load_schema, with_columns
 from ..data.writers import write_parquet
 from .window import (
     FEEDBACK,
@@ -191,4 +191,5 @@ def _is_refused(given: pd.Series[Any], series: pd.Series[Any], column: Column) -
 def _spelt(schema: Schema, table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with dates written as the source writes them, below which they will stand."""
     formats = {column.name: column.format for column in schema.columns if column.format}
-    return table.assign(**{name: table[name].dt.strftime(form) for name, form in formats.items()})
+    spelt = {name: table[name].dt.strftime(form) for name, form in formats.items()}
+    return with_columns(table, spelt)

@@ -141,7 +141,8 @@ def window_of(bundle: Bundle, frame: pd.DataFrame, where: str, most: int = 50_00
     """
     _require_some(bundle, list(frame.columns), where)
     # A column of the data is never a prediction, whatever its name.
-    answers = frame[[name for name in frame.columns if name not in bundle.schema.names]]
+    in_schema = set(bundle.schema.names)
+    answers = frame[[name for name in frame.columns if name not in in_schema]]
     scored = "prediction" in answers.columns
     typed, faults, absent = conform(bundle, frame, required=not scored)
     lacking = not scored and any(fault.rule == "there" for fault in faults)

@@ -57,8 +57,14 @@ def summary_section(project: Project, settings: Settings) -> Section:
         + figures(list(_headline(facts)))
         + _metrics_table(facts)
         + part("intervals", facts["interval"], (test or {}).get("interval"))
-        + bullets(facts["notes"]),
+        + bullets(facts["notes"])
+        + _reading(require(project, "ingest").facts.get("aloud", ())),
     )
+
+
+def _reading(notes: Sequence[str]) -> Markup:
+    """Return what was decided when the table was read, for a person to agree with."""
+    return Markup("<h3>How the table was read</h3>") + bullets(notes) if notes else Markup()
 
 
 def profile_section(project: Project, settings: Settings) -> Section:

@@ -16,6 +16,7 @@ from ..bundle.champion import verify_champion
 from ..bundle.onnx.form import ONNX_FILE, read_onnx
 from ..core.errors import UserError
 from ..data.schema import Column
+from ..data.words import MISSING
 from ..models import input_sources
 from .page import local_page
 from .rows import Rules
@@ -39,12 +40,6 @@ POLICY = (
 DIRECTIVES = "YymbBdHIpMSfz%"
 # The kinds of predictions that model.js computes.
 KINDS = ("class", "number")
-# What pandas takes for a missing value in a CSV file.
-MISSING = (
-    "",
-    *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
-    *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
-)
 
 
 def write_page(
@@ -129,7 +124,7 @@ def _content(project: Project, settings: Settings, model: Model) -> dict[str, by
     here = Path(__file__).parent
     content = {name: (here / name).read_bytes() for name in COPIED}
     onnx = (project.bundle_folder(model.run_id) / ONNX_FILE).read_bytes()
-    bundle = {**_facts(model), "missing": [*MISSING, *settings.data.missing]}
+    bundle = {**_facts(model), "missing": MISSING, "absent": settings.data.missing}
     content[PAGE] = local_page(model, POLICY, SCRIPTS).encode()
     content["bundle.js"] = _script(BUNDLE=bundle, ONNX=_packed(onnx))
     content["runtime/LICENSE"] = LICENCE.encode()
@@ -151,6 +146,7 @@ def _facts(model: Model) -> dict[str, Any]:
         "known": model.schema.names,
         "ids": [column.name for column in model.schema.ids],
         "strict": rules.strict,
+        "earlier": model.schema.version == 1,
         "example": model.example,
         "inputs": [
             {
@@ -172,6 +168,8 @@ def _column(column: Column, rules: Rules) -> dict[str, Any]:
         "type": column.type,
         "categories": column.categories,
         "format": column.format,
+        "decimal": column.decimal,
+        "unit": column.unit,
         "minimum": least,
         "maximum": most,
     }

@@ -30,20 +30,43 @@ function readLines(text) {
   return { sign, lines: lines.filter((each) => each.length > 1 || each[0] !== "") };
 }
 
-// Tell whether numbers are written 1,5 and none 1.5, as batches tell it.
+// Tell whether numbers are written 1,5 and none 1.5, as batches of earlier bundles tell it.
 function hasDecimalComma(sign, lines) {
   const some = (pattern) => lines.some((line) => line.some((field) => pattern.test(field)));
   return sign === ";" && some(/^-?\d+,\d+$/) && !some(/^-?\d+\.\d+$/);
 }
 
+// Return a number as batches of earlier bundles read it, or the text itself.
+function earlierNumber(text, comma) {
+  const written = comma ? text.replace(",", ".") : text;
+  return NUMBER.test(written) && Number.isFinite(Number(written)) ? Number(written) : text;
+}
+
+// Return a number as its column writes it (1.234,50 €), or the text itself if it is none.
+function numberIn(column, text) {
+  let plain = text.replace(/[\u2212\u2013]/g, "-").replaceAll("\u2019", "'").trim();
+  if (column.unit) plain = plain.replace(column.unit, "").trim();
+  const marks = column.decimal === "," ? [",", "[.' \u00a0\u202f]"] : ["\\.", "[,' \u00a0\u202f]"];
+  const whole = `(?:\\d+|[1-9]\\d{0,2}(?:${marks[1]}\\d{2,3})*${marks[1]}\\d{3})`;
+  const written = new RegExp(`^([+-]?)(${whole}?)(?:${marks[0]}(\\d*))?(e[+-]?\\d+)?$`, "i");
+  const turned = plain.replace(/^\((.*)\)$/, "-$1").replace(/^(.*\d) ?-$/, "-$1");
+  const found = written.exec(turned.replace(/^([+-]) /, "$1"));
+  if (!found || !(found[2] || found[3])) return text;
+  const [, sign, digits, places = "", power = ""] = found;
+  const value = Number(`${sign}${digits.replace(/\D/g, "")}.${places}${power}`);
+  return Number.isFinite(value) ? value : text;
+}
+
 // Return a field as its column's type; what cannot be read stays text, which breaks a rule.
 function valueIn(column, text, comma) {
-  if (BUNDLE.missing.includes(text)) return null;
   const plain = text.trim();
+  const isText = ["category", "string", "text"].includes(column.type);
+  const spelt = isText ? text : plain;
+  if (text === "" || BUNDLE.absent.includes(text)) return null;
+  if ((!isText || BUNDLE.earlier) && BUNDLE.missing.includes(spelt)) return null;
   if (column.type === "boolean") return TRUTHS[plain.toLowerCase()] ?? text;
   if (column.type === "number" || column.type === "integer") {
-    const written = comma ? plain.replace(",", ".") : plain;
-    return NUMBER.test(written) && Number.isFinite(Number(written)) ? Number(written) : text;
+    return BUNDLE.earlier ? earlierNumber(plain, comma) : numberIn(column, plain);
   }
   if (!column.categories || column.categories.includes(text)) return text;
   // Other spellings of the same: TRUE for True, 1.0 for 1.
@@ -77,7 +100,7 @@ async function predictText(text) {
       `Row ${short + 1} has ${lines[short].length} fields, and ${names.length} are due.`,
     );
   const places = BUNDLE.columns.map((column) => [column, names.indexOf(column.name)]);
-  const comma = hasDecimalComma(sign, lines);
+  const comma = BUNDLE.earlier && hasDecimalComma(sign, lines);
   const valuesOf = (line) =>
     places.map(([column, at]) => [column.name, valueIn(column, line[at], comma)]);
   const rows = lines.map((line) => Object.fromEntries(valuesOf(line)));

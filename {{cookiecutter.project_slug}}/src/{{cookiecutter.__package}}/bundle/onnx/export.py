@@ -24,6 +24,7 @@ from sklearn.pipeline import Pipeline
 
 from ...core.errors import UserError
 from ...core.registry import load
+from ...data.schema import with_columns
 from ...evaluation.decision import label_codes, temper
 from ...models.persist import weights_of
 from ..bundle import task_of
@@ -278,10 +279,10 @@ def _hard_rows(inputs: pd.DataFrame) -> Iterator[pd.DataFrame]:
     yield pd.DataFrame(
         {name: rows[name].where(~missing[:, at], empty[name]) for at, name in columns}
     )
-    yield rows.head(5).assign(**empty)
-    for name in inputs.columns:
-        if not _is_number(inputs[name]):
-            yield rows.head(50).assign(**{name: NEVER_SEEN})
+    yield with_columns(rows.head(5), empty)
+    words = [name for name in inputs.columns if not _is_number(inputs[name])][:HARD_ROWS]
+    each = min(50, len(rows), HARD_ROWS // max(1, len(words)))
+    yield from _with_values(rows, [(name, np.full(each, NEVER_SEEN)) for name in words])
 
 
 def _rows_at_splits(
@@ -294,19 +295,34 @@ def _rows_at_splits(
     """
     random = np.random.default_rng(0)
     rows = _spread(inputs, HARD_ROWS)
-    near: list[pd.DataFrame] = []
-    nearer: list[pd.DataFrame] = []
+    near: list[tuple[str, NDArray[np.float64]]] = []
+    nearer: list[tuple[str, NDArray[np.float64]]] = []
     numbers = [name for name in inputs.columns if _is_number(inputs[name])]
-    for name, splits in _splits(model, numbers).items():
+    # Of a table with thousands of columns, not each has its rows.
+    for name, splits in list(_splits(model, numbers).items())[: HARD_ROWS // 3]:
         chosen = random.permutation(splits)[: HARD_ROWS // (3 * len(numbers)) + 1]
         rounded = chosen.astype(np.float32)
         beside = [np.nextafter(rounded, np.float32(way)) for way in (-np.inf, np.inf)]
-        for values, into in (
-            (np.concatenate([chosen, *beside]).astype(np.float64), near),
-            (np.nextafter(chosen, np.inf), nearer),
-        ):
-            into.append(rows.iloc[np.arange(len(values)) % len(rows)].assign(**{name: values}))
-    return near, nearer
+        near.append((name, np.concatenate([chosen, *beside]).astype(np.float64)))
+        nearer.append((name, np.nextafter(chosen, np.inf)))
+    return _with_values(rows, near), _with_values(rows, nearer)
+
+
+def _with_values(rows: pd.DataFrame, values: list[tuple[str, NDArray[Any]]]) -> list[pd.DataFrame]:
+    """Return for each column the first rows with the given values in it, all in one table."""
+    if not values:
+        return []
+    places = np.concatenate([np.arange(len(each)) % len(rows) for _, each in values])
+    table = rows.iloc[places].reset_index(drop=True)
+    changed: dict[str, Any] = {}
+    start = 0
+    for name, each in values:
+        column = table[name].to_numpy(copy=True)
+        column[start : start + len(each)] = each
+        changed[name] = column
+        start += len(each)
+    # A table made at once: thousands of small ones, or of changed columns, take minutes.
+    return [pd.DataFrame({**table, **changed}, copy=False)]
 
 
 def _splits(model: Any, numbers: list[str]) -> dict[str, NDArray[np.float64]]:

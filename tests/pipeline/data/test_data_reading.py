@@ -1,0 +1,418 @@
+"""Tables as people have them: each is read right, or refused with the setting that helps."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from mlproj import ingest
+from mlproj.core.config import DataSettings, load_settings
+from mlproj.core.errors import UserError
+from mlproj.data import readers, schema, writers
+from mlproj.models import read_date
+from tables import mixed_table, run_data
+
+LABELS = ["a", "b"]
+
+
+def csv(header: str, rows: list[str]) -> str:
+    """A CSV file with a label behind each row."""
+    lines = [f"{row},{LABELS[at % 2]}" for at, row in enumerate(rows)]
+    return "\n".join([f"{header},label", *lines]) + "\n"
+
+
+def read(project: Any, *overrides: str) -> tuple[dict[str, Any], pd.DataFrame, list[str]]:
+    """Ingest; return the columns by name, the typed table, and what was said."""
+    report = ingest.ingest(project, load_settings(project, overrides))
+    columns = {column.name: column for column in schema.load_schema(project).columns}
+    return columns, pd.read_parquet(project.typed), report.facts["aloud"]
+
+
+def test_money_percent_thousands_and_accounting_are_numbers(place: Any) -> None:
+    rows = [
+        f'"${row + 1000:,}.98",{row % 30}%,"{row + 35_000:,}",({row}.00)' for row in range(1, 121)
+    ]
+    columns, typed, aloud = read(place(csv("amount,rate,people,owed", rows)))
+    assert [columns[name].type for name in ("amount", "rate", "people", "owed")] == [
+        *("number", "number", "integer", "number")
+    ]
+    assert typed["amount"][0] == 1001.98 and typed["rate"][0] == 1
+    assert typed["people"][0] == 35_001 and typed["owed"][0] == -1
+    assert (columns["amount"].unit, columns["rate"].unit) == ("$", "%")
+    assert "amount is read as numbers in $" in aloud
+    assert any(note.startswith("people may be written in two ways") for note in aloud)
+
+
+@pytest.mark.parametrize(("suffix", "delimiter"), [("csv", ";"), ("tsv", "\t"), ("csv", "|")])
+def test_a_decimal_comma_is_found_by_column_under_any_delimiter(
+    suffix: str, delimiter: str, place: Any
+) -> None:
+    rows = [
+        delimiter.join((f"{row},5", f"{1 + row % 9}.{row:03d}", f"{row}.25", LABELS[row % 2]))
+        for row in range(120)
+    ]
+    text = delimiter.join(("price", "pieces", "ratio", "label")) + "\n" + "\n".join(rows) + "\n"
+    columns, typed, aloud = read(place(text, f"t.{suffix}"))
+    assert typed["price"][3] == 3.5 and typed["pieces"][3] == 4003 and typed["ratio"][3] == 3.25
+    assert columns["price"].decimal == "," and columns["ratio"].decimal is None
+    assert any("pieces may be written in two ways: '1.000' is read as 1000" in n for n in aloud)
+
+
+def test_a_schema_settles_how_a_column_is_written(place: Any) -> None:
+    project = place(csv("x", [f'"{1 + row % 9},{row:03d}"' for row in range(120)]))
+    _, typed, _ = read(project)
+    assert typed["x"][0] == 1000
+    text = project.schema_file.read_text(encoding="utf-8")
+    line = next(line for line in text.splitlines() if "name: x" in line)
+    edited = line.replace("type: integer", "type: number, decimal: ','").replace(
+        "minimum: 0, maximum: 17984", "minimum: 0, maximum: 10"
+    )
+    assert edited != line
+    project.schema_file.write_text(text.replace(line, edited), encoding="utf-8")
+    _, typed, _ = read(project)
+    assert typed["x"][0] == 1.0 and typed["x"][1] == 2.001
+
+
+def test_none_and_na_are_values_of_a_column_of_words(place: Any) -> None:
+    rows = [f"{('None', 'Minor', 'NA')[row % 3]},{row if row % 4 else 'NA'}" for row in range(120)]
+    columns, typed, aloud = read(place(csv("damage,size", rows)))
+    assert columns["damage"].categories == ("Minor", "NA", "None")
+    assert columns["size"].type == "integer" and typed["size"].isna().sum() == 30
+    assert "size: 'NA' counts as missing, in 30 rows" in aloud
+    columns, typed, _ = read(place(csv("damage,size", rows), data={"missing": "NA"}))
+    assert columns["damage"].categories == ("Minor", "None")
+
+
+def test_a_column_that_is_mostly_numbers_is_noted_with_what_is_not(place: Any) -> None:
+    odd = ["#DIV/0!", "missing", "n.a.", "?"]
+    rows = [odd[row // 8 % 4] if row % 8 == 0 else f"{row}.5" for row in range(160)]
+    columns, _, aloud = read(place(csv("x", rows)))
+    assert columns["x"].type not in ("integer", "number")
+    assert any("x holds numbers in 88% of its rows, but also '#DIV/0!' (" in note for note in aloud)
+    assert any('set [data] missing = ["#DIV/0!", "missing", "n.a."]' in note for note in aloud)
+    words = {"missing": '["#DIV/0!", "missing", "n.a.", "?"]'}
+    columns, typed, _ = read(place(csv("x", rows), data=words))
+    assert columns["x"].type == "number" and typed["x"].isna().sum() == 20
+
+
+DATES = {
+    "us": "%m/%d/%Y %I:%M %p",
+    "short": "%m/%d/%y",
+    "german": "%d.%m.%y",
+    "words": "%b %d %Y",
+    "long": "%A, %d %B %Y",
+    "month": "%b-%y",
+    "compact": "%Y%m%d",
+    "offset": "%Y-%m-%d %H:%M:%S+02:00",
+}
+
+
+def test_dates_are_found_in_the_forms_that_people_use(place: Any) -> None:
+    days = pd.date_range("2021-01-05", periods=120, freq="37h")
+    table = pd.DataFrame({name: days.strftime(form) for name, form in DATES.items()})
+    table["label"] = LABELS * 60
+    columns, typed, _ = read(place(table))
+    assert {name: columns[name].type for name in DATES} == dict.fromkeys(DATES, "datetime")
+    for name in ("short", "german", "words", "long", "compact"):
+        assert typed[name].equals(pd.Series(days.normalize()).astype("datetime64[us]")), name
+    assert typed["us"].equals(pd.Series(days.floor("min")).astype("datetime64[us]"))
+    assert typed["offset"].equals(pd.Series(days - pd.Timedelta("2h")).astype("datetime64[us]"))
+
+
+def test_the_table_s_other_dates_settle_which_of_day_and_month_is_first(place: Any) -> None:
+    rows = [f"{13 + row % 15}/01/2024,{1 + row % 9:02d}/0{1 + row % 8}/2024" for row in range(120)]
+    columns, _, aloud = read(place(csv("sure,open", rows)))
+    assert columns["open"].format == "%d/%m/%Y"
+    assert any(note.startswith("open is read as %d/%m/%Y, since") for note in aloud)
+
+
+def test_whole_numbers_and_codes_pass_exactly(place: Any) -> None:
+    rows = [f"{2**63 + row},{100_000 + row},{row * 7}" for row in range(1100)]
+    rows += [f"{2**63 + 5000 + row},0{row:05d},{2**53 + row}" for row in range(60)]
+    text = csv("long,zip,wide", rows)
+    columns, typed, aloud = read(place(text, data={"id": "long"}))
+    assert columns["long"].type == "string" and typed["long"].nunique() == 1160
+    assert columns["zip"].type == "string" and typed["zip"][1103] == "000003"
+    assert columns["wide"].type == "integer" and typed["wide"][1101] == 2**53 + 1
+    _, typed, aloud = read(place(text))
+    assert typed["long"].nunique() == 1160
+    assert any("long is text, since only that keeps whole numbers" in note for note in aloud)
+
+
+def test_an_id_that_is_missing_somewhere_leaves_the_others_exact(place: Any) -> None:
+    rows = [f"{2**53 + row}" if row != 7 else "" for row in range(120)]
+    for table in (
+        csv("x", rows),
+        pd.DataFrame({"x": pd.array([int(r) if r else None for r in rows], "Int64")}).assign(
+            label=LABELS * 60
+        ),
+    ):
+        name = "t.csv" if isinstance(table, str) else "t.parquet"
+        columns, typed, _ = read(place(table, name))
+        assert columns["x"].type == "integer" and typed["x"].dropna().nunique() == 119
+
+
+def test_excel_keeps_long_ids_as_text(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"id": [2**60 + 1, 12], "prediction": ["a", "b"]})
+    with writers.open_writer(tmp_path / "t.xlsx", "xlsx") as write:
+        write(frame)
+    back = pd.read_excel(tmp_path / "t.xlsx", dtype=object)
+    assert list(back["id"]) == [str(2**60 + 1), 12]
+
+
+def test_titles_comments_and_spaces_are_found_and_said(place: Any) -> None:
+    text = "Sales report 2021\n# made by hand\n\n region , x,label \n"
+    text += "".join(f"N,{row}.5,{LABELS[row % 2]}\n" for row in range(60)) + "Total,99,a\n"
+    columns, typed, aloud = read(place(text))
+    assert list(columns) == ["region", "x", "label"] and len(typed) == 61
+    assert any("the column names stand in line 4" in note for note in aloud)
+    assert any("'region' (written ' region ')" in note for note in aloud)
+    assert any("the last row looks like a total ('Total')" in note for note in aloud)
+    columns, _, _ = read(place(text, data={"header_row": 4}))
+    assert list(columns) == ["region", "x", "label"]
+
+
+def test_empty_columns_are_left_out_together(place: Any) -> None:
+    project = place(csv("x,e1,e2,", [f"{row}.5,,," for row in range(60)]))
+    columns, _, aloud = read(project)
+    assert list(columns) == ["x", "label"]
+    assert "left out, since no row has a value in it: e1, e2, unnamed_4" in aloud
+    read(project)
+    place(csv("x,e1,e2,", [f"{row}.5,,new," for row in range(60)]))
+    with pytest.raises(UserError, match="column 'e2' is not in the schema"):
+        read(project)
+
+
+def test_utf_16_and_accents_in_two_spellings_are_read(place: Any) -> None:
+    places = ("cafe\u0301", "caf\u00e9")
+    rows = [f"{places[row % 2]},{row}" for row in range(60)]
+    columns, _, aloud = read(place(csv("o\u0308rt,x", rows).encode("utf-16")))
+    assert list(columns) == ["\u00f6rt", "x", "label"]
+    assert columns["\u00f6rt"].categories == ("caf\u00e9",)
+    assert "the file is utf-16, by the mark at its start" in aloud
+
+
+def test_json_lists_of_objects_are_unfolded_and_lists_left_out(place: Any, tmp_path: Path) -> None:
+    rows = [
+        {"id": 2**60 + row, "home": {"city": "xy"[row % 2]}, "tags": [1], "label": LABELS[row % 2]}
+        for row in range(60)
+    ]
+    rows[3]["id"] = None
+    columns, typed, aloud = read(place(json.dumps(rows), "t.json"))
+    assert list(columns) == ["id", "home.city", "label"]
+    assert typed["id"].nunique() == 59 and typed["id"][4] == 2**60 + 4
+    assert "left out, since they hold lists: tags" in aloud
+    table = pa.table({"s": [{"a": 1, "l": [1]}] * 60, "label": LABELS * 30})
+    pq.write_table(table, tmp_path / "u.parquet")
+    columns, _, aloud = read(place((tmp_path / "u.parquet").read_bytes(), "t.parquet"))
+    assert list(columns) == ["s.a", "label"] and "left out, since they hold lists: s.l" in aloud
+
+
+def test_a_sheet_is_chosen_by_name(place: Any, tmp_path: Path) -> None:
+    with pd.ExcelWriter(tmp_path / "b.xlsx") as book:
+        pd.DataFrame({"note": ["read me"]}).to_excel(book, sheet_name="About", index=False)
+        pd.DataFrame({"x": ["1.5"] * 60, "label": LABELS * 30}).to_excel(
+            book, sheet_name="Data", index=False
+        )
+    content = (tmp_path / "b.xlsx").read_bytes()
+    columns, _, _ = read(place(content, "t.xlsx", data={"sheet": "Data"}))
+    assert columns["x"].type == "number"
+    with pytest.raises(UserError, match="has no sheet 'Dada', which .* it has: About, Data"):
+        read(place(content, "t.xlsx", data={"sheet": "Dada"}))
+    assert readers.reading_notes(tmp_path / "b.xlsx", DataSettings()) == [
+        "the sheet 'About' is read; [data] sheet names another: Data"
+    ]
+
+
+def test_every_source_gives_the_same_rows_and_types(place: Any, tmp_path: Path) -> None:
+    table = mixed_table(200).drop(columns="when").round({"price": 4})
+    table["size"] = table["size"].mask(table.index % 9 == 0).astype("Int64")
+    table["money"] = [f"${row + 1000:,}.50" for row in range(200)]
+    table["country"] = np.where(table.index % 4 == 0, "NA", "DE")
+    with sqlite3.connect(tmp_path / "t.db") as connection:
+        table.to_sql("t", connection, index=False)
+    records = json.loads(table.to_json(orient="records", double_precision=15))
+    sources: dict[str, Any] = {
+        "a.csv": table,
+        "b.tsv": table,
+        "c.csv": table.to_csv(index=False, sep=";"),
+        "d.jsonl": table,
+        "e.json": json.dumps(records),
+        "f.parquet": table,
+        "g.xlsx": table,
+    }
+    found = {}
+    for name, content in sources.items():
+        found[name] = read(place(content, name))[:2]
+    project = place("", data={"source": "sqlite:///t.db", "query": "t"})
+    found["sqlite"] = read(project)[:2]
+    first = found["a.csv"]
+    for name, (columns, typed) in found.items():
+        assert columns == first[0], name
+        assert typed.drop(columns="_row").equals(first[1].drop(columns="_row")), name
+        assert typed["_row"].equals(first[1]["_row"]), name
+
+
+def test_a_renamed_source_is_held_against_the_schema_that_is_there(place: Any) -> None:
+    table = mixed_table()
+    project = place(table, "june.csv")
+    run_data(project)
+    table.loc[3, "price"] = 9_999
+    place(table, "july.csv")
+    with pytest.raises(UserError, match="column 'price', row 4: 9999 is above"):
+        run_data(project)
+    table.loc[3, "price"] = 100
+    place(table, "july.csv")
+    _, _, aloud = read(project)
+    assert any("data/schema.yaml was made for june.csv and is kept" in note for note in aloud)
+    other = pd.DataFrame({"weight": range(60), "label": LABELS * 30})
+    columns, _, _ = read(place(other, "other.csv"))
+    assert list(columns) == ["weight", "label"]
+
+
+def test_a_column_may_have_any_name(place: Any) -> None:
+    rows = [f"e\u0301{row % 3},{row}" for row in range(60)]
+    columns, typed, _ = read(place(csv("self,frame", rows)))
+    assert columns["self"].categories == ("\u00e90", "\u00e91", "\u00e92")
+    assert typed["frame"][7] == 7
+
+
+def test_spaces_around_values_are_no_part_of_them_nor_are_quotes_behind_spaces(place: Any) -> None:
+    rows = [f'{" " * (row % 3)}yes{row % 2} ,   "U""S{row % 2}", {row} ' for row in range(60)]
+    columns, typed, _ = read(place(csv("answer,country,size", rows)))
+    assert columns["answer"].categories == ("yes0", "yes1")
+    assert columns["country"].categories == ('U"S0', 'U"S1')
+    assert typed["size"][7] == 7
+
+
+def test_spaces_alone_are_a_missing_value(place: Any) -> None:
+    rows = [f"{'  ' if row % 4 == 0 else f'v{row % 2}'},{row}" for row in range(60)]
+    columns, typed, _ = read(place(csv("word,x", rows)))
+    assert columns["word"].categories == ("v0", "v1") and typed["word"].isna().sum() == 15
+
+
+def test_ids_and_groups_keep_spaces(place: Any) -> None:
+    rows = [f" k{row} ,{row % 5:>4}" for row in range(60)]
+    project = place(csv("key,house", rows), data={"id": "key", "group": "house"})
+    _, typed, _ = read(project)
+    assert typed["key"][7] == " k7 "
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        "# made by a program\n# on Monday, by night\n",
+        "# on Monday, by night, again\n",
+        "#one\n#two\n",
+    ],
+)
+def test_comments_above_the_header_are_passed_over_and_said(above: str, place: Any) -> None:
+    rows = [f"{row},{row % 3}" for row in range(60)]
+    columns, typed, aloud = read(place(above + csv("a,b", rows)))
+    assert set(columns) == {"a", "b", "label"} and typed["a"][7] == 7
+    assert any("what is above" in note for note in aloud)
+
+
+def test_a_header_may_begin_with_a_hash(place: Any) -> None:
+    rows = [f"{row},{row % 3}" for row in range(60)]
+    columns, _, _ = read(place("# comment\n" + csv("#a,b", rows)))
+    assert set(columns) == {"#a", "b", "label"}
+
+
+def test_excel_may_name_the_delimiter_in_a_line_of_its_own(place: Any) -> None:
+    # Commas alone would divide each line alike, too.
+    rows = [f"{row},5;{row % 3},5;{LABELS[row % 2]}" for row in range(60)]
+    text = "\n".join(["sep=;", "a, in kg;b, in cm;label", *rows]) + "\n"
+    columns, typed, _ = read(place(text))
+    assert columns["b, in cm"].decimal == "," and typed["b, in cm"][1] == 1.5
+
+
+def test_a_delimiter_at_the_end_of_each_row_is_an_empty_column(place: Any) -> None:
+    text = "a,label\n" + "".join(f"{row},{LABELS[row % 2]},\n" for row in range(300))
+    columns, typed, aloud = read(place(text))
+    assert set(columns) == {"a", "label"} and len(typed) == 300
+    assert "left out, since no row has a value in it: unnamed_3" in aloud
+
+
+def test_a_value_behind_the_last_delimiter_is_refused(place: Any) -> None:
+    rows = [f"{row},{LABELS[row % 2]},{'x' if row == 30 else ''}" for row in range(60)]
+    with pytest.raises(UserError, match="line 2, has 3 fields, but the header names 2 columns"):
+        read(place("a,label\n" + "\n".join(rows) + "\n"))
+
+
+@pytest.mark.parametrize(
+    ("header", "is_said"),
+    [("0.5,07,label", True), ("1990,1991,label", False), ("a,0.5,label", False)],
+)
+def test_a_header_that_looks_like_values_is_said(header: str, is_said: bool, place: Any) -> None:
+    rows = "".join(f"{row}.5,0{row % 7},{LABELS[row % 2]}\n" for row in range(60))
+    _, _, aloud = read(place(f"{header}\n{rows}"))
+    assert any("look like values" in note for note in aloud) is is_said
+
+
+def test_a_column_of_na_alone_is_empty(place: Any) -> None:
+    columns, _, aloud = read(place(csv("a,b", [f"{row},NA" for row in range(60)])))
+    assert "b" not in columns
+    assert "left out, since no row has a value in it: b" in aloud
+
+
+def test_a_word_that_may_spell_a_missing_value_is_said_where_it_is_a_value(place: Any) -> None:
+    rows = [
+        f"{'NA' if row % 6 == 0 else 'm'},{'NA' if row == 7 else '2024-01-31'}" for row in range(60)
+    ]
+    columns, _, aloud = read(place(csv("sex,day", rows)))
+    assert columns["sex"].categories == ("NA", "m") and columns["day"].type == "datetime"
+    assert [note for note in aloud if "values like any other" in note] == [
+        "read as values like any other: 'NA' in sex (10 rows); where they are missing values, list "
+        "them in [data] missing in conf.cfg"
+    ]
+
+
+def test_years_of_two_digits_are_of_1969_to_2068_and_said(place: Any) -> None:
+    rows = [f"{1 + row % 28}/5/{(row + 20) % 100:02d}" for row in range(100)]
+    columns, typed, aloud = read(place(csv("day", rows)))
+    assert columns["day"].format == "%d/%m/%y"
+    assert typed["day"].dt.year.tolist() == [*range(2020, 2069), *range(1969, 2020)]
+    assert any("the last, '21/5/68', is in 2068" in note for note in aloud)
+    # As the service reads them.
+    words = [row.split(",")[0] for row in rows]
+    assert [read_date(word, "%d/%m/%y") for word in words] == typed["day"].tolist()
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["{0:02d}:{1:02d}", "{0}:{1:02d}:07", "0 days 00:{1:02d}:00", "{0}:{1:02d} PM", "PT{1}M"],
+)
+def test_times_of_day_and_durations_are_said(value: str, place: Any) -> None:
+    rows = [value.format(1 + row % 11, row) for row in range(60)]
+    columns, _, aloud = read(place(csv("time", rows)))
+    assert columns["time"].type in ("string", "category")
+    assert any(note.startswith("time holds times of day or durations") for note in aloud)
+
+
+@pytest.mark.parametrize("value", ["{0}:{1}", "P", "1.{1}.3", "{0}/10"])
+def test_other_marks_between_digits_are_no_times(value: str, place: Any) -> None:
+    rows = [value.format(row % 2, row % 10) for row in range(60)]
+    _, _, aloud = read(place(csv("ratio", rows)))
+    assert not any("times of day" in note for note in aloud)
+
+
+@pytest.mark.parametrize("ends", ["\r", "\r\n", "\n"])
+def test_every_line_end_is_read(ends: str, place: Any) -> None:
+    text = csv("a,b", [f"{row},x{row % 3}" for row in range(60)])
+    columns, typed, _ = read(place(text.replace("\n", ends)))
+    assert columns["b"].categories == ("x0", "x1", "x2") and typed["a"][59] == 59
+
+
+def test_one_value_throughout_and_a_very_long_line_are_read(place: Any) -> None:
+    long = "z" * 6_000_000
+    rows = [f"7,{long if row == 7 else 'z'}" for row in range(100_000)]
+    _, typed, _ = read(place(csv("a,b", rows)))
+    assert (typed["a"] == 7).all() and len(typed["b"][7]) == 6_000_000
