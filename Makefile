@@ -61,7 +61,7 @@ docs: $(READY) ## build the site into docs/_build
 bench: $(READY) ## measure, each beside its floor
 	for file in bake help checklist run predict update serve; do $(BIN)/python benchmarks/$$file.py || exit 1; done
 
-constraints: $(READY) ## resolve both constraints.txt anew, to the newest versions
+constraints: $(READY) ## resolve both constraints.txt again, to the newest versions
 	rm -rf .venv/newest
 	$(BAKE) --output-dir .venv/newest project_name=All serving=rest boosters=yes
 	$(COMPILE) --all-extras .venv/newest/all/pyproject.toml > .venv/newest/all.txt

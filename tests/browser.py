@@ -117,7 +117,7 @@ class Browser:
         return dict(json.loads(text))
 
     def open(self, address: str) -> None:
-        """Load a page anew, and wait until it is there."""
+        """Load a page again, and wait until it is there."""
         self.watch_anew()
         for each in ("about:blank", address):
             self.call("Page.navigate", url=each)

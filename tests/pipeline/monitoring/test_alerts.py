@@ -46,7 +46,8 @@ def test_a_problem_is_an_alert_once_it_was_found_often_enough(
     second = check(project, scaled(piece(rows, 1)), *policy)
     assert second.alert is not None
     assert "Tell: the shop. Do: call them." in second.alert
-    assert check(project, piece(rows, 2), *policy).alert is None  # quiet: the count starts anew
+    # Quiet: the count starts from zero.
+    assert check(project, piece(rows, 2), *policy).alert is None
     assert check(project, scaled(piece(rows, 3)), *policy).alert is None
     lines = [json.loads(t) for t in (project.logs / "alerts.jsonl").read_text("utf-8").splitlines()]
     assert [bool(line["alert"]) for line in lines] == [False, False, True, False, False]

@@ -232,7 +232,7 @@ def _write_canonical(raw: bytes, path: Path) -> None:
 
     skops names objects and files by addresses in memory and dates every entry; numbers in the order
     of appearance and one date for all serve as well. A vectorizer remembers the address of its stop
-    words, which it looks up anew where it finds another.
+    words, which it looks up again where it finds another.
     """
     with (
         zipfile.ZipFile(io.BytesIO(raw)) as source,

@@ -129,7 +129,7 @@ def send(url: str, message: Mapping[str, Any]) -> str | None:
     The address may hold a secret anywhere, so that only its host is ever shown.
     """
     reasons: list[str | None] = []
-    # The socket's time limit starts anew with every byte that comes; this one holds for them all.
+    # The socket's time limit starts again with every byte that comes; this one holds for them all.
     thread = Thread(target=lambda: reasons.append(_post(url, message)), daemon=True)
     thread.start()
     thread.join(TIMEOUT)

@@ -110,7 +110,7 @@ def retrain(
         project: The project.
         settings: Its settings; `[monitor] better` says by how much a challenger has to be ahead.
         data: A file of new labelled rows, kept in data/original and added to the source.
-        warm: Go on from the champion rather than start anew.
+        warm: Go on from the champion rather than from nothing.
         promote: Put the challenger into service if it is better.
         say: What tells of each step.
 
@@ -308,7 +308,7 @@ def _require_still(project: Project, champion: Bundle) -> None:
 
 
 def _require_warm(champion: Bundle) -> None:
-    """Refuse to go on from a model that can only start anew.
+    """Refuse to go on from a model that can only start from nothing.
 
     Raises:
         UserError: With what to do instead.

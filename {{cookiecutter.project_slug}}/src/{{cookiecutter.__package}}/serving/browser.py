@@ -50,7 +50,7 @@ def write_page(
     model: str | None = None,
     runtime: Path | None = None,
 ) -> Path:
-    """Write the folder anew, whole or not at all, and return its page.
+    """Write the folder again, whole or not at all, and return its page.
 
     Args:
         project: Holds the model.

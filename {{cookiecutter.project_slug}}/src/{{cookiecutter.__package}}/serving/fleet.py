@@ -145,7 +145,7 @@ class Keeper:
         self.route()
 
     def route(self) -> None:
-        """Share the requests without a key anew, where a router does."""
+        """Share the requests without a key again, where a router does."""
         fleet = self.fleet
         if fleet is None:
             return

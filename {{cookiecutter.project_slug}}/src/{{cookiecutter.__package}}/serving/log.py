@@ -176,7 +176,7 @@ class PredictionLog:
                 self._waiting -= rows
 
     def _send(self, content: bytes) -> None:
-        """Write one batch to the process, started anew if it is gone."""
+        """Write one batch to the process, started again if it is gone."""
         if self._process is None or self._process.poll() is not None:
             self._process = self._start()
         if self._process.stdin is not None:

@@ -2,7 +2,7 @@
 
 A model's share is the probability that it is the best one (Thompson, 1933; as shares: Scott, 2010),
 given the labels sent to `/feedback` for its answers. Nothing is remembered but the files:
-any process that reads them comes to the same shares, and so does one that is started anew.
+any process that reads them comes to the same shares, and so does one that is started later.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Labels:
         return fresh & self.known.keys()
 
     def _new_lines(self) -> list[bytes]:
-        """Return the whole lines that were added; a file in place of another one is read anew."""
+        """Return the whole lines that were added; of another file in its place, all."""
         try:
             with self._path.open("rb") as file:
                 state = os.fstat(file.fileno())
@@ -98,7 +98,7 @@ class Labels:
         return whole.splitlines()
 
     def _forget(self, file: int) -> None:
-        """Start anew with a file, by its number; 0 is none."""
+        """Start from the beginning of a file, by its number; 0 is none."""
         self.changes += bool(self.known)
         self.known, self._file, self._place = {}, file, 0
 
