@@ -68,13 +68,14 @@ function valueIn(column, text, comma) {
   if (column.type === "number" || column.type === "integer") {
     return BUNDLE.earlier ? earlierNumber(plain, comma) : numberIn(column, plain);
   }
-  if (!column.categories || column.categories.includes(text)) return text;
+  const word = BUNDLE.earlier ? text : plain;
+  if (!column.categories || column.categories.includes(word)) return word;
   // Other spellings of the same: TRUE for True, 1.0 for 1.
   const low = plain.toLowerCase();
   const same = column.categories.filter((each) => each.toLowerCase() === low);
   if (same.length === 1 && (low === "true" || low === "false")) return same[0];
-  const number = NUMBER.test(plain) ? String(Number(plain)) : text;
-  return column.categories.includes(number) ? number : text;
+  const number = NUMBER.test(plain) ? String(Number(plain)) : word;
+  return column.categories.includes(number) ? number : word;
 }
 
 function checkNames(names) {
