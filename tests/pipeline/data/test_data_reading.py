@@ -179,6 +179,18 @@ def test_titles_comments_and_spaces_are_found_and_said(place: Any) -> None:
     assert list(columns) == ["region", "x", "label"]
 
 
+def test_titles_that_delimiters_fill_up_are_no_header(place: Any) -> None:
+    rows = [
+        f"{row % 28 + 1:02d}.01.2024;1.2{row:02d},50 €;DE;x;{LABELS[row % 2]}" for row in range(60)
+    ]
+    text = "Report 2024;;;;\nCreated:;1.2.2024;;;\n\nday;price;land;;label\n" + "\n".join(rows)
+    columns, typed, _ = read(place(text))
+    assert list(columns) == ["day", "price", "land", "unnamed_4", "label"]
+    assert typed["price"][1] == 1201.5 and columns["day"].type == "datetime"
+    text = ",label\n" + "".join(f"{row}.5,{LABELS[row % 2]}\n" for row in range(60))
+    assert list(read(place(text, "u.csv"))[0]) == ["unnamed_1", "label"]
+
+
 def test_empty_columns_are_left_out_together(place: Any) -> None:
     project = place(csv("x,e1,e2,", [f"{row}.5,,," for row in range(60)]))
     columns, _, aloud = read(project)

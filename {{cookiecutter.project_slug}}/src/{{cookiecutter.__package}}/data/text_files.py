@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 HEAD_LINES = 200
 # So many rows of title and comments may stand above the column names.
 MOST_TITLES = 20
+# Of a table with so many columns, a header names more than two.
+WIDE = 5
 BLOCK = 1 << 22
 DELIMITERS = ",;\t|"
 # Excel names the delimiter in a first line of its own.
@@ -196,11 +198,17 @@ def _header_row(head: Sequence[str], delimiter: str, data: DataSettings) -> int:
     filled = [at for at in filled if at >= first]
     if not filled:
         return 0
-    above = [at for at in filled if len(rows[at]) >= width]
+    above = [at for at in filled if len(rows[at]) >= width and not _is_title(rows[at], width)]
     named = above[0] if above and above[0] <= MOST_TITLES else filled[0]
     # A narrow first row above rows that are all as wide as each other is a title; a header that
     # lacks one name is not.
     return named if len(_fields(rows[filled[0]])) <= max(width // 2, 1) else filled[0]
+
+
+def _is_title(row: Sequence[str], width: int) -> bool:
+    """Tell whether a row of a wide table holds a title, and then delimiters, as Excel writes it."""
+    few = 1 if width < WIDE else 2  # such as `Created:;2024-01-31;;;`
+    return width > 1 and bool(row[0].strip()) and len(_fields(row)) <= few
 
 
 def _comments(rows: Sequence[Sequence[str]], width: int) -> int:
