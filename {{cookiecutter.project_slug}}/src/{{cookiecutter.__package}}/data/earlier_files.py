@@ -21,7 +21,7 @@ import pandas as pd
 from ..core.config import DataSettings
 from ..core.errors import UserError
 from .schema import refuse_names, with_columns
-from .text_files import BLOCK, open_bytes, open_text, text_errors
+from .text_files import BLOCK, known_delimiter, open_bytes, open_text, text_errors
 
 if TYPE_CHECKING:
     from .schema import Schema
@@ -109,7 +109,7 @@ def _layout_of(path: Path, kind: str, data: DataSettings, schema: Schema | None)
     """Find out from the header and the first rows how a file is written."""
     csv.field_size_limit(1 << 30)
     with open_text(path, data.encoding) as file, text_errors(path, data.encoding):
-        delimiter = _delimiter(path, kind, data, file)
+        delimiter = _delimiter(kind, data, file)
         file.seek(0)
         try:
             rows = csv.reader(file, delimiter=delimiter)
@@ -126,17 +126,10 @@ def _layout_of(path: Path, kind: str, data: DataSettings, schema: Schema | None)
     return Layout(names, delimiter, decimal, _text_columns(names, head, data, schema))
 
 
-def _delimiter(path: Path, kind: str, data: DataSettings, file: IO[str]) -> str:
-    """Return the delimiter that conf.cfg names, or that is most frequent in the header."""
-    if data.delimiter != "auto":
-        delimiter = {"tab": "\t", "\\t": "\t"}.get(data.delimiter, data.delimiter)
-        if len(delimiter) != 1:
-            raise UserError(
-                f"[data] delimiter = {data.delimiter} has to be auto, tab or one character."
-            )
-        return delimiter
-    if kind == "tsv":
-        return "\t"
+def _delimiter(kind: str, data: DataSettings, file: IO[str]) -> str:
+    """Return the delimiter that is known, or that is most frequent in the header."""
+    if known := known_delimiter(kind, data):
+        return known
     header = re.sub(r'"[^"]*"', "", file.readline())
     return max(",;\t|", key=header.count)
 

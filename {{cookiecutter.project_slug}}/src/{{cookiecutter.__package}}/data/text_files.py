@@ -155,16 +155,9 @@ def csv_layout(path: Path, kind: str, data: DataSettings) -> Layout:
 
 
 def _delimiter(kind: str, data: DataSettings, head: Sequence[str]) -> str:
-    """Return the delimiter that conf.cfg names, or that divides most lines alike."""
-    if data.delimiter != "auto":
-        delimiter = {"tab": "\t", "\\t": "\t"}.get(data.delimiter, data.delimiter)
-        if len(delimiter) != 1:
-            raise UserError(
-                f"[data] delimiter = {data.delimiter} has to be auto, tab or one character."
-            )
-        return delimiter
-    if kind == "tsv":
-        return "\t"
+    """Return the delimiter that is known, or that divides most lines alike."""
+    if known := known_delimiter(kind, data):
+        return known
     if marked := MARKED.match(head[0] if head else ""):
         return marked[1]
 
@@ -173,6 +166,22 @@ def _delimiter(kind: str, data: DataSettings, head: Sequence[str]) -> str:
         return (share, width) if width > 1 else (0.0, 0)
 
     return max(DELIMITERS, key=divided)
+
+
+def known_delimiter(kind: str, data: DataSettings) -> str | None:
+    """Return the delimiter that conf.cfg or the format names, or None.
+
+    Raises:
+        UserError: If it is not one character.
+    """
+    if data.delimiter == "auto":
+        return "\t" if kind == "tsv" else None
+    delimiter = {"tab": "\t", "\\t": "\t"}.get(data.delimiter, data.delimiter)
+    if len(delimiter) != 1:
+        raise UserError(
+            f"[data] delimiter = {data.delimiter} has to be auto, tab or one character."
+        )
+    return delimiter
 
 
 def _usual_width(head: Sequence[str], delimiter: str) -> tuple[int, float]:
