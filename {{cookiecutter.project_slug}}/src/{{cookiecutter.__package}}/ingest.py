@@ -27,7 +27,6 @@ from .data.original import (
 from .data.readers import column_names, read_table, reading_notes
 from .data.schema import (
     INFER_AGAIN,
-    SCHEMA_VERSION,
     Schema,
     SchemaFile,
     columns_fingerprint,
@@ -78,7 +77,7 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
         version = data_keys(manifest, redact(settings.data.source))
         # From here on, nothing is refused any more.
         notes = _kept_notes(kept.schema, settings) if kept else []
-        if kept and kept.schema.version != SCHEMA_VERSION:
+        if kept and kept.schema.is_earlier:
             notes.append(_read_otherwise(typed, file.schema, settings, original))
         aloud = _cut_off([*notes, *file.notes])
         return _write(project, settings, original, file, typed, version, aloud, inferred=not kept)
@@ -181,7 +180,7 @@ def _kept_notes(schema: Schema, settings: Settings) -> list[str]:
             f"data/schema.yaml was made for {schema.source} and is kept; `ingest --infer` makes a "
             "new one"
         )
-    if schema.version != SCHEMA_VERSION:
+    if schema.is_earlier:
         notes.append(
             "data/schema.yaml is of an earlier version, and CSV and Excel are read as they were "
             "then; `ingest --infer` reads each column by its own values"

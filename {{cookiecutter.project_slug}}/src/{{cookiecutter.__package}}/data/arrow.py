@@ -55,8 +55,12 @@ def parquet_notes(path: Path) -> list[str]:
 
     with _arrow_errors(path):
         table = pq.read_schema(path).empty_table().flatten()
-    listed = [field.name for field in table.schema if _is_nested(field.type)]
-    return [f"left out, since they hold lists: {', '.join(listed)}"] if listed else []
+    return lists_note(_nested(table))
+
+
+def lists_note(names: Sequence[str]) -> list[str]:
+    """Say which columns hold lists, and are left out."""
+    return [f"left out, since they hold lists: {', '.join(names)}"] if names else []
 
 
 def _unfolded(table: pa.Table) -> pa.Table:
@@ -65,15 +69,15 @@ def _unfolded(table: pa.Table) -> pa.Table:
 
     if any(pa.types.is_struct(field.type) for field in table.schema):
         table = table.flatten()
-    listed = [field.name for field in table.schema if _is_nested(field.type)]
+    listed = _nested(table)
     return table.drop_columns(listed) if listed else table
 
 
-def _is_nested(kind: pa.DataType) -> bool:
-    """Tell whether a type holds several values per row."""
+def _nested(table: pa.Table) -> list[str]:
+    """Return the columns that hold several values per row."""
     import pyarrow as pa
 
-    return bool(pa.types.is_nested(kind))
+    return [field.name for field in table.schema if pa.types.is_nested(field.type)]
 
 
 def arrow_to_pandas(table: pa.Table, where: str) -> pd.DataFrame:

@@ -45,15 +45,18 @@ TIMES = (
     *("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %I:%M%p"),
     *("T%H:%M", "T%H:%M:%S", " %H:%M%z", " %H:%M:%S%z", " %H:%M:%S %z", ", %H:%M", ", %I:%M %p"),
 )
-NAMES = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
-LONG_NAMES = "january|february|march|april|may|june|july|august|september|october|november|december"
+MONTH_NAMES = (
+    *("January", "February", "March", "April", "May", "June", "July", "August", "September"),
+    *("October", "November", "December"),
+)
+SHORT_MONTHS = tuple(name[:3] for name in MONTH_NAMES)
 PATTERNS = {
     "Y": r"\d{4}",
     "y": r"\d\d",
     "m": r"(?:1[0-2]|0?[1-9])",
     "d": r"(?:[12]\d|3[01]|0?[1-9])",
-    "b": f"(?:{NAMES})",
-    "B": f"(?:{LONG_NAMES})",
+    "b": f"(?:{'|'.join(SHORT_MONTHS).lower()})",
+    "B": f"(?:{'|'.join(MONTH_NAMES).lower()})",
     "a": "(?:mon|tue|wed|thu|fri|sat|sun)",
     "A": "(?:mon|tues|wednes|thurs|fri|satur|sun)day",
     "H": r"(?:2[0-3]|[01]?\d)",
@@ -77,7 +80,7 @@ def date_formats(words: pd.Series[Any]) -> list[str | None]:
     if parse_dates(looked_at, None).notna().mean() >= LIKELY and not _is_compact(looked_at):
         found.append(None)
     fitting = Counter(form for word in looked_at for form in _formats_of(word.lower()))
-    found += [form for form in all_formats() if fitting[form] >= LIKELY * len(looked_at)]
+    found += [form for form in _all_formats() if fitting[form] >= LIKELY * len(looked_at)]
     sampled = words.iloc[:: max(len(words) // SAMPLED, 1)]
     return [form for form in found if parse_dates(sampled, form).notna().mean() >= LIKELY]
 
@@ -90,7 +93,7 @@ def looks_dated(words: pd.Series[Any]) -> bool:
 
 
 @cache
-def all_formats() -> tuple[str, ...]:
+def _all_formats() -> tuple[str, ...]:
     """Return every format that is looked for."""
     return tuple(day + time for day in DAYS for time in _times_of(day))
 

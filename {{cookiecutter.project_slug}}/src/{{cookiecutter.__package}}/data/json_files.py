@@ -35,18 +35,15 @@ def iter_json(path: Path, data: DataSettings, chunk_rows: int) -> Iterator[pd.Da
         yield _to_frame(path, piece)
 
 
-def json_names(path: Path, data: DataSettings) -> list[str]:
-    """Return the keys of the first objects, each of which may leave out what is missing."""
+def json_names(path: Path, data: DataSettings) -> tuple[list[str], list[str]]:
+    """Return the keys of the first objects, each of which may leave out what is missing.
+
+    Returns:
+        Those that become columns, and those that hold lists, which are left out.
+    """
     first = list(itertools.islice(_objects(path, data), FIRST_ROWS))
-    listed = {key for item in first for key in _lists(item)}
-    return [key for key in _keys(first) if key not in listed]
-
-
-def json_notes(path: Path, data: DataSettings) -> list[str]:
-    """Say which keys hold lists, and are left out."""
-    first = itertools.islice(_objects(path, data), FIRST_ROWS)
-    listed = list(dict.fromkeys(name for item in first for name in _lists(item)))
-    return [f"left out, since they hold lists: {', '.join(listed)}"] if listed else []
+    listed = list(dict.fromkeys(key for item in first for key in _lists(item)))
+    return [key for key in _keys(first) if key not in listed], listed
 
 
 def _objects(path: Path, data: DataSettings) -> Iterator[dict[str, Any]]:
@@ -100,7 +97,7 @@ def _unfolded(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lists(item: dict[str, Any]) -> list[str]:
-    """Return the keys whose values are no single value."""
+    """Return the keys whose values are lists, or objects within objects."""
     return [key for key, value in item.items() if isinstance(value, list | dict)]
 
 

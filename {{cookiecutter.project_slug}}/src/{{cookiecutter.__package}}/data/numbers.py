@@ -11,6 +11,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from .dates import MONTH_NAMES, SHORT_MONTHS
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -28,15 +30,10 @@ BEFORE = rf"(?:[A-Z]{{0,3}}\p{{Sc}}|{CODES}|Rs\.?|Fr\.?|kr\.?)"
 AFTER = r"(?:[A-Z]{0,3}\p{Sc}|[%‰°]|[a-zµ°][\pL°²³/%.]{0,11}|[A-Z][\pL°²³/%.]{1,11}| [A-Z])"
 # Read as such, and refused later with its row.
 INFINITE = r"^[+-]?(?i:inf|infinity)$"
-MONTHS = (
-    *("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Sept", "Oct", "Nov", "Dec"),
-    *("January", "February", "March", "April", "June", "July", "August", "September", "October"),
-    *("November", "December"),
-)
 # Not units: ordinals and the hours of a clock.
 NO_UNITS = (
     *("st", "nd", "rd", "th", "am", "pm", "a.m.", "p.m.", "AM", "PM", "e", "E"),
-    *(f"{month}{end}" for month in MONTHS for end in ("", ".")),
+    *(f"{month}{end}" for month in (*MONTH_NAMES, *SHORT_MONTHS, "Sept") for end in ("", ".")),
 )
 # These multiply a number.
 SCALES = frozenset(
@@ -80,7 +77,7 @@ class NumberForm:
 
 @dataclass
 class NumberCounts:
-    """How many rows of a column fit each form; the sum of two is that of both their rows.
+    """How many rows of a column fit each form.
 
     Attributes:
         rows: Rows with a value.
@@ -89,7 +86,7 @@ class NumberCounts:
         alike: Rows that are the same number either way.
         unclear: Rows that are one number with a point and another with a comma, such as 1.234.
         units: Rows by the currency or unit beside the number.
-        odd: Rows by the value that is no number.
+        odd: Rows by the value that is not a number.
     """
 
     rows: int = 0
@@ -105,21 +102,9 @@ class NumberCounts:
         """Rows that are numbers in one form or the other."""
         return self.point + self.comma + self.alike + self.unclear
 
-    def __add__(self, other: NumberCounts) -> NumberCounts:
-        """Return the counts of both parts' rows."""
-        return NumberCounts(
-            self.rows + other.rows,
-            self.point + other.point,
-            self.comma + other.comma,
-            self.alike + other.alike,
-            self.unclear + other.unclear,
-            self.units + other.units,
-            self.odd + other.odd,
-        )
-
 
 class Parts(NamedTuple):
-    """The parts of written numbers, an array each; null where a word is no number.
+    """The parts of written numbers, an array each; null where a word is not a number.
 
     Attributes:
         sign: "-" or "".
@@ -158,26 +143,28 @@ def count_numbers(words: pa.Array, rows: pa.Array) -> NumberCounts:
     def total(mask: pa.Array) -> int:
         return int(pc.sum(rows.filter(mask)).as_py() or 0)
 
-    def table(values: pa.Array, mask: pa.Array) -> Counter[str]:
-        pairs = zip(values.filter(mask).to_pylist(), rows.filter(mask).to_pylist(), strict=True)
-        found: Counter[str] = Counter()
-        for value, count in pairs:
-            found[value] += count
-        return found
-
     return NumberCounts(
         rows=int(pc.sum(rows).as_py() or 0),
         point=total(pc.and_not(point, comma)),
         comma=total(pc.and_not(comma, point)),
         alike=total(alike),
         unclear=total(pc.and_not(both, alike)),
-        units=table(parts.unit, number),
-        odd=table(words, pc.invert(number)),
+        units=tally(parts.unit, rows, number),
+        odd=tally(words, rows, pc.invert(number)),
     )
 
 
+def tally(words: pa.Array, rows: pa.Array, mask: pa.Array) -> Counter[str]:
+    """Return how many rows each word has, of those in a mask; a word may stand there twice."""
+    found: Counter[str] = Counter()
+    chosen = words.filter(mask).to_pylist(), rows.filter(mask).to_pylist()
+    for word, count in zip(*chosen, strict=True):
+        found[word] += count
+    return found
+
+
 def read_numbers(words: pa.Array, form: NumberForm) -> pa.Array:
-    """Return the numbers, float64; null where a word is no number in this form."""
+    """Return the numbers, float64; null where a word is not a number in this form."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -187,15 +174,6 @@ def read_numbers(words: pa.Array, form: NumberForm) -> pa.Array:
     plain = pc.if_else(fits, _plain(parts, form.decimal), pa.scalar(None, pa.string()))
     infinite = pc.fill_null(pc.match_substring_regex(words, INFINITE), False)
     return pc.if_else(infinite, words, plain).cast(pa.float64())
-
-
-def has_fractions(words: pa.Array, form: NumberForm) -> bool:
-    """Tell whether any number is written with its decimal sign or an exponent."""
-    import pyarrow.compute as pc
-
-    parts = _parts(words)
-    marked = pc.match_substring(parts.digits, form.decimal)
-    return bool(pc.any(pc.or_(marked, pc.not_equal(parts.exponent, ""))).as_py())
 
 
 def _parts(words: pa.Array) -> Parts:

@@ -21,12 +21,13 @@ from .arrow import (
     array_of,
     arrow_to_pandas,
     iter_parquet,
+    lists_note,
     parquet_names,
     parquet_notes,
     read_parquet,
 )
-from .json_files import iter_json, json_names, json_notes, read_json_table
-from .schema import plain_names, refuse_names, require_columns, with_columns
+from .json_files import iter_json, json_names, read_json_table
+from .schema import NUMBERS, plain_names, refuse_names, require_columns, with_columns
 from .text_files import csv_layout, iter_csv, read_csv
 from .words import composed, read_words, without_padding
 
@@ -46,7 +47,6 @@ SUFFIXES = {
     ".xlsx": "xlsx",
 }
 CSV = ("csv", "tsv")
-NUMBERS = ("integer", "number")
 
 
 def read_table(
@@ -149,9 +149,10 @@ def column_names(
     if kind == "parquet":
         names = parquet_names(path)
     elif kind == "jsonl":
-        names = json_names(path, data)
+        names, _ = json_names(path, data)
     else:
-        names = _excel_names(path, data)
+        with _open_book(path) as book:
+            names = _sheet_names(path, book, data)
     return names if _is_earlier(schema) else plain_names(names)[0]
 
 
@@ -163,13 +164,11 @@ def reading_notes(path: Path, data: DataSettings) -> list[str]:
     if kind == "parquet":
         return [*parquet_notes(path), *plain_names(parquet_names(path))[1]]
     if kind == "jsonl":
-        return [*json_notes(path, data), *plain_names(json_names(path, data))[1]]
-    return [*_sheet_notes(path, data), *plain_names(_excel_names(path, data))[1]]
-
-
-def is_text(path: Path) -> bool:
-    """Tell whether a file's format knows no types: every value in it is text."""
-    return format_of(path) in CSV
+        names, listed = json_names(path, data)
+        return [*lists_note(listed), *plain_names(names)[1]]
+    with _open_book(path) as book:
+        names = _sheet_names(path, book, data)
+        return [*_sheet_notes(book, data), *plain_names(names)[1]]
 
 
 def format_of(path: Path) -> str:
@@ -210,7 +209,7 @@ def _check_file(path: Path) -> str:
 
 def _is_earlier(schema: Schema | None) -> bool:
     """Tell whether a schema was made when CSV files were read by other rules."""
-    return schema is not None and schema.version == 1
+    return schema is not None and schema.is_earlier
 
 
 def _kept(data: DataSettings, schema: Schema | None) -> set[str]:
@@ -265,12 +264,12 @@ def _tidy(frame: pd.DataFrame, exact: set[str]) -> pd.DataFrame:
     """Return a table whose text has accents within their letters, and no spaces around it."""
     changed = {}
     for name in map(str, frame.columns):
-        if frame[name].dtype == "str":
-            words = composed(frame[name])
-            changed[name] = words if name in exact else without_padding(words)
-    kept = [name for name, words in changed.items() if words is frame[name]]
-    for name in kept:
-        del changed[name]
+        given = frame[name]
+        if given.dtype == "str":
+            words = composed(given)
+            words = words if name in exact else without_padding(words)
+            if words is not given:
+                changed[name] = words
     return with_columns(frame, changed) if changed else frame
 
 
@@ -290,14 +289,12 @@ def _read_excel(path: Path, data: DataSettings, schema: Schema | None) -> pd.Dat
     """Read a sheet of an Excel file, the first unless conf.cfg names another."""
     import pyarrow as pa
 
-    names = _excel_names(path, data)
-    if _is_earlier(schema) and not data.sheet:
-        return earlier_files.read_excel(path, names)
     with _open_book(path) as book:
-        sheet = book[data.sheet] if data.sheet else book.worksheets[0]
-        rows = [
-            row for row in sheet.iter_rows(min_row=2, values_only=True) if any(map(_holds, row))
-        ]
+        names = _sheet_names(path, book, data)
+        if _is_earlier(schema) and not data.sheet:
+            return earlier_files.read_excel(path, names)
+        below = _sheet(book, data).iter_rows(min_row=2, values_only=True)
+        rows = [row for row in below if any(map(_holds, row))]
     width = max((_width(row) for row in rows), default=0)
     if width > len(names):
         raise UserError(f"{path} has {width} columns, but names for {len(names)}.")
@@ -318,33 +315,31 @@ def _width(row: Sequence[Any]) -> int:
     return max((at + 1 for at, value in enumerate(row) if _holds(value)), default=0)
 
 
-def _excel_names(path: Path, data: DataSettings) -> list[str]:
-    """Return the column names in the first row of a sheet."""
-    with _open_book(path) as book:
-        if data.sheet and data.sheet not in book.sheetnames:
-            raise UserError(
-                f"{path} has no sheet '{data.sheet}', which [data] sheet names; it has: "
-                f"{', '.join(book.sheetnames)}."
-            )
-        sheet = book[data.sheet] if data.sheet else book.worksheets[0]
-        first = next(sheet.iter_rows(min_row=1, max_row=1, values_only=True), ())
+def _sheet(book: Any, data: DataSettings) -> Any:
+    """Return the sheet that is read."""
+    return book[data.sheet] if data.sheet else book.worksheets[0]
+
+
+def _sheet_names(path: Path, book: Any, data: DataSettings) -> list[str]:
+    """Return the column names in the first row of the sheet that is read."""
+    if data.sheet and data.sheet not in book.sheetnames:
+        raise UserError(
+            f"{path} has no sheet '{data.sheet}', which [data] sheet names; it has: "
+            f"{', '.join(book.sheetnames)}."
+        )
+    first = next(_sheet(book, data).iter_rows(min_row=1, max_row=1, values_only=True), ())
     names = [str(value) if value is not None else "" for value in first]
     while names and not names[-1]:
         names.pop()
     if not names:
-        raise UserError(f"{path} has no column names in the first row of {_sheet_of(data)}.")
+        shown = f"the sheet '{data.sheet}'" if data.sheet else "its first sheet; see [data] sheet"
+        raise UserError(f"{path} has no column names in the first row of {shown}.")
     return [name or f"unnamed_{at + 1}" for at, name in enumerate(names)]
 
 
-def _sheet_of(data: DataSettings) -> str:
-    """Name the sheet that is read."""
-    return f"the sheet '{data.sheet}'" if data.sheet else "its first sheet; see [data] sheet"
-
-
-def _sheet_notes(path: Path, data: DataSettings) -> list[str]:
+def _sheet_notes(book: Any, data: DataSettings) -> list[str]:
     """Say which sheet is read where there are several."""
-    with _open_book(path) as book:
-        sheets = list(book.sheetnames)
+    sheets = list(book.sheetnames)
     if data.sheet or len(sheets) == 1:
         return []
     return [f"the sheet '{sheets[0]}' is read; [data] sheet names another: {', '.join(sheets[1:])}"]

@@ -98,6 +98,11 @@ class Schema:
     version: int = SCHEMA_VERSION
 
     @property
+    def is_earlier(self) -> bool:
+        """Whether it was made when files were read by other rules."""
+        return self.version == 1
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The columns' names."""
         return tuple(column.name for column in self.columns)

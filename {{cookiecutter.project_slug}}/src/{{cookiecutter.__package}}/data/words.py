@@ -19,8 +19,8 @@ from .numbers import (
     NumberCounts,
     NumberForm,
     count_numbers,
-    has_fractions,
     read_numbers,
+    tally,
 )
 from .schema import with_columns
 
@@ -204,7 +204,9 @@ def _numbers(series: pd.Series[Any], form: NumberForm) -> pa.ChunkedArray:
     numbers = read.take(encoded.indices)
     largest = pc.max(pc.abs(numbers)).as_py()
     small = largest is not None and largest < 2**53
-    if small and not form.unit and not has_fractions(encoded.dictionary, form):
+    written = encoded.dictionary.filter(read.is_valid())
+    fractions = pc.any(pc.match_substring_regex(written, f"[{form.decimal}eE]")).as_py()
+    if small and not form.unit and not fractions:
         return pa.chunked_array([numbers.cast(pa.int64())])
     return pa.chunked_array([numbers])
 
@@ -260,12 +262,8 @@ def distinct(array: pa.ChunkedArray) -> Words:
     words = pc.utf8_trim_whitespace(pc.fill_null(counted.field("values"), ""))
     rows = counted.field("counts")
     missing = is_missing(words)
-    absent = zip(words.filter(missing).to_pylist(), rows.filter(missing).to_pylist(), strict=True)
-    spelt: Counter[str] = Counter()
-    for word, count in absent:
-        spelt[word] += count
     present = pc.invert(missing)
-    return Words(words.filter(present), rows.filter(present), spelt)
+    return Words(words.filter(present), rows.filter(present), tally(words, rows, missing))
 
 
 def plain_numbers(array: pa.ChunkedArray) -> pa.ChunkedArray | None:

@@ -146,7 +146,7 @@ def _facts(model: Model) -> dict[str, Any]:
         "known": model.schema.names,
         "ids": [column.name for column in model.schema.ids],
         "strict": rules.strict,
-        "earlier": model.schema.version == 1,
+        "earlier": model.schema.is_earlier,
         "example": model.example,
         "inputs": [
             {
