@@ -281,7 +281,7 @@ def test_each_proof_can_be_broken_and_mended(
 
 
 def break_and_mend(item: Item, proved: Project) -> None:
-    """Assert that the item is no longer done where one of its proofs is broken, and is again."""
+    """Assert that breaking one of its proofs undoes the item, and mending it does it again."""
     before = snapshot(proved)
     for proof in item.evidence:
         break_proof(proved, proof)

@@ -114,6 +114,13 @@ def finished(
     return project, [str(each.message) for each in caught if each.category.__name__ in shown]
 
 
+def subject_of(project: Project) -> diagnostics.Subject:
+    """What the importance of columns is measured on: the packaged model, and valid."""
+    run_id = next(each.name for each in project.models.iterdir() if each.is_dir())
+    bundle, frame = load_bundle(project, run_id), load_split(project, "valid")
+    return diagnostics.Subject(bundle, "roc_auc", 0, frame, bundle.evaluate(frame))
+
+
 def test_no_library_warns(finished: tuple[Project, list[str]]) -> None:
     assert finished[1] == []
 
@@ -121,15 +128,14 @@ def test_no_library_warns(finished: tuple[Project, list[str]]) -> None:
 def test_importance_types_each_column_once_not_once_per_shuffled_one(
     finished: tuple[Project, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project, _ = finished
-    run_id = next(each.name for each in project.models.iterdir() if each.is_dir())
-    bundle = load_bundle(project, run_id)
-    frame = load_split(project, "valid")
-    subject = diagnostics.Subject(bundle, "roc_auc", 0, frame, bundle.evaluate(frame))
+    subject = subject_of(finished[0])
     calls = []
-    monkeypatch.setattr(
-        cast, "cast_column", lambda *given: calls.append(1) or (given[0], None)  # type: ignore
-    )
+
+    def count(given: pd.Series, *rest: object) -> tuple[pd.Series, None]:
+        calls.append(given.name)
+        return given, None
+
+    monkeypatch.setattr(cast, "cast_column", count)
     found = diagnostics.importance(subject)
     assert len(found["features"]) == diagnostics.IMPORTANCE_COLUMNS
     assert found["left_out"] == COLUMNS - diagnostics.IMPORTANCE_COLUMNS
@@ -140,11 +146,8 @@ def test_importance_types_each_column_once_not_once_per_shuffled_one(
 def test_shuffled_columns_predict_as_shuffled_rows_do(
     finished: tuple[Project, list[str]],
 ) -> None:
-    project, _ = finished
-    run_id = next(each.name for each in project.models.iterdir() if each.is_dir())
-    bundle = load_bundle(project, run_id)
-    frame = load_split(project, "valid")
-    subject = diagnostics.Subject(bundle, "roc_auc", 0, frame, bundle.evaluate(frame))
+    subject = subject_of(finished[0])
+    bundle, frame = subject.bundle, subject.frame
     shuffling, column = diagnostics.Shuffling(subject, frame), bundle.schema.features[0]
     order = np.tile(np.arange(len(frame))[::-1], diagnostics.REPEATS)
     rows = pd.concat([frame] * diagnostics.REPEATS, ignore_index=True)

@@ -258,8 +258,8 @@ def read_bundle(project: Project, run_id: str) -> dict[str, Any]:
     """Return the verified `bundle.json` of a run, without loading the model.
 
     Raises:
-        UserError: If there is no such bundle, it is not whole, or a file is not what it was, those
-            of its other forms included.
+        UserError: If there is no such bundle, it is not whole, or a file has changed, also one of
+            its other forms.
     """
     document = read_document(project, run_id)
     read_forms(project.bundle_folder(run_id), document)

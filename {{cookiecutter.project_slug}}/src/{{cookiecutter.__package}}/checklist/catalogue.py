@@ -13,6 +13,7 @@ import yaml
 
 from ..core import registry
 from ..core.errors import UserError
+from ..core.files import yaml_loader
 from ..core.project import Project
 from .conditions import Condition, parse_condition
 
@@ -399,8 +400,7 @@ EXPECTED = {
 }
 
 
-# libyaml's loader is ten times as fast; an installation without it still works.
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+class _Loader(yaml_loader()):  # type: ignore[misc]  # a class only where libyaml is known
     """Loads plain values, and names the line of a repeated key and of a value not of its type."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:

@@ -305,7 +305,7 @@ class Modules:
         return self._named[module]
 
     def _find(self, target: str) -> tuple[list[Path], list[str]]:
-        """Return the files that are executed for a target, its own last, and what is no module."""
+        """Return the files that a target executes, its own last, and names inside the last."""
         if target not in self._found:
             self._found[target] = self._look_for(target)
         return self._found[target]
@@ -342,7 +342,7 @@ class Modules:
         return files, []
 
     def _moved(self, parts: list[str], rest: list[str]) -> str | None:
-        """Return where that is now which is no module here; None where it never moved."""
+        """Return the new place of a name that has moved; None where it never did."""
         if parts == rest and rest[0] in self._lent:
             return self._lent[rest[0]].lstrip(".")
         for length in range(len(parts), len(parts) - len(rest), -1):

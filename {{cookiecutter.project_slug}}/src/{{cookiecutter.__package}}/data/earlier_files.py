@@ -10,9 +10,8 @@ from __future__ import annotations
 import csv
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -33,19 +32,20 @@ TEXT_TYPES = ("category", "string", "text", "datetime")
 
 def read_csv(path: Path, kind: str, data: DataSettings, schema: Schema | None) -> pd.DataFrame:
     """Read a whole CSV or TSV file."""
-    layout = _layout_of(path, kind, data, schema)
-    refuse_names(path, layout.names)
-    options = _pandas_options(layout, data)
+    options = _options(path, kind, data, schema)
+    refuse_names(path, options["names"])
     with _csv_errors(path, data):
         frame: pd.DataFrame = pd.read_csv(path, **options)
         # A reader that works in parts may type them differently: such columns once more, as text.
-        mixed = [str(name) for name in frame if _has_mixed_types(frame[name])]
+        objects = [str(name) for name in frame if frame[name].dtype == object]
+        kinds = {name: pd.api.types.infer_dtype(frame[name], skipna=True) for name in objects}
+        mixed = [name for name in kinds if kinds[name] not in ("boolean", "string", "empty")]
         if mixed:
             options["dtype"] = {**options["dtype"], **dict.fromkeys(mixed, "str")}
             again = pd.read_csv(path, usecols=mixed, **options)
             frame = with_columns(frame, {name: again[name] for name in mixed})
     if len(frame) and frame.iloc[:, -1].isna().any():
-        _refuse_short_rows(path, layout, data)
+        _refuse_short_rows(path, options)
     return frame
 
 
@@ -58,25 +58,26 @@ def iter_csv(
     columns: Sequence[str] | None,
 ) -> Iterator[pd.DataFrame]:
     """Read a CSV or TSV file in pieces."""
-    layout = _layout_of(path, kind, data, schema)
-    options = _pandas_options(layout, data)
+    options = _options(path, kind, data, schema)
+    last = options["names"][-1]
     # The last column shows rows that are too short, so it is read in any case.
-    used = None if columns is None else [*dict.fromkeys([*columns, layout.names[-1]])]
+    used = None if columns is None else [*dict.fromkeys([*columns, last])]
     checked = False
     with (
         _csv_errors(path, data),
         pd.read_csv(path, chunksize=chunk_rows, usecols=used, **options) as pieces,
     ):
         for piece in pieces:
-            if not checked and piece[layout.names[-1]].isna().any():
-                _refuse_short_rows(path, layout, data)
+            if not checked and piece[last].isna().any():
+                _refuse_short_rows(path, options)
                 checked = True
             yield piece.reset_index(drop=True)
 
 
 def csv_names(path: Path, kind: str, data: DataSettings) -> list[str]:
     """Return the column names in the header."""
-    return list(_layout_of(path, kind, data, None).names)
+    names: list[str] = _options(path, kind, data, None)["names"]
+    return names
 
 
 def read_excel(path: Path, names: Sequence[str]) -> pd.DataFrame:
@@ -88,25 +89,11 @@ def read_excel(path: Path, names: Sequence[str]) -> pd.DataFrame:
     return frame.set_axis(list(names), axis=1).infer_objects()
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How a CSV file is written, as its first rows show.
+def _options(path: Path, kind: str, data: DataSettings, schema: Schema | None) -> dict[str, Any]:
+    """Return the arguments that `pandas.read_csv` gets, by the header and the first rows.
 
-    Attributes:
-        names: The column names; a column without one is called unnamed_<position>.
-        delimiter: One character.
-        decimal: "." or ",".
-        text: Columns to read as text.
+    A column without a name is called unnamed_<position>.
     """
-
-    names: tuple[str, ...]
-    delimiter: str
-    decimal: str
-    text: tuple[str, ...]
-
-
-def _layout_of(path: Path, kind: str, data: DataSettings, schema: Schema | None) -> Layout:
-    """Find out from the header and the first rows how a file is written."""
     csv.field_size_limit(1 << 30)
     with open_text(path, data.encoding) as file, text_errors(path, data.encoding):
         delimiter = _delimiter(kind, data, file)
@@ -119,11 +106,18 @@ def _layout_of(path: Path, kind: str, data: DataSettings, schema: Schema | None)
             raise UserError(f"{path} cannot be read as {kind.upper()}: {error}.") from None
     if not any(name.strip() for name in header):
         raise UserError(f"{path} has no column names in its first line.")
-    if not any(head):
-        raise UserError(f"{path} holds column names, but no row.")
-    names = tuple(name or f"unnamed_{at + 1}" for at, name in enumerate(header))
-    decimal = "," if delimiter == ";" and _uses_decimal_comma(head) else "."
-    return Layout(names, delimiter, decimal, _text_columns(names, head, data, schema))
+    names = [name or f"unnamed_{at + 1}" for at, name in enumerate(header)]
+    return {
+        "sep": delimiter,
+        "decimal": "," if delimiter == ";" and _uses_decimal_comma(head) else ".",
+        "encoding": data.encoding,
+        "header": 0,
+        "names": names,
+        # Without it, rows with one field too many would make their first field the index.
+        "index_col": False,
+        "dtype": dict.fromkeys(_text_columns(names, head, data, schema), "str"),
+        "na_values": list(data.missing) or None,
+    }
 
 
 def _delimiter(kind: str, data: DataSettings, file: IO[str]) -> str:
@@ -162,28 +156,6 @@ def _text_columns(
     return tuple(name for name in names if name in coded or name in data.text)
 
 
-def _pandas_options(layout: Layout, data: DataSettings) -> dict[str, Any]:
-    """Return the arguments that `pandas.read_csv` gets."""
-    return {
-        "sep": layout.delimiter,
-        "decimal": layout.decimal,
-        "encoding": data.encoding,
-        "header": 0,
-        "names": list(layout.names),
-        # Without it, rows with one field too many would make their first field the index.
-        "index_col": False,
-        "dtype": dict.fromkeys(layout.text, "str"),
-        "na_values": list(data.missing) or None,
-    }
-
-
-def _has_mixed_types(column: pd.Series[Any]) -> bool:
-    """Tell whether a column holds several Python types, such as numbers and text."""
-    if column.dtype != object:
-        return False
-    return pd.api.types.infer_dtype(column, skipna=True) not in ("boolean", "string", "empty")
-
-
 @contextmanager
 def _csv_errors(path: Path, data: DataSettings) -> Iterator[None]:
     """Turn pandas's errors for a broken CSV file into one sentence."""
@@ -210,14 +182,14 @@ def _csv_errors(path: Path, data: DataSettings) -> Iterator[None]:
             raise UserError(f"{path} cannot be read as a table: {reason}.") from None
 
 
-def _refuse_short_rows(path: Path, layout: Layout, data: DataSettings) -> None:
+def _refuse_short_rows(path: Path, options: Mapping[str, Any]) -> None:
     """Refuse rows with too few fields, which pandas would fill with missing values.
 
     For most files, counting delimiters is enough, at the speed of the disk; files with quotes are
     read row by row.
     """
-    width = len(layout.names)
-    delimiter = layout.delimiter.encode()
+    width = len(options["names"])
+    delimiter = options["sep"].encode()
     quoted, delimiters, lines, last = False, 0, 0, b"\n"
     with open_bytes(path) as file:
         while (block := file.read(BLOCK)) and not quoted:
@@ -229,8 +201,8 @@ def _refuse_short_rows(path: Path, layout: Layout, data: DataSettings) -> None:
     lines += last != b"\n"
     if not quoted and delimiters == lines * (width - 1):
         return
-    with open_text(path, data.encoding) as text:
-        rows = csv.reader(text, delimiter=layout.delimiter)
+    with open_text(path, options["encoding"]) as text:
+        rows = csv.reader(text, delimiter=options["sep"])
         for row in rows:
             if 0 < len(row) < width and (len(row) > 1 or row[0].strip() or width == 1):
                 raise UserError(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.config import redact
 from ..core.errors import UserError
-from ..core.files import fingerprint, write_atomic, write_text
+from ..core.files import fingerprint, write_atomic, write_text, yaml_loader
 from ..core.project import Project
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ def read_schema_file(project: Project) -> SchemaFile | None:
     try:
         text = path.read_text(encoding="utf-8")
         # The parser in C, where PyYAML has it, is ten times as fast: tables may be wide.
-        values = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+        values = yaml.load(text, yaml_loader())  # noqa: S506  # which is a safe one
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"data/schema.yaml cannot be read: {reason}.") from None

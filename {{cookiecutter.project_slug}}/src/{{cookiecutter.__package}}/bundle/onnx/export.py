@@ -249,7 +249,7 @@ def _compare(
 
 
 def _largest(expected: NDArray[np.float64], found: NDArray[np.float64]) -> float:
-    """Return the largest difference; infinite where one of the two is no number."""
+    """Return the largest difference; infinite where one of the two is not a number."""
     return float(np.nan_to_num(np.abs(found - expected), nan=np.inf).max())
 
 
