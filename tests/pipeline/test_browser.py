@@ -403,6 +403,9 @@ def test_a_page_reads_numbers_as_batches_do(browser: Browser, page: Path) -> Non
             for word, value, found in zip(WRITTEN, read, browser.ask(asked), strict=True):
                 read_as = word if value is None or math.isinf(value) else value
                 assert found == read_as, (word, decimal, unit)
+    typed = "ask({...BUNDLE.example, visits: ' 1.2e1 ', age: 'NA'}).then((found) => found.columns)"
+    values = {each["field"]: each["value"] for each in browser.ask(typed)}
+    assert (values["visits"], values["age"]) == (12, None)
 
 
 BROKEN: dict[str, tuple[Any, str]] = {

@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from asking import Asked, make_model
 from cases import every_case
 from mlproj.bundle import champion
 from mlproj.core import config
 from mlproj.core.errors import UserError
-from mlproj.data.cast import conform
+from mlproj.data.cast import cast_column, conform
+from mlproj.data.numbers import NumberForm, read_number, read_numbers
 from mlproj.data.readers import read_table
 from mlproj.data.schema import Column, Schema
 from mlproj.predict import predict
@@ -39,7 +41,7 @@ COLUMNS = {
         Column("name", "string", True),
     )
 }
-REFUSED = "refused"
+REFUSED, NAN = "refused", float("nan")
 VALUES: list[tuple[str, Any, Any]] = [
     ("price", "$1,234.50", 1234.5),
     ("price", "(67.00)", -67.0),
@@ -127,6 +129,59 @@ def test_a_value_is_the_same_in_batches_and_over_http(
     assert over_http(column, value) == expected
     if expected != "blue":
         assert over_http(column, value, strict=True) == expected
+
+
+def test_text_among_numbers_is_read_by_the_form_and_numbers_are_what_they_are() -> None:
+    """As labels come from several clients, or cells from Excel."""
+    given = pd.Series(["1.234,5", 1.234, "NA", None, "7", "many"], dtype="object", name="ratio")
+    series, violation = cast_column(given, COLUMNS["ratio"])
+    assert series.tolist() == pytest.approx([1234.5, 1.234, NAN, NAN, 7, NAN], nan_ok=True)
+    assert violation is not None and (violation.rows, violation.example) == ((6,), "'many'")
+
+
+WORDS = (
+    *(
+        "$5",
+        "5$",
+        "$ 5",
+        "$5$",
+        "US$ 5",
+        "5 kg",
+        "kg 5",
+        "5kg",
+        "5 A",
+        "5A",
+        "A5",
+        "kr. 5",
+        "5 kr.",
+    ),
+    *("1,234.50", "1.234,50", "12,34,567", "1'234", "1 234", "1.2.3", "12.", "12,", ".5", "5th"),
+    *(
+        "-5",
+        "- 5",
+        "5-",
+        "+5",
+        "(5)",
+        "(-5)",
+        "(5",
+        "5)",
+        "\u22125",
+        "1\u202f234",
+        "1e5",
+        "5e",
+        "-",
+    ),
+)
+
+
+def test_one_word_is_read_as_many_are() -> None:
+    read = 0
+    for unit in ("", "$", "US$", "kg", "A", "kr.", "km/h", "th"):
+        for form in (NumberForm(".", unit), NumberForm(",", unit)):
+            many = read_numbers(pa.array(WORDS), form).to_pylist()
+            assert [read_number(word, form) for word in WORDS] == many, form
+            read += len(many) - many.count(None)
+    assert read > 200
 
 
 def test_an_unknown_category_is_refused_where_training_is_the_rule() -> None:

@@ -103,8 +103,16 @@ class RowReader:
         self._dates = [
             (at, column.format) for at, column in enumerate(self.columns) if _is_date(column)
         ]
-        self._categories = {each.name: {*(each.categories or ())} for each in self.columns}
-        self._words = [at for at, each in enumerate(self.columns) if each.type in WORDS]
+        self._categories = {each.name: {*(each.categories or ())} for each in schema.columns}
+        self._has_words = any(column.type in WORDS for column in self.columns)
+        # The decoder takes the categories alone where others are refused.
+        self._words = [
+            (at, column)
+            for at, column in enumerate(self.columns)
+            if column.type in WORDS and not (rules.strict and column.categories)
+        ]
+        if self._is_earlier:
+            self._words = []
         self._decoder = msgspec.json.Decoder(self._request_type())
 
     def read(self, body: bytes) -> list[Row]:
@@ -131,12 +139,10 @@ class RowReader:
         """
         if not isinstance(value, str) or self._is_earlier:
             return value
-        word = value.strip()
-        if word in self.rules.missing:
-            return None
         if column.type in WORDS:
             return self._word(column, value)
-        if spells_missing(word):
+        word = value.strip()
+        if word in self.rules.missing or spells_missing(word):
             return None
         if column.type in NUMBERS:
             number = read_number(word, number_form(column))
@@ -151,32 +157,32 @@ class RowReader:
         """
         width = len(self.columns)
         rows = [msgspec.structs.astuple(row)[:width] for row in self._decoder.decode(body).rows]
-        if self._words and b"\\u0000" in body and any(_has_nul(row) for row in rows):
+        if self._has_words and b"\\u0000" in body and any(_has_nul(row) for row in rows):
             # It would end the word in ONNX.
             raise ValueError("has to be text without the character NUL")
-        if self._words and not self._is_earlier:
-            rows = [self._with_words(row) for row in rows]
-        return [self._with_date(row) for row in rows] if self._dates else rows
+        return [self._finished(row) for row in rows] if self._words or self._dates else rows
 
-    def _with_words(self, row: Row) -> Row:
-        """Return a row with words as batches spell them."""
+    def _finished(self, row: Row) -> Row:
+        """Return a row with words as batches spell them, and dates in place of their text."""
         values = list(row)
-        for at in self._words:
+        for at, column in self._words:
             if values[at] is not None:
-                values[at] = self._word(self.columns[at], values[at])
+                values[at] = self._word(column, values[at])
+        for at, form in self._dates:
+            if values[at] is not None:
+                values[at] = read_date(values[at], form)
         return tuple(values)
 
     def _word(self, column: Column, given: str) -> str | None:
         """Return a word as batches spell it: `TRUE ` may be the category True."""
-        known = self._categories.get(column.name)
-        if known and given in known:
-            return given
         word = given.strip()
-        if ACCENTS.search(word):
+        if not word.isascii() and ACCENTS.search(word):
             word = unicodedata.normalize("NFC", word)
         if not word or word in self.rules.missing:
             return None
-        return as_category(word, column.categories) if column.categories else word
+        if column.categories is None or word in self._categories[column.name]:
+            return word
+        return as_category(word, column.categories)
 
     def _plain_body(self, body: bytes) -> bytes | None:
         """Return a body with what its texts stand for; None where there is nothing to replace."""
@@ -231,14 +237,6 @@ class RowReader:
         if column.type == "integer" and value != int(value):
             return "has to be a whole number"
         return None
-
-    def _with_date(self, row: Row) -> Row:
-        """Return a row with dates in place of their text."""
-        values = list(row)
-        for at, form in self._dates:
-            if values[at] is not None:
-                values[at] = read_date(values[at], form)
-        return tuple(values)
 
     def _request_type(self) -> Any:
         """Return the type of the whole body."""
