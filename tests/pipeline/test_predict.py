@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from cases import every_case
 from mlproj import predict as predicting
 from mlproj.bundle import bundle, champion
 from mlproj.core import config, pipeline
@@ -49,8 +50,10 @@ def project(trained: Any, tmp_path: Path) -> Any:
 def score(project: Any) -> Score:
     """Return `predict` for the project; `chunk` sets the rows of a piece."""
 
-    def call(source: str, output: str, chunk: int = 100, **options: Any) -> int:
-        settings = config.load_settings(project, [f"predict.chunk_rows={chunk}"])
+    def call(
+        source: str, output: str, chunk: int = 100, overrides: Sequence[str] = (), **options: Any
+    ) -> int:
+        settings = config.load_settings(project, [f"predict.chunk_rows={chunk}", *overrides])
         paths = project.root / source, project.root / output
         return int(predicting.predict(project, settings, *paths, **options))
 
@@ -270,6 +273,166 @@ def test_a_wrong_file_in_a_folder_stops_all_with_its_sentence(
     rows.iloc[500:750].to_parquet(folder / "part-2.parquet")
     assert score("parts", "out", processes=2) == len(rows)
     pd.testing.assert_frame_equal(read_folder(project.root / "out"), whole(project, rows))
+
+
+def broken(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with 999 visits in rows 3 and 250, none known in 5, a new plan in 250."""
+    changed = rows.assign(age=rows["visits"].astype("float64"))
+    changed.loc[[2, 249], "visits"] = 999
+    changed.loc[4, "visits"] = None
+    changed.loc[249, "plan"] = "platinum"
+    return changed
+
+
+ABOVE = "column 'visits', row 3: 999 is above 40 (2 rows: 3, 250)"
+MISSING = "column 'visits', row 5: the value is missing, but the schema says nullable: false"
+UNKNOWN = "column 'plan', row 250: 'platinum' is not one of basic, business, family, plus"
+PLANS = "plan is not one of basic, business, family, plus"
+VIOLATIONS = [ABOVE, MISSING, UNKNOWN]
+MARKS = {
+    2: "visits is above 40",
+    4: "visits is missing, but the schema says nullable: false",
+    249: f"{PLANS}; visits is above 40",
+}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "jsonl", "xlsx"])
+def test_rows_that_violate_the_schema_are_marked(
+    project: Any, score: Score, rows: pd.DataFrame, suffix: str
+) -> None:
+    broken(rows).to_csv(project.root / "in.csv", index=False)
+    said: list[str] = []
+    options = ["predict.violations=mark"]
+    assert score("in.csv", f"out.{suffix}", 100, options, say=said.append) == len(rows)
+    path = project.root / f"out.{suffix}"
+    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
+        "csv": pd.read_csv,
+        "tsv": lambda path: pd.read_csv(path, sep="\t"),
+        "parquet": pd.read_parquet,
+        "jsonl": lambda path: pd.read_json(path, lines=True),
+        "xlsx": pd.read_excel,
+    }
+    found = readers[suffix](path)
+    assert found.pop("violations").dropna().to_dict() == MARKS
+    expected = champion.load_champion(project).predict(broken(rows), strict=False)
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-9)
+    assert said[1:] == [f"  - {each}" for each in VIOLATIONS]
+    assert "the column 'violations' names them" in said[0]
+
+
+@every_case(
+    ("options", "refused"),
+    [
+        ([], [UNKNOWN]),
+        (["predict.strict=no"], []),
+        (["predict.violations=count"], []),
+        (["predict.violations=mark"], []),
+        (["predict.violations=refuse"], VIOLATIONS),
+        (["predict.violations=refuse", "predict.strict=no"], VIOLATIONS),
+    ],
+)
+def test_what_the_settings_do_with_violations(
+    project: Any, score: Score, rows: pd.DataFrame, options: list[str], refused: list[str]
+) -> None:
+    """Those of all pieces are listed together; an earlier output stays where they are refused."""
+    broken(rows).to_csv(project.root / "in.csv", index=False)
+    output = project.root / "out.csv"
+    output.write_text("earlier")
+    said: list[str] = []
+    if not refused:
+        assert score("in.csv", "out.csv", 100, options, say=said.append) == len(rows)
+        assert said[1:] == [f"  - {each}" for each in VIOLATIONS]
+        marked = "predict.violations=mark" in options
+        assert ("violations" in pd.read_csv(output)) == marked
+        return
+    with pytest.raises(UserError) as raised:
+        score("in.csv", "out.csv", 100, options, say=said.append)
+    assert all(each in str(raised.value) for each in refused)
+    assert ("row 3" in str(raised.value)) == (ABOVE in refused)
+    assert "[predict] violations = mark or count" in str(raised.value)
+    assert output.read_text() == "earlier" and said == []
+
+
+def test_rows_within_the_schema_need_no_word(
+    project: Any, score: Score, rows: pd.DataFrame
+) -> None:
+    rows.to_csv(project.root / "in.csv", index=False)
+    said: list[str] = []
+    score("in.csv", "out.csv", 100, ["predict.violations=refuse"], say=said.append)
+    score("in.csv", "out.parquet", 100, ["predict.violations=mark"], say=said.append)
+    assert said == []
+    assert pd.read_parquet(project.root / "out.parquet")["violations"].isna().all()
+
+
+def test_violations_are_counted_through_an_interruption(
+    project: Any, score: Score, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken(rows).to_csv(project.root / "in.csv", index=False)
+    options = ["predict.violations=mark"]
+    monkeypatch.setattr(predicting, "PART_ROWS", 200)
+    stop_after(monkeypatch, 7)
+    with pytest.raises(KeyboardInterrupt):
+        score("in.csv", "out.csv", 100, options)
+    stop_after(monkeypatch, 100)
+    said: list[str] = []
+    score("in.csv", "out.csv", 130, options, say=said.append)
+    assert said[1:] == [f"  - {each}" for each in VIOLATIONS]
+    assert pd.read_csv(project.root / "out.csv")["violations"].dropna().to_dict() == MARKS
+    # Marks are no part of what an output without them can go on with.
+    stop_after(monkeypatch, 7)
+    with pytest.raises(KeyboardInterrupt):
+        score("in.csv", "out.csv", 100, options)
+    scored = stop_after(monkeypatch, 100)
+    score("in.csv", "out.csv", 100, ["predict.violations=count"])
+    assert sum(scored) == len(rows)
+    assert "violations" not in pd.read_csv(project.root / "out.csv")
+
+
+def test_violations_in_a_folder_are_summed_over_its_files(
+    project: Any, score: Score, rows: pd.DataFrame, folder: Path
+) -> None:
+    changed = broken(rows)
+    for number in (0, 2):
+        changed.head(250).to_parquet(folder / f"part-{number}.parquet")
+    options = ["predict.violations=mark"]
+    expected = [
+        "part-0.parquet, column 'visits', row 3: 999 is above 40 (4 rows: 3, 250 ...)",
+        f"part-0.parquet, {MISSING} (2 rows: 5 ...)",
+        f"part-0.parquet, {UNKNOWN} (2 rows: 250 ...)",
+    ]
+    for processes in (2, 1):  # the second time, every file is finished
+        said: list[str] = []
+        score("parts", "out", 100, options, processes=processes, say=said.append)
+        assert said[1:] == [f"  - {each}" for each in expected]
+    found = pd.read_parquet(project.root / "out" / "part-2.parquet")["violations"]
+    assert found.dropna().to_dict() == MARKS
+    empty = pd.read_parquet(project.root / "out" / "later" / "part-4.parquet")
+    assert list(empty)[-1] == "violations"
+    with pytest.raises(UserError, match=r"part-\d.parquet has 3 violations"):
+        score("parts", "out", 100, ["predict.violations=refuse"], processes=2)
+
+
+def test_many_violations_are_cut_off() -> None:
+    lines = [f"column {number}" for number in range(13)]
+    said = list(predicting._violation_lines(lines, config.PredictSettings()))
+    assert said[-2:] == ["  - column 9", "  - and 3 more columns or rules"]
+    assert not list(predicting._violation_lines([], config.PredictSettings()))
+
+
+def test_an_id_that_is_called_as_the_marks_are_is_not_overwritten(
+    project: Any, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = champion.load_champion(project)
+    options = config.PredictSettings(violations="mark")
+    job = predicting.Job(project, model.run_id, "", options, config.DataSettings())
+    typed = model.conform(rows.head(3))
+    monkeypatch.setattr(
+        bundle.Bundle,
+        "predict_table",
+        lambda self, typed: typed[["visits"]].set_axis(["violations"], axis=1),
+    )
+    with pytest.raises(UserError, match="id column 'violations'"):
+        predicting._predictions(model, job, typed)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")

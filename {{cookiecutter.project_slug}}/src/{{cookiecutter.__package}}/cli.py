@@ -88,7 +88,9 @@ def predict(
     from .predict import predict as score
 
     project, settings = _open(overrides)
-    rows = score(project, settings, source, output, model=model, processes=processes)
+    rows = score(
+        project, settings, source, output, model=model, processes=processes, say=typer.echo
+    )
     typer.echo(f"{rows:,} rows scored: {output}")
 
 

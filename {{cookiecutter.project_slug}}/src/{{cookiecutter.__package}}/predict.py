@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
@@ -30,12 +30,17 @@ from .core.project import Project
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .core.config import DataSettings, Settings
+    from .core.config import DataSettings, PredictSettings, Settings
+    from .data.cast import Violation
 
 MANIFEST = "_predictions.json"
 MANIFEST_VERSION = 1
 PART_ROWS = 100_000
 MARKED_BYTES = 1 << 20
+# The column of `[predict] violations = mark`.
+MARK = "violations"
+SHOWN_VIOLATIONS = 10
+ADVICE = "correct the data, or let such rows pass with [predict] violations = mark or count"
 
 
 @dataclass(frozen=True)
@@ -46,17 +51,21 @@ class Job:
         project: Where the bundle is.
         run_id: The bundle.
         sha256: Of its bundle.json.
-        strict: Whether columns and categories that training never saw are refused.
-        chunk_rows: Rows in memory at a time.
+        options: `[predict]`.
         data: How text files are read.
     """
 
     project: Project
     run_id: str
     sha256: str
-    strict: bool
-    chunk_rows: int
+    options: PredictSettings
     data: DataSettings
+
+    def is_refused(self, violation: Violation) -> bool:
+        """Tell whether a value that violates the schema stops the scoring."""
+        if self.options.violations is None:
+            return self.options.strict and violation.rule == "categories"
+        return self.options.violations == "refuse"
 
     def key(self, source: Path) -> str:
         """Return the fingerprint of all that the predictions for a file follow from.
@@ -70,9 +79,8 @@ class Job:
             file.seek(max(0, state.st_size - MARKED_BYTES))
             ends = fingerprint((start + file.read()).hex())
         reading = [self.data.encoding, self.data.delimiter, self.data.missing]
-        return fingerprint(
-            ends, state.st_size, state.st_mtime_ns, self.sha256, self.strict, reading
-        )
+        rules = [self.options.strict, self.options.violations]
+        return fingerprint(ends, state.st_size, state.st_mtime_ns, self.sha256, rules, reading)
 
 
 def predict(
@@ -84,6 +92,7 @@ def predict(
     model: str | None = None,
     processes: int = 1,
     progress: bool = True,
+    say: Callable[[str], None] = lambda text: None,
 ) -> int:
     """Score a file or a folder of Parquet files, and return how many rows were scored.
 
@@ -96,6 +105,7 @@ def predict(
         model: A run id; default: the champion.
         processes: How many score the files of a folder at the same time.
         progress: Whether to show a bar, on a terminal.
+        say: Is called with what should be known about the rows that were scored.
 
     Raises:
         UserError: If source or output cannot be used, no model is there, or a row cannot be scored.
@@ -103,14 +113,28 @@ def predict(
     """
     run_id = verify_champion(project) if model is None else model
     read_bundle(project, run_id)
-    options = settings.predict
-    sha256 = bundle_sha(project, run_id)
-    job = Job(project, run_id, sha256, options.strict, options.chunk_rows, settings.data)
+    job = Job(project, run_id, bundle_sha(project, run_id), settings.predict, settings.data)
     if source.is_dir():
         _check_folders(source, output)
-        return _score_folder(job, source, output, processes, progress)
-    _check_files(source, output)
-    return _score_file(job, source, output, progress)
+        rows, violations = _score_folder(job, source, output, processes, progress)
+    else:
+        _check_files(source, output)
+        rows, violations = _score_file(job, source, output, progress)
+    for line in _violation_lines(violations, job.options):
+        say(line)
+    return rows
+
+
+def _violation_lines(violations: Sequence[str], options: PredictSettings) -> Iterator[str]:
+    """Yield what to say about rows that were scored although they violate the schema."""
+    if violations:
+        named = f"the column '{MARK}' names them"
+        if options.violations != "mark":
+            named = "[predict] violations = mark names them row by row"
+        yield f"Some rows violate the schema of the model's data, and were scored ({named}):"
+        yield from (f"  - {sentence}" for sentence in violations[:SHOWN_VIOLATIONS])
+    if len(violations) > SHOWN_VIOLATIONS:
+        yield f"  - and {len(violations) - SHOWN_VIOLATIONS} more columns or rules"
 
 
 # -------------------------------------------------------------------------------------- one file
@@ -138,29 +162,36 @@ def _check_files(source: Path, output: Path) -> None:
     format_of(output)
 
 
-def _score_file(job: Job, source: Path, output: Path, progress: bool) -> int:
-    """Score one file; every so many rows are kept at once, so that a kill costs little."""
+def _score_file(job: Job, source: Path, output: Path, progress: bool) -> tuple[int, list[str]]:
+    """Score one file; every so many rows are kept at once, so that a kill costs little.
+
+    Returns:
+        Its rows, and how some of them violate the schema, in words.
+    """
+    from .data.cast import merged
     from .data.readers import format_of
     from .data.writers import open_writer
 
     bundle = load_bundle(job.project, job.run_id)
     parts = _Parts(output.with_name(output.name + ".parts"), job.key(source))
     waiting: list[pd.DataFrame] = []
+    violations = parts.violations()
     rows = done = parts.rows()
     with _bar(progress, _about_rows(source), "rows") as advance:
         advance(done)
-        for piece in _scored(bundle, job, source, skip=done):
+        for piece, found in _scored(bundle, job, source, skip=done):
             waiting.append(piece)
+            violations = merged([*violations, *found])
             rows += len(piece)
             advance(len(piece))
             if rows - done >= PART_ROWS:
-                parts.add(waiting, done, rows)
+                parts.add(waiting, violations, done, rows)
                 waiting, done = [], rows
     with write_atomic(output) as temporary, open_writer(temporary, format_of(output)) as write:
         for piece in chain(parts.read(), waiting):
             write(piece)
     parts.remove()
-    return rows
+    return rows, [each.sentence() for each in violations]
 
 
 class _Parts:
@@ -189,15 +220,28 @@ class _Parts:
         files = self._files()
         return int(files[-1].stem.split("-")[1]) if files else 0
 
-    def add(self, pieces: Sequence[pd.DataFrame], first: int, last: int) -> None:
-        """Keep the rows from `first` to before `last`."""
+    def violations(self) -> list[Violation]:
+        """Return how the finished rows violate the schema."""
+        files = self._files()
+        return _read_violations(read_json(files[-1].with_suffix(".json"))) if files else []
+
+    def add(
+        self,
+        pieces: Sequence[pd.DataFrame],
+        violations: Sequence[Violation],
+        first: int,
+        last: int,
+    ) -> None:
+        """Keep the rows from `first` to before `last`, and the violations of all before `last`."""
         import pandas as pd
         import pyarrow.feather
 
         self._folder.mkdir(parents=True, exist_ok=True)
         self._mark.touch()
         frame = pd.concat(pieces, ignore_index=True)
-        with write_atomic(self._folder / f"{first:015}-{last:015}.arrow") as temporary:
+        target = self._folder / f"{first:015}-{last:015}.arrow"
+        write_json(target.with_suffix(".json"), [asdict(each) for each in violations])
+        with write_atomic(target) as temporary:
             pyarrow.feather.write_feather(frame, str(temporary), compression="lz4")
 
     def read(self) -> Iterator[pd.DataFrame]:
@@ -212,17 +256,54 @@ class _Parts:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _scored(bundle: Bundle, job: Job, source: Path, skip: int = 0) -> Iterator[pd.DataFrame]:
-    """Yield the predictions for a file's rows after the first `skip`, piece by piece."""
+def _read_violations(values: Sequence[dict[str, Any]]) -> list[Violation]:
+    """Return violations from what `asdict` made of them."""
+    from .data.cast import Violation
+
+    return [Violation(**{**each, "rows": tuple(each["rows"])}) for each in values]
+
+
+def _scored(
+    bundle: Bundle, job: Job, source: Path, skip: int = 0
+) -> Iterator[tuple[pd.DataFrame, list[Violation]]]:
+    """Yield the predictions for a file's rows after the first `skip`, and the violations in these.
+
+    Raises:
+        UserError: If violations are refused, with those of the whole file.
+    """
+    from .data.cast import check_table, merged, refuse
+
+    where, strict = str(source), job.options.strict
+    refused: list[Violation] = []
     at = 0
     for piece in _ahead(_pieces(bundle, job, source)):
         first, at = at, at + len(piece)
         if at <= skip:
             continue
         rows = piece.iloc[max(0, skip - first) :]
-        first = max(first, skip)
-        scored = bundle.predict(rows, strict=job.strict, where=str(source), first_row=first + 1)
-        yield scored.reset_index(drop=True)
+        first = max(first, skip) + 1
+        typed = bundle.typed(rows, strict=strict, where=where, first_row=first)
+        violations = check_table(typed, bundle.feature_schema, first)
+        refused += filter(job.is_refused, violations)
+        if not refused:  # else nothing is scored any more, but listed
+            yield _predictions(bundle, job, typed).reset_index(drop=True), violations
+    refuse(merged(refused), where, ADVICE)
+
+
+def _predictions(bundle: Bundle, job: Job, typed: pd.DataFrame) -> pd.DataFrame:
+    """Return the predictions for conformed rows, and the marks where they are asked for."""
+    from .data.cast import mark_rows
+    from .data.schema import with_columns
+
+    scored = bundle.predict_table(typed)
+    if job.options.violations != "mark":
+        return scored
+    if MARK in scored:
+        raise UserError(
+            f"The id column '{MARK}' has the name of the column that marks rows; rename it, or set "
+            "[predict] violations = count."
+        )
+    return with_columns(scored, {MARK: mark_rows(typed, bundle.feature_schema)})
 
 
 def _pieces(bundle: Bundle, job: Job, source: Path) -> Iterator[pd.DataFrame]:
@@ -231,11 +312,11 @@ def _pieces(bundle: Bundle, job: Job, source: Path) -> Iterator[pd.DataFrame]:
     from .data.schema import with_columns
 
     names = column_names(source, job.data, bundle.schema)
-    bundle.check_columns(names, str(source), strict=job.strict)
+    bundle.check_columns(names, str(source), strict=job.options.strict)
     # Of JSON lines, only the first's keys are known; a later object may lack some, or have more.
     read = bundle.columns_to_read(names)
     columns = None if format_of(source) == "jsonl" else read
-    for piece in iter_tables(source, job.chunk_rows, job.data, bundle.schema, columns):
+    for piece in iter_tables(source, job.options.chunk_rows, job.data, bundle.schema, columns):
         absent = [name for name in read if name not in piece.columns]
         yield with_columns(piece, dict.fromkeys(absent)) if absent else piece
 
@@ -271,8 +352,10 @@ def _check_folders(source: Path, output: Path) -> None:
         )
 
 
-def _score_folder(job: Job, source: Path, output: Path, processes: int, progress: bool) -> int:
-    """Score every Parquet file of a folder that is not finished yet; return the rows of all."""
+def _score_folder(
+    job: Job, source: Path, output: Path, processes: int, progress: bool
+) -> tuple[int, list[str]]:
+    """Score every Parquet file of a folder that is not finished yet; return as `_score_file`."""
     files = [
         path.relative_to(source)
         for path in sorted(source.rglob("*.parquet"))
@@ -294,18 +377,33 @@ def _score_folder(job: Job, source: Path, output: Path, processes: int, progress
     written = time.monotonic()
     with _bar(progress, len(files), "files") as advance:
         advance(len(parts))
-        for path, rows in _score_parts(job, source, output, todo, processes):
+        for path, rows, violations in _score_parts(job, source, output, todo, processes):
             name = path.as_posix()
             size = (output / path).stat().st_size
-            parts[name] = {"key": keys[name], "rows": rows, "size": size}
+            found = [asdict(each) for each in violations]
+            parts[name] = {"key": keys[name], "rows": rows, "size": size, "violations": found}
             advance(1)
             if time.monotonic() - written > 1:
                 _write_manifest(output, job, {**before, **parts}, complete=False)
                 written = time.monotonic()
     for name in before.keys() - parts.keys():
         (output / name).unlink(missing_ok=True)
-    _write_manifest(output, job, {path.as_posix(): parts[path.as_posix()] for path in files})
-    return sum(part["rows"] for part in parts.values())
+    parts = {path.as_posix(): parts[path.as_posix()] for path in files}
+    _write_manifest(output, job, parts)
+    return sum(part["rows"] for part in parts.values()), _in_folder(parts)
+
+
+def _in_folder(parts: dict[str, Any]) -> list[str]:
+    """Return the violations of all files in words, each with the first file that has it."""
+    from .data.cast import merged
+
+    first_file: dict[tuple[str, str], str] = {}
+    found: list[Violation] = []
+    for name, part in parts.items():
+        for each in _read_violations(part["violations"]):
+            known = first_file.setdefault((each.column, each.rule), name)
+            found.append(each if known == name else replace(each, rows=()))
+    return [f"{first_file[each.column, each.rule]}, {each.sentence()}" for each in merged(found)]
 
 
 def _is_finished(target: Path, part: dict[str, Any], key: str) -> bool:
@@ -347,31 +445,38 @@ def _write_manifest(
 
 def _score_parts(
     job: Job, source: Path, output: Path, todo: Sequence[Path], processes: int
-) -> Iterator[tuple[Path, int]]:
-    """Score files and yield each with its rows as it is finished."""
+) -> Iterator[tuple[Path, int, list[Violation]]]:
+    """Score files and yield each with its rows and violations as it is finished."""
     processes = min(processes, len(todo))
     if processes > 1:
         yield from _in_processes(job, source, output, todo, processes)
     elif todo:
         bundle = load_bundle(job.project, job.run_id)
         for path in todo:
-            yield path, _score_part(bundle, job, source / path, output / path)
+            yield path, *_score_part(bundle, job, source / path, output / path)
 
 
-def _score_part(bundle: Bundle, job: Job, source: Path, target: Path) -> int:
-    """Score one file of a folder and return its rows."""
+def _score_part(
+    bundle: Bundle, job: Job, source: Path, target: Path
+) -> tuple[int, list[Violation]]:
+    """Score one file of a folder and return its rows and violations."""
     from .data.arrow import read_parquet
+    from .data.cast import merged
     from .data.writers import open_writer
 
     rows = 0
-    pieces: Iterable[pd.DataFrame] = _scored(bundle, job, source)
+    violations: list[Violation] = []
+    pieces: Iterable[tuple[pd.DataFrame, list[Violation]]] = _scored(bundle, job, source)
     if _about_rows(source) == 0:  # engines write such files for partitions without a row
-        pieces = [bundle.predict(read_parquet(source), strict=job.strict, where=str(source))]
+        strict = job.options.strict
+        typed = bundle.typed(read_parquet(source), strict=strict, where=str(source))
+        pieces = [(_predictions(bundle, job, typed), [])]
     with write_atomic(target) as temporary, open_writer(temporary, "parquet") as write:
-        for piece in pieces:
+        for piece, found in pieces:
             write(piece)
             rows += len(piece)
-    return rows
+            violations = merged([*violations, *found])
+    return rows, violations
 
 
 def _remove_partial(output: Path, files: Iterable[Path]) -> None:
@@ -382,7 +487,7 @@ def _remove_partial(output: Path, files: Iterable[Path]) -> None:
 
 def _in_processes(
     job: Job, source: Path, output: Path, todo: Sequence[Path], processes: int
-) -> Iterator[tuple[Path, int]]:
+) -> Iterator[tuple[Path, int, list[Violation]]]:
     """Score files in processes of their own; when one fails, the others are stopped."""
     threads = max(1, (os.cpu_count() or 1) // processes)
     others = set(active_children())
@@ -390,11 +495,11 @@ def _in_processes(
         processes, get_context("spawn"), initializer=_start_worker, initargs=(job, threads)
     )
     try:
-        futures: dict[Future[int], Path] = {
+        futures: dict[Future[tuple[int, list[Violation]]], Path] = {
             pool.submit(_score_in_worker, source / path, output / path): path for path in todo
         }
         for future in as_completed(futures):
-            yield futures[future], future.result()
+            yield futures[future], *future.result()
         pool.shutdown()
     except BaseException as error:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -434,7 +539,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _score_in_worker(source: Path, target: Path) -> int:
+def _score_in_worker(source: Path, target: Path) -> tuple[int, list[Violation]]:
     """Score one file of a folder in this process."""
     return _score_part(*_WORKER[0], source, target)
 

@@ -83,14 +83,9 @@ class Bundle:
         return replace(self.schema, columns=columns)
 
     @cached_property
-    def _category_schema(self) -> Schema:
-        """The features whose values are a fixed list, and nothing else about them."""
-        columns = tuple(
-            replace(column, nullable=True, minimum=None, maximum=None)
-            for column in self.schema.features
-            if column.categories is not None
-        )
-        return replace(self.schema, columns=columns)
+    def feature_schema(self) -> Schema:
+        """The features alone."""
+        return replace(self.schema, columns=self.schema.features)
 
     def columns_to_read(self, names: list[str]) -> list[str]:
         """Return those of a table's columns that prediction reads, in the table's order."""
@@ -132,16 +127,25 @@ class Bundle:
         Raises:
             UserError: As in `predict`.
         """
-        from ..data.cast import check_table, conform, refuse
+        from ..data.cast import check_table, refuse
+
+        typed = self.typed(frame, strict=strict, where=where, first_row=first_row)
+        if strict:
+            found = check_table(typed, self.feature_schema, first_row)
+            refuse([each for each in found if each.rule == "categories"], where, LENIENT)
+        return typed
+
+    def typed(
+        self, frame: pd.DataFrame, *, strict: bool, where: str, first_row: int = 1
+    ) -> pd.DataFrame:
+        """Return what `conform` does, whatever the categories; `strict` is for columns alone."""
+        from ..data.cast import conform
 
         names = [str(name) for name in frame.columns]
         self.check_columns(names, where, strict=strict)
         read = self.columns_to_read(names)
         chosen = frame if read == names else frame[read]
-        typed = conform(chosen, self._read_schema, where=where, first_row=first_row, target=False)
-        if strict:
-            refuse(check_table(typed, self._category_schema, first_row), where, LENIENT)
-        return typed
+        return conform(chosen, self._read_schema, where=where, first_row=first_row, target=False)
 
     def predict(
         self,
@@ -168,16 +172,21 @@ class Bundle:
         Raises:
             UserError: With column, row and value, for what the model cannot take.
         """
+        return self.predict_table(
+            self.conform(frame, strict=strict, where=where, first_row=first_row)
+        )
+
+    def predict_table(self, typed: pd.DataFrame) -> pd.DataFrame:
+        """Score conformed rows and return a table; see `predict`."""
         import pandas as pd
 
-        typed = self.conform(frame, strict=strict, where=where, first_row=first_row)
         columns: dict[str, Any] = {
             column.name: typed[column.name]
             for column in self.schema.ids
             if column.name in typed.columns
         }
         columns |= self.task.columns(self.document, self.predict_typed(typed))
-        return pd.DataFrame(columns, index=frame.index, copy=False)
+        return pd.DataFrame(columns, index=typed.index, copy=False)
 
     def predict_arrays(self, frame: pd.DataFrame, *, strict: bool = False) -> Predictions:
         """Score rows and return arrays; see `predict`."""

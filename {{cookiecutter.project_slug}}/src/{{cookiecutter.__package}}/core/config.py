@@ -181,6 +181,11 @@ class PredictSettings(Section):
     strict: bool = Field(
         default=True, description="refuse columns and categories that training never saw"
     )
+    violations: Literal["refuse", "mark", "count"] | None = Field(
+        default=None,
+        description="what to do with rows beyond the schema's bounds, categories or nullable: "
+        "refuse, mark or count them; default: count, but refuse categories if strict",
+    )
     chunk_rows: int = Field(default=50_000, ge=1, description="rows in memory at a time")
 
 

@@ -6,15 +6,15 @@ return the violations instead, for callers that count them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import UserError
 from .dates import COMPACT
-from .numbers import POINT, NumberForm
+from .numbers import POINT, NumberForm, read_number
 from .schema import Column, EarlierColumn, Schema
-from .words import read_column, without_missing
+from .words import read_column, spells_missing, without_missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,11 +101,31 @@ def _wrong_names(frame: pd.DataFrame, schema: Schema, target: bool) -> list[Viol
 def check_table(frame: pd.DataFrame, schema: Schema, first_row: int = 1) -> list[Violation]:
     """Return the values of a conformed table that violate the schema."""
     return [
-        _violation_of(frame[column.name], rows, rule, problem, first_row)
-        for column in schema.columns
-        if column.name in frame.columns and "ignore" not in column.roles
-        for rule, problem, rows in broken_rules(frame[column.name], column)
+        _violation_of(frame[name], rows, rule, problem, first_row)
+        for name, rule, problem, rows in _broken(frame, schema)
     ]
+
+
+def mark_rows(frame: pd.DataFrame, schema: Schema) -> pd.Series[Any]:
+    """Return what is wrong with each row of a conformed table; missing where nothing is.
+
+    Such as `fee is above 90; city is not one of Lima, Quito`.
+    """
+    import pandas as pd
+
+    marks: list[str | None] = [None] * len(frame)
+    for name, _, problem, rows in _broken(frame, schema):
+        for at in rows.to_numpy().nonzero()[0].tolist():
+            marks[at] = "; ".join(filter(None, [marks[at], f"{name} {problem}"]))
+    return pd.Series(marks, index=frame.index, dtype="str")
+
+
+def _broken(frame: pd.DataFrame, schema: Schema) -> Iterator[tuple[str, str, str, pd.Series[bool]]]:
+    """Yield column, rule, problem and a boolean per row, for each rule that a table breaks."""
+    for column in schema.columns:
+        if column.name in frame.columns and "ignore" not in column.roles:
+            for rule, problem, rows in broken_rules(frame[column.name], column):
+                yield column.name, rule, problem, rows
 
 
 def broken_rules(
@@ -142,14 +162,24 @@ def cast_column(
     if column.type not in CASTS:
         return _to_text(given, column), None
     cast, data_type, problem = CASTS[column.type]
-    if given.dtype == "str" and not isinstance(column, EarlierColumn):
-        given = without_missing(given)
+    if not isinstance(column, EarlierColumn):
+        given = _without_missing(given)
     series, bad = cast(given, column)
     if bad is None or "ignore" in column.roles or not bad.any():
         return series, None
     problem = problem.format(column.format or "ISO 8601 (2024-01-31 or 2024-01-31T12:30:00)")
     violation = _violation_of(given, bad, "type", problem, first_row)
     return series.mask(bad).astype(data_type), violation
+
+
+def _without_missing(given: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column with missing values in place of texts that spell them."""
+    if given.dtype == "str":
+        return without_missing(given)
+    if given.dtype != "object":
+        return given
+    spelt = given.map(lambda each: isinstance(each, str) and spells_missing(each)).astype("bool")
+    return given.mask(spelt) if spelt.any() else given
 
 
 def refuse(violations: Sequence[Violation], where: str, advice: str) -> None:
@@ -198,6 +228,17 @@ class Violation:
         return text
 
 
+def merged(violations: Iterable[Violation]) -> list[Violation]:
+    """Return one violation per rule and column of a table's pieces, the most frequent first."""
+    found: dict[tuple[str, str], Violation] = {}
+    for each in violations:
+        key = each.column, each.rule
+        earlier = found.get(key, replace(each, rows=(), count=0))
+        rows = (earlier.rows + each.rows)[:SHOWN_ROWS]
+        found[key] = replace(earlier, rows=rows, count=earlier.count + each.count)
+    return sorted(found.values(), key=lambda each: (-each.count, each.rows))
+
+
 def _violation_of(
     series: pd.Series[Any], bad: Any, rule: str, problem: str, first_row: int
 ) -> Violation:
@@ -241,7 +282,7 @@ def _to_integer(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], 
     if parsed.dtype in ("int64", "Int64") and not (parsed.isna() & given.notna()).any():
         return parsed, None
     numbers, unreadable = _to_number(given, column)
-    bad = numbers.notna() & (numbers % 1 != 0)
+    bad = numbers.notna() & ((numbers % 1 != 0) | (numbers.abs() >= 2**63))
     if unreadable is not None:
         bad |= unreadable
     if bad.any():
@@ -273,8 +314,17 @@ def _parse_numbers(given: pd.Series[Any], column: Column) -> pd.Series[Any]:
         return given
     plain = isinstance(column, EarlierColumn) and not (column.decimal or column.unit)
     if given.dtype == "str" and not plain:
-        return read_column(given, NumberForm(column.decimal or POINT, column.unit or ""))
+        return read_column(given, number_form(column))
+    if given.dtype == "object" and not plain:
+        # Text is in the column's form; a number beside it is what it is.
+        form = number_form(column)
+        given = given.map(lambda each: read_number(each, form) if isinstance(each, str) else each)
     return pd.to_numeric(given.astype("object"), errors="coerce")
+
+
+def number_form(column: Column) -> NumberForm:
+    """Return how a column of numbers writes them in text."""
+    return NumberForm(column.decimal or POINT, column.unit or "")
 
 
 def _to_boolean(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], Any]:
@@ -340,12 +390,12 @@ def _to_text(given: pd.Series[Any], column: Column) -> pd.Series[Any]:
         return given
     known = set(column.categories)
     distinct = given.dropna().unique()
-    spelt_as = {word: _as_category(word, column.categories) for word in {*distinct} - known}
+    spelt_as = {word: as_category(word, column.categories) for word in {*distinct} - known}
     respelt = {word: category for word, category in spelt_as.items() if category != word}
     return given.replace(respelt) if respelt else given
 
 
-def _as_category(word: str, categories: Sequence[str]) -> str:
+def as_category(word: str, categories: Sequence[str]) -> str:
     """Return the category that `word` spells differently (TRUE, 1.0), else the word itself."""
     same = [known for known in categories if known.casefold() == word.strip().casefold()]
     if len(same) == 1 and word.strip().casefold() in ("true", "false"):

@@ -7,8 +7,12 @@ go, a sign of accounting becomes a minus, and a currency or unit is taken off, t
 
 from __future__ import annotations
 
+import math
+import re
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from .dates import MONTH_NAMES, SHORT_MONTHS
@@ -41,11 +45,17 @@ SCALES = frozenset(
     | {"thousand", "million", "billion", "lakh", "crore"}
 )
 
-WRITTEN = (
-    r"^(?P<open>\()?(?P<sign>[-+])? ?(?P<before>" + BEFORE + r")? ?(?P<inner>[-+])?"
-    r"(?P<digits>\d[\d.,' ]*\d|\d[.,]?|[.,]\d+)(?P<exponent>[eE][-+]?\d+)?"
-    r"(?P<after> ?" + AFTER + r")?(?P<behind> ?-)?(?P<close>\))?$"
-)
+
+def _written(before: str, after: str) -> str:
+    """Return the pattern of a number, given those of what may stand before and behind it."""
+    return (
+        rf"^(?P<open>\()?(?P<sign>[-+])? ?(?P<before>{before})? ?(?P<inner>[-+])?"
+        r"(?P<digits>\d[\d.,' ]*\d[.,]?|\d[.,]?|[.,]\d+)(?P<exponent>[eE][-+]?\d+)?"
+        rf"(?P<after> ?{after})?(?P<behind> ?-)?(?P<close>\))?$"
+    )
+
+
+WRITTEN = _written(BEFORE, AFTER)
 
 
 def _digits(decimal: str) -> str:
@@ -60,6 +70,7 @@ def _digits(decimal: str) -> str:
 
 
 DIGITS = {decimal: _digits(decimal) for decimal in (POINT, COMMA)}
+GROUPING = {POINT: "[,' ]", COMMA: "[.' ]"}
 
 
 @dataclass(frozen=True)
@@ -176,6 +187,60 @@ def read_numbers(words: pa.Array, form: NumberForm) -> pa.Array:
     return pc.if_else(infinite, words, plain).cast(pa.float64())
 
 
+class Patterns(NamedTuple):
+    """How one form writes numbers, as regular expressions that Python and JavaScript know.
+
+    Attributes:
+        written: As `WRITTEN`, with the form's unit for every other.
+        digits: What has to match its group `digits`.
+        grouping: What goes from these.
+    """
+
+    written: str
+    digits: str
+    grouping: str
+
+
+@cache
+def patterns_of(form: NumberForm) -> Patterns:
+    """Return the patterns that one word at a time is read by."""
+    sides = _at_side(BEFORE, form.unit), _at_side(AFTER, form.unit)
+    return Patterns(_written(*sides), DIGITS[form.decimal], GROUPING[form.decimal])
+
+
+def _at_side(side: str, unit: str) -> str:
+    """Return the pattern of a unit at one side of a number, where it may stand there at all."""
+    # Arrow's classes of letters and currency signs, which others lack, as far as the unit goes.
+    letters = "".join(filter(str.isalpha, unit))
+    signs = "".join(sign for sign in unit if unicodedata.category(sign) == "Sc")
+    known = side.replace(r"\pL", letters).replace(r"\p{Sc}", f"[{signs}]" if signs else "(?!)")
+    there = (each for each in (unit, f" {unit}") if re.fullmatch(known, each))
+    return re.escape(next(there, "")) if unit not in NO_UNITS else ""
+
+
+def read_number(word: str, form: NumberForm) -> float | None:
+    """Return the number that `read_numbers` reads; None where that is not finite, or nothing.
+
+    One word is read a hundred times as fast, and without pyarrow.
+    """
+    patterns = patterns_of(form)
+    word = word.strip()
+    for found, meant in ALIKE.items():
+        word = word.replace(found, meant)
+    taken = re.match(patterns.written, word, re.ASCII)
+    if taken is None or not re.match(patterns.digits, taken["digits"], re.ASCII):
+        return None
+    negative = [taken[name].strip() for name in ("open", "sign", "inner", "behind") if taken[name]]
+    one_sign = len(negative) <= 1 and bool(taken["open"]) == bool(taken["close"])
+    if not one_sign or (taken["before"] and taken["after"]):
+        return None
+    digits = re.sub(patterns.grouping, "", taken["digits"]).replace(COMMA, POINT)
+    value = float(digits + (taken["exponent"] or ""))
+    if not math.isfinite(value):
+        return None
+    return value if negative in ([], ["+"]) else -value
+
+
 def _parts(words: pa.Array) -> Parts:
     """Take written numbers apart."""
     import pyarrow as pa
@@ -219,7 +284,6 @@ def _plain(parts: Parts, decimal: str) -> pa.Array:
     """Write numbers as computers do: no mark but the decimal point."""
     import pyarrow.compute as pc
 
-    grouping = "[,' ]" if decimal == POINT else "[.' ]"
-    digits = pc.replace_substring_regex(parts.digits, grouping, "")
+    digits = pc.replace_substring_regex(parts.digits, GROUPING[decimal], "")
     digits = pc.replace_substring(digits, COMMA, POINT)
     return pc.binary_join_element_wise(parts.sign, digits, parts.exponent, "")

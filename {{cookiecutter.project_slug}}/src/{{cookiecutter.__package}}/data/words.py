@@ -236,14 +236,20 @@ def without_padding(series: pd.Series[Any]) -> pd.Series[Any]:
 
     array = _arrow(series)
     trimmed = pc.utf8_trim_whitespace(array)
-    if trimmed.equals(array):
+    blank = pc.equal(trimmed, "")
+    if trimmed.equals(array) and not pc.any(blank).as_py():
         return series
     if pc.any(pc.starts_with(trimmed, '"')).as_py():
         quoted = pc.match_substring_regex(array, QUOTED)
         inner = pc.replace_substring(pc.utf8_slice_codeunits(trimmed, 1, -1), '""', '"')
         trimmed = pc.if_else(quoted, pc.utf8_trim_whitespace(inner), trimmed)
-    blank = pc.equal(trimmed, "")
+        blank = pc.equal(trimmed, "")
     return _as_series(series, pc.if_else(blank, pa.scalar(None, pa.string()), trimmed))
+
+
+def spells_missing(word: str) -> bool:
+    """Tell of one word what `is_missing` tells of many."""
+    return word.strip() in ("", *MISSING)
 
 
 def is_missing(words: pa.Array) -> pa.Array:

@@ -80,6 +80,10 @@ class Weights(NamedTuple):
 DATE_PARTS = ("year", "month", "day", "weekday", "hour", "days")
 EPOCH = datetime(1970, 1, 1)
 WORD = re.compile(r"\w\w+")
+# Dates that ISO 8601 does not know, and that are read all the same: 2024-01, 2024/1/31 8:30.
+NEAR_ISO = re.compile(
+    "([0-9]{4})(?:([-/. ])([0-9]{1,2})(?:\\2([0-9]{1,2})(?:[ T]([0-9]{1,2})(.*))?)?)?"
+)
 # In this order the inputs reach an estimator; those of other folders follow.
 OWN_INPUTS = ("number", "category", "string", "text", "datetime")
 INPUTS.add(
@@ -207,6 +211,19 @@ def date_parts(date: datetime) -> tuple[float, ...]:
     return (date.year, date.month, date.day, date.weekday(), date.hour, days)
 
 
+def _read_iso(text: str) -> datetime:
+    """Read a date as ISO 8601 has it, or nearly so."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        near = NEAR_ISO.fullmatch(text)
+        if near is None:
+            raise
+    year, _, month, day, hour, rest = near.groups()
+    time = f"T{hour:0>2}{rest}" if hour else ""
+    return datetime.fromisoformat(f"{year}-{month or '1':0>2}-{day or '1':0>2}{time}")
+
+
 def read_date(text: str, form: str | None = None) -> datetime:
     """Read a date as UTC without a zone.
 
@@ -217,7 +234,7 @@ def read_date(text: str, form: str | None = None) -> datetime:
     Raises:
         ValueError: If it is no such date.
     """
-    date = datetime.strptime(text, form) if form else datetime.fromisoformat(text)
+    date = datetime.strptime(text, form) if form else _read_iso(text)
     try:
         return date.astimezone(UTC).replace(tzinfo=None) if date.tzinfo else date
     except OverflowError:

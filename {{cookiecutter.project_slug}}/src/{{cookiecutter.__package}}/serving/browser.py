@@ -15,7 +15,9 @@ from ..bundle.bundle import answer_of, read_bundle
 from ..bundle.champion import verify_champion
 from ..bundle.onnx.form import ONNX_FILE, read_onnx
 from ..core.errors import UserError
-from ..data.schema import Column
+from ..data.cast import number_form
+from ..data.numbers import ALIKE, patterns_of
+from ..data.schema import NUMBERS, Column
 from ..data.words import MISSING
 from ..models import input_sources
 from .page import local_page
@@ -100,9 +102,7 @@ def _load(project: Project, settings: Settings, run_id: str) -> Model:
     here = "so it cannot run in a browser"
     if not onnx["equal"]:
         raise UserError(f"models/{run_id} has no ONNX form, {here}: {onnx['reason']}.")
-    serving = settings.serving  # type: ignore[attr-defined]  # a module's own section
-    rules = Rules(settings.predict.strict, serving.bounds, serving.rows)
-    loaded = load_model(project, run_id, None, rules)
+    loaded = load_model(project, run_id, None, Rules.of(settings))
     if not loaded.onnx:
         raise UserError(
             f"models/{run_id} needs code of custom.py (add_features, decide) or a module's own "
@@ -124,7 +124,8 @@ def _content(project: Project, settings: Settings, model: Model) -> dict[str, by
     here = Path(__file__).parent
     content = {name: (here / name).read_bytes() for name in COPIED}
     onnx = (project.bundle_folder(model.run_id) / ONNX_FILE).read_bytes()
-    bundle = {**_facts(model), "missing": MISSING, "absent": settings.data.missing}
+    absent = settings.data.missing
+    bundle = {**_facts(model), "missing": MISSING, "absent": absent, "alike": ALIKE}
     content[PAGE] = local_page(model, POLICY, SCRIPTS).encode()
     content["bundle.js"] = _script(BUNDLE=bundle, ONNX=_packed(onnx))
     content["runtime/LICENSE"] = LICENCE.encode()
@@ -163,13 +164,14 @@ def _facts(model: Model) -> dict[str, Any]:
 def _column(column: Column, rules: Rules) -> dict[str, Any]:
     """Return what the scripts need to know of a column."""
     least, most = rules.limits(column)
+    patterns = patterns_of(number_form(column)) if column.type in NUMBERS else None
     return {
         "name": column.name,
         "type": column.type,
         "categories": column.categories,
         "format": column.format,
-        "decimal": column.decimal,
-        "unit": column.unit,
+        # JavaScript names groups in its own way.
+        "patterns": patterns and [each.replace("?P<", "?<") for each in patterns],
         "minimum": least,
         "maximum": most,
     }

@@ -52,8 +52,7 @@ def _load(project: "Project", overrides: list[str]) -> list[str]:
     from .rows import Rules
     from .scoring import load_model
 
-    settings: Any = load_settings(project, overrides)
-    rules = Rules(settings.predict.strict, settings.serving.bounds, settings.serving.rows)
+    rules = Rules.of(load_settings(project, overrides))
     run_ids = []
     for entry in in_service(project):
         run_id = str(entry["run_id"])

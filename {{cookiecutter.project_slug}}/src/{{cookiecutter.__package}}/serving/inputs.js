@@ -25,14 +25,21 @@ const DIRECTIVES = {
 };
 const HOUR = "(?:[01]\\d|2[0-3])";
 const ZONE = `(?<zone>Z|[+-]${HOUR}(?::?[0-5]\\d)?)?`;
-const ISO = ["-", ""].flatMap((dash) =>
-  [":", ""].map((colon) => {
+const timeOf = (hour, colon) => {
+  const seconds = `(?:${colon}(?<second>[0-5]\\d)(?:[.,](?<fraction>\\d+))?)?`;
+  return `(?<hour>${hour})(?:${colon}(?<minute>[0-5]\\d)${seconds})?${ZONE}`;
+};
+// ISO 8601, and what is read nearly so: 2024-01, 2024/1/31 8:30.
+const ISO = [":", ""].flatMap((colon) => [
+  ...["-", ""].map((dash) => {
     const date = `(?<year>\\d{4})${dash}(?<month>\\d\\d)${dash}(?<day>\\d\\d)`;
-    const seconds = `(?:${colon}(?<second>[0-5]\\d)(?:[.,](?<fraction>\\d+))?)?`;
-    const time = `(?<hour>${HOUR})(?:${colon}(?<minute>[0-5]\\d)${seconds})?`;
-    return new RegExp(`^${date}(?:.${time}${ZONE})?$`, "s");
+    return new RegExp(`^${date}(?:.${timeOf(HOUR, colon)})?$`, "s");
   }),
-);
+  new RegExp(
+    "^(?<year>\\d{4})(?:(?<mark>[-/. ])(?<month>\\d\\d?)(?:\\k<mark>(?<day>\\d\\d?)" +
+      `(?:[ T]${timeOf("2[0-3]|[01]?\\d", colon)})?)?)?$`,
+  ),
+]);
 
 function words(text) {
   return (text.toLowerCase().match(WORD) ?? []).join(" ");

@@ -76,7 +76,12 @@ function classOf(scores) {
 const predictionOf = { class: classOf, number: numberOf }[BUNDLE.kind];
 
 // The page's way to the model: as the service's /explain, here.
-async function ask(row) {
+async function ask(given) {
+  const valueOf = (column, value) =>
+    typeof value === "string" && !BUNDLE.earlier ? valueIn(column, value) : value;
+  const row = Object.fromEntries(
+    BUNDLE.columns.map((column) => [column.name, valueOf(column, given[column.name])]),
+  );
   const faults = faultsOf(row);
   if (faults.length) throw new Refused(faults);
   const { columns, example, classes, positive, threshold } = BUNDLE;

@@ -33,7 +33,8 @@ function valueOf(field) {
   const type = field.dataset.type;
   if (type === "boolean") return text === "true";
   if (type === "number" || type === "integer") {
-    const number = Number(text);
+    // 1.234 may be in the thousands: whoever predicts knows how the column writes numbers.
+    const number = field.dataset.decimal === "," ? NaN : Number(text);
     return Number.isFinite(number) ? number : text;
   }
   return field.value;

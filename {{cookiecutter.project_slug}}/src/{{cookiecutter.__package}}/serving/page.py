@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from ..data.schema import Column
+from ..data.cast import number_form
+from ..data.numbers import COMMA
+from ..data.schema import NUMBERS, Column
 from ..reporting.html import render
-from .rows import NUMBERS, Rules
+from .rows import Rules
 from .scoring import Model
 from .service import Service
 
@@ -94,8 +96,21 @@ def _fields(model: Model) -> Iterator[dict[str, Any]]:
             "number": column.type in NUMBERS,
             "hint": _hint(column, model.reader.rules),
             "options": column.categories or (("true", "false") if boolean else ()),
-            "value": "" if value is None else str(value).lower() if boolean else str(value),
+            "comma": _has_comma(column),
+            "value": "" if value is None else _written(column, value),
         }
+
+
+def _has_comma(column: Column) -> bool:
+    """Tell whether a column writes numbers like 1.234,5."""
+    return column.type in NUMBERS and number_form(column).decimal == COMMA
+
+
+def _written(column: Column, value: Any) -> str:
+    """Return a value as people write it into the column's field."""
+    if column.type == "boolean":
+        return str(value).lower()
+    return str(value).replace(".", ",") if _has_comma(column) else str(value)
 
 
 def _hint(column: Column, rules: Rules) -> str:
@@ -103,6 +118,8 @@ def _hint(column: Column, rules: Rules) -> str:
     if column.type in NUMBERS:
         least, most = rules.limits(column)
         kind = "a whole number" if column.type == "integer" else "a number"
+        kind += f" in {column.unit}" if column.unit else ""
+        kind += " with a decimal comma" if _has_comma(column) else ""
         return f"{kind}, {least:.6g} to {most:.6g}" if most < 1e30 else kind
     if column.type == "datetime":
         return f"a date as {column.format or '2024-01-31 or 2024-01-31T12:30:00Z'}"

@@ -7,24 +7,30 @@ so only for a wrong request, `faults` goes over all rows again and lists everyth
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from ..data.schema import Column, Schema
+from ..data.cast import TRUTHS, as_category, number_form
+from ..data.numbers import COMMA, read_number
+from ..data.schema import NUMBERS, WORDS, Column, Schema
+from ..data.words import spells_missing
 from ..models import read_date
 
-NUMBERS = ("integer", "number")
 # What float32 holds, in which ONNX computes and scikit-learn's trees split.
 LARGEST = 3.4e38
 SHOWN_FAULTS = 100
 SHOWN_CHARACTERS = 100
+# They follow their letter, where most texts have one sign for both.
+ACCENTS = re.compile("[\u0300-\u036f]")
 PLACE = re.compile(r" - at `\$\.rows\[(\d+)\](?:\.(.*))?`$")
 
 Row = tuple[Any, ...]
 DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+ROW_ERRORS = (*DECODE_ERRORS, ValueError)
 
 
 class Refusal(Exception):
@@ -57,11 +63,19 @@ class Rules:
         strict: Refuse columns and categories that training never saw, as `[predict] strict` does.
         bounds: Refuse numbers outside the schema's minimum and maximum.
         most_rows: Of one request.
+        missing: Further spellings of a missing value, as in `[data] missing`.
     """
 
     strict: bool
     bounds: bool
     most_rows: int
+    missing: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, settings: Any) -> Rules:
+        """Return those of a project's settings."""
+        serving = settings.serving
+        return cls(settings.predict.strict, serving.bounds, serving.rows, settings.data.missing)
 
     def limits(self, column: Column) -> tuple[float, float]:
         """Return the least and the greatest number that a column may hold."""
@@ -74,7 +88,9 @@ class RowReader:
     """Reads the body of a request: `{"rows": [{column: value, ...}, ...]}`.
 
     A row becomes a tuple of the schema's features, in their order: numbers, flags, text, dates as
-    UTC without a zone, and None for what is missing.
+    UTC without a zone, and None for what is missing. Text in place of a number, a flag or a date is
+    read as batches read it: by the column's own form. That takes longer, and only where there is
+    some.
     """
 
     def __init__(self, schema: Schema, rules: Rules) -> None:
@@ -82,11 +98,21 @@ class RowReader:
         self.columns = schema.features
         self.rules = rules
         self._others = [column.name for column in schema.columns if column not in self.columns]
+        self._is_earlier = schema.is_earlier
         self._known = {column.name for column in schema.columns}
         self._dates = [
             (at, column.format) for at, column in enumerate(self.columns) if _is_date(column)
         ]
-        self._has_words = any(_is_words(column) for column in self.columns)
+        self._categories = {each.name: {*(each.categories or ())} for each in schema.columns}
+        self._has_words = any(column.type in WORDS for column in self.columns)
+        # The decoder takes the categories alone where others are refused.
+        self._words = [
+            (at, column)
+            for at, column in enumerate(self.columns)
+            if column.type in WORDS and not (rules.strict and column.categories)
+        ]
+        if self._is_earlier:
+            self._words = []
         self._decoder = msgspec.json.Decoder(self._request_type())
 
     def read(self, body: bytes) -> list[Row]:
@@ -96,15 +122,80 @@ class RowReader:
             Refusal: 400 for what is no JSON, 413 for too many rows, 422 for wrong ones.
         """
         try:
-            decoded = self._decoder.decode(body).rows
-        except DECODE_ERRORS as error:
-            raise self._refusal(body, str(error)) from None
+            return self._rows(body)
+        except ROW_ERRORS as error:
+            plain, fault = self._plain_body(body), error
+        if plain is not None:
+            try:
+                return self._rows(plain)
+            except ROW_ERRORS as error:
+                fault = error
+        raise self._refusal(body, str(fault)) from None
+
+    def plain(self, column: Column, value: Any) -> Any:
+        """Return what a text stands for in a column, None where it spells a missing value.
+
+        Everything that is not text is returned as it is, and so is what cannot be read.
+        """
+        if not isinstance(value, str) or self._is_earlier:
+            return value
+        if column.type in WORDS:
+            return self._word(column, value)
+        word = value.strip()
+        if word in self.rules.missing or spells_missing(word):
+            return None
+        if column.type in NUMBERS:
+            number = read_number(word, number_form(column))
+            return value if number is None else number
+        return TRUTHS.get(word.casefold(), value) if column.type == "boolean" else word
+
+    def _rows(self, body: bytes) -> list[Row]:
+        """Return the rows of a body that is right.
+
+        Raises:
+            DECODE_ERRORS, ValueError: If it is not.
+        """
         width = len(self.columns)
-        rows = [msgspec.structs.astuple(row)[:width] for row in decoded]
+        rows = [msgspec.structs.astuple(row)[:width] for row in self._decoder.decode(body).rows]
         if self._has_words and b"\\u0000" in body and any(_has_nul(row) for row in rows):
             # It would end the word in ONNX.
-            raise self._refusal(body, "has to be text without the character NUL")
-        return self._with_dates(rows, body) if self._dates else rows
+            raise ValueError("has to be text without the character NUL")
+        return [self._finished(row) for row in rows] if self._words or self._dates else rows
+
+    def _finished(self, row: Row) -> Row:
+        """Return a row with words as batches spell them, and dates in place of their text."""
+        values = list(row)
+        for at, column in self._words:
+            if values[at] is not None:
+                values[at] = self._word(column, values[at])
+        for at, form in self._dates:
+            if values[at] is not None:
+                values[at] = read_date(values[at], form)
+        return tuple(values)
+
+    def _word(self, column: Column, given: str) -> str | None:
+        """Return a word as batches spell it: `TRUE ` may be the category True."""
+        word = given.strip()
+        if not word.isascii() and ACCENTS.search(word):
+            word = unicodedata.normalize("NFC", word)
+        if not word or word in self.rules.missing:
+            return None
+        if column.categories is None or word in self._categories[column.name]:
+            return word
+        return as_category(word, column.categories)
+
+    def _plain_body(self, body: bytes) -> bytes | None:
+        """Return a body with what its texts stand for; None where there is nothing to replace."""
+        try:
+            content = msgspec.json.decode(body)
+            rows = content["rows"][: self.rules.most_rows + 1]
+            plain = [
+                {**row, **{each.name: self.plain(each, row[each.name]) for each in self.columns}}
+                for row in rows
+            ]
+            return None if plain == rows else msgspec.json.encode({**content, "rows": plain})
+        except (*DECODE_ERRORS, TypeError, KeyError, ValueError, OverflowError):
+            return None  # it is no such body at all, and the refusal says why
 
     def read_row(self, given: Any) -> Row:
         """Return one row that is decoded already.
@@ -117,6 +208,7 @@ class RowReader:
 
     def fault(self, column: Column, value: Any) -> str | None:
         """Return the rule that a value breaks, or None."""
+        value = self.plain(column, value)
         if value is None:
             return None
         if column.type in NUMBERS:
@@ -145,21 +237,6 @@ class RowReader:
         if column.type == "integer" and value != int(value):
             return "has to be a whole number"
         return None
-
-    def _with_dates(self, rows: list[Row], body: bytes) -> list[Row]:
-        """Return the rows with dates in place of their text."""
-        try:
-            return [self._with_date(row) for row in rows]
-        except ValueError as error:
-            raise self._refusal(body, str(error)) from None
-
-    def _with_date(self, row: Row) -> Row:
-        """Return a row with dates in place of their text."""
-        values = list(row)
-        for at, form in self._dates:
-            if values[at] is not None:
-                values[at] = read_date(values[at], form)
-        return tuple(values)
 
     def _request_type(self) -> Any:
         """Return the type of the whole body."""
@@ -257,6 +334,9 @@ def row_schema(schema: Schema, rules: Rules, example: Mapping[str, Any]) -> dict
     """Return the JSON schema of one row."""
     outside = [column for column in schema.columns if column not in schema.features]
     properties = {column.name: _property(column, rules) for column in schema.features}
+    if not schema.is_earlier:
+        for column in schema.features:
+            properties[column.name] |= _as_text(column)
     properties |= {
         column.name: {"description": "taken, and not used by the model"} for column in outside
     }
@@ -288,6 +368,19 @@ def _property(column: Column, rules: Rules) -> dict[str, Any]:
     return values
 
 
+def _as_text(column: Column) -> dict[str, Any]:
+    """Return what the JSON schema of one value says about text in place of a number or flag."""
+    if column.type in NUMBERS:
+        unit = f", with or without {column.unit}" if column.unit else ""
+        how = "1.234,5" if number_form(column).decimal == COMMA else "1,234.5"
+        kind, about = column.type, f"a number, or text as the data writes it: {how}{unit}"
+    elif column.type == "boolean":
+        kind, about = "boolean", "true or false, or text such as yes and no"
+    else:
+        return {}
+    return {"type": [kind, "string", "null"], "description": f"{about}; NA and the like are null"}
+
+
 def _is_date(column: Column) -> bool:
     """Tell dates from other text."""
     return column.type == "datetime"
@@ -296,11 +389,6 @@ def _is_date(column: Column) -> bool:
 def _has_nul(row: Row) -> bool:
     """Tell whether a text of a row holds the character NUL."""
     return any(isinstance(value, str) and "\0" in value for value in row)
-
-
-def _is_words(column: Column) -> bool:
-    """Tell whether a column holds words of any kind."""
-    return column.type in ("category", "string", "text")
 
 
 def _date_fault(column: Column, value: str) -> str | None:

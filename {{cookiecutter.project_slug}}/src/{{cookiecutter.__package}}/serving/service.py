@@ -76,7 +76,7 @@ class Service:
         """Set up, without a model yet."""
         self.project = project
         self.settings = serving = _own_section(settings)
-        self.rules = Rules(settings.predict.strict, serving.bounds, serving.rows)
+        self.rules = Rules.of(settings)
         self.metrics = Metrics()
         self.lines = LineLog(self.metrics)
         self.keys = Keys(serving.keys, project.root)
@@ -240,15 +240,20 @@ class Service:
         return self._encoder.encode({"taken": len(labels)})
 
     def _check_labels(self, labels: list[Label]) -> None:
-        """Refuse labels that the champion's target cannot have.
+        """Refuse labels that the champion's target cannot have, and read those in its form.
 
         Raises:
             Refusal: With every such label.
         """
-        check = label_check(self.fleet.champion.answer_form["label"])
+        champion = self.fleet.champion
+        check, target = label_check(champion.answer_form["label"]), champion.schema.target
         found = []
         for at, each in enumerate(labels):
             rule = check(each.label)
+            if rule and target is not None:
+                plain = champion.reader.plain(target, each.label)
+                if check(plain) is None:
+                    each.label, rule = plain, None
             if rule:
                 found.append({"row": at, "field": "label", "value": each.label, "rule": rule})
         if found:

@@ -42,33 +42,37 @@ function earlierNumber(text, comma) {
   return NUMBER.test(written) && Number.isFinite(Number(written)) ? Number(written) : text;
 }
 
-// Return a number as its column writes it (1.234,50 €), or the text itself if it is none.
+// Return a number as its column writes it (1.234,50 €), or the text itself if it is none: what
+// numbers.py makes of one word, by its patterns.
 function numberIn(column, text) {
-  let plain = text.replace(/[\u2212\u2013]/g, "-").replaceAll("\u2019", "'").trim();
-  if (column.unit) plain = plain.replace(column.unit, "").trim();
-  const marks = column.decimal === "," ? [",", "[.' \u00a0\u202f]"] : ["\\.", "[,' \u00a0\u202f]"];
-  const whole = `(?:\\d+|[1-9]\\d{0,2}(?:${marks[1]}\\d{2,3})*${marks[1]}\\d{3})`;
-  const written = new RegExp(`^([+-]?)(${whole}?)(?:${marks[0]}(\\d*))?(e[+-]?\\d+)?$`, "i");
-  const turned = plain.replace(/^\((.*)\)$/, "-$1").replace(/^(.*\d) ?-$/, "-$1");
-  const found = written.exec(turned.replace(/^([+-]) /, "$1"));
-  if (!found || !(found[2] || found[3])) return text;
-  const [, sign, digits, places = "", power = ""] = found;
-  const value = Number(`${sign}${digits.replace(/\D/g, "")}.${places}${power}`);
-  return Number.isFinite(value) ? value : text;
+  const [written, digits, grouping] = column.patterns;
+  let plain = text.trim();
+  for (const [found, meant] of Object.entries(BUNDLE.alike)) {
+    plain = plain.replaceAll(found, meant);
+  }
+  const found = new RegExp(written).exec(plain)?.groups;
+  if (!found || !new RegExp(digits).test(found.digits)) return text;
+  const signs = [found.open, found.sign, found.inner, found.behind?.trim()].filter(Boolean);
+  const isPaired = Boolean(found.open) === Boolean(found.close);
+  if (signs.length > 1 || !isPaired || (found.before && found.after)) return text;
+  const bare = found.digits.replace(new RegExp(grouping, "g"), "").replace(",", ".");
+  const value = Number(`${bare}${found.exponent ?? ""}`);
+  if (!Number.isFinite(value)) return text;
+  return signs.length && signs[0] !== "+" ? -value : value;
 }
 
 // Return a field as its column's type; what cannot be read stays text, which breaks a rule.
 function valueIn(column, text, comma) {
   const plain = text.trim();
   const isText = ["category", "string", "text"].includes(column.type);
+  const word = BUNDLE.earlier ? text : plain;
   const spelt = isText ? text : plain;
-  if (text === "" || BUNDLE.absent.includes(text)) return null;
+  if (word === "" || BUNDLE.absent.includes(word)) return null;
   if ((!isText || BUNDLE.earlier) && BUNDLE.missing.includes(spelt)) return null;
   if (column.type === "boolean") return TRUTHS[plain.toLowerCase()] ?? text;
   if (column.type === "number" || column.type === "integer") {
     return BUNDLE.earlier ? earlierNumber(plain, comma) : numberIn(column, plain);
   }
-  const word = BUNDLE.earlier ? text : plain;
   if (!column.categories || column.categories.includes(word)) return word;
   // Other spellings of the same: TRUE for True, 1.0 for 1.
   const low = plain.toLowerCase();
