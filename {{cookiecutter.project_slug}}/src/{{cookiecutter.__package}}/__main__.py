@@ -13,7 +13,11 @@ def main() -> None:
     gc.set_threshold(20_000)
     from .cli import main as command_line
 
-    command_line()
+    try:
+        command_line()
+    finally:
+        # The system takes all memory back: at the end nothing is worth a search for garbage.
+        gc.freeze()
 
 
 if __name__ == "__main__":
