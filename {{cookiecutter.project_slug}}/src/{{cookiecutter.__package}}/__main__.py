@@ -10,7 +10,7 @@ def main() -> None:
     # take the processor from those that work. OpenMP reads this once, when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # Importing makes many small objects, none of which is garbage yet.
-    gc.set_threshold(20_000)
+    gc.set_threshold(100_000)
     from .cli import main as command_line
 
     try:
