@@ -27,6 +27,10 @@ def test_folds_of_the_stratified_rule_keep_the_shares(material: train.TrainingDa
     for fit_rows, judge_rows in train.folds(material):
         assert not set(fit_rows) & set(judge_rows)
         assert (material.target[judge_rows] == "yes").mean() == pytest.approx(share, abs=0.01)
+    expected = material.task.folds(material.target, material.settings.model.folds, 42)
+    by_words = expected.split(material.inputs, material.target)
+    for ours, theirs in zip(train.folds(material), by_words, strict=True):
+        assert np.array_equal(ours[1], theirs[1])
 
 
 def test_folds_of_the_group_rule_share_no_group(ready: Callable[..., Project]) -> None:
