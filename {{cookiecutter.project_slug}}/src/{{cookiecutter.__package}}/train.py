@@ -160,10 +160,13 @@ def folds(data: TrainingData) -> list[tuple[Rows, Rows]]:
         splitter = data.task.folds(data.target, wanted, seed)
     if splitter is None:
         return []
+    # Of words only matters which are equal, and numbers sort ten times as fast.
+    words = data.target.dtype == object
+    target = pd.factorize(data.target)[0] if words else data.target
     with warnings.catch_warnings():
         # A rare class may be absent from some folds: `judge` allows for it.
         warnings.filterwarnings("ignore", message="The least populated class")
-        return list(splitter.split(np.zeros(rows), data.target, data.groups))
+        return list(splitter.split(np.zeros(rows), target, data.groups))
 
 
 def find_winner(

@@ -68,7 +68,7 @@ def drop_leaks(
         keys = content_keys(frame, [name for name in schema.names if name not in ids], version)
     else:
         keys = frame[ROW].to_numpy(dtype=np.uint64)
-    leaked = codes > pd.Series(codes).groupby(keys).transform("min").to_numpy()
+    leaked = codes > _first_and_last(keys, codes)[0]
     if leaked.any():
         frame, codes, keys = frame[~leaked], codes[~leaked], keys[~leaked]
     purged = len(cleaned.frame) - len(assigned)
@@ -121,8 +121,20 @@ def prove_no_overlap(
 
 def _count_shared(values: Any, codes: NDArray[np.int64]) -> int:
     """Count the rows whose value is in more than one split."""
-    splits = pd.Series(codes).groupby(np.asarray(values))
-    return int((splits.transform("min") != splits.transform("max")).sum())
+    first, last = _first_and_last(np.asarray(values), codes)
+    return int((first != last).sum())
+
+
+def _first_and_last(
+    values: NDArray[Any], codes: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first and the last split that has each row's value."""
+    first, last = codes.copy(), codes.copy()
+    # Of keys most come once, and to find that out takes a quarter of the time to group them.
+    again = pd.Series(values).duplicated(keep=False).to_numpy()
+    splits = pd.Series(codes[again]).groupby(values[again])
+    first[again], last[again] = splits.transform("min"), splits.transform("max")
+    return first, last
 
 
 def _time_bounds(times: pd.Series[Any], codes: NDArray[np.int64]) -> dict[str, list[Any]]:
