@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import UserError
-from .dates import COMPACT
+from .dates import CLOCKS, COMPACT
 from .numbers import POINT, NumberForm
-from .schema import Column, EarlierColumn, Schema
+from .schema import NUMBERS, Column, EarlierColumn, Schema
 from .words import read_column, without_missing
 
 if TYPE_CHECKING:
@@ -147,6 +147,8 @@ def cast_column(
     series, bad = cast(given, column)
     if bad is None or "ignore" in column.roles or not bad.any():
         return series, None
+    if column.type in NUMBERS and column.format in CLOCKS:
+        problem = "is neither a time of day nor a duration (14:35, 1:02:03.5, PT1H30M)"
     problem = problem.format(column.format or "ISO 8601 (2024-01-31 or 2024-01-31T12:30:00)")
     violation = _violation_of(given, bad, "type", problem, first_row)
     return series.mask(bad).astype(data_type), violation
@@ -266,11 +268,23 @@ def _to_number(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], A
 
 
 def _parse_numbers(given: pd.Series[Any], column: Column) -> pd.Series[Any]:
-    """Read numbers from text; what is not a number becomes missing."""
+    """Read numbers from text, and seconds from times; what is neither becomes missing."""
+    import numpy as np
     import pandas as pd
 
     if pd.api.types.is_numeric_dtype(given.dtype):
         return given
+    is_clock = column.format in CLOCKS
+    if pd.api.types.is_timedelta64_dtype(given.dtype):
+        # A schema without a format is of before durations were read as seconds.
+        moments = pd.Series(
+            given.to_numpy() / np.timedelta64(1, "us"), given.index, name=given.name
+        )
+        return moments / 1_000_000 if is_clock else moments
+    if is_clock and given.dtype == "str":
+        from .dates import read_seconds
+
+        return read_seconds(given, str(column.format))
     plain = isinstance(column, EarlierColumn) and not (column.decimal or column.unit)
     if given.dtype == "str" and not plain:
         return read_column(given, NumberForm(column.decimal or POINT, column.unit or ""))
@@ -311,7 +325,7 @@ def _to_datetime(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any],
     if pd.api.types.is_numeric_dtype(given.dtype) and column.format != COMPACT:
         return given, given.notna()
     words = given if given.dtype == "str" else given.map(spell, na_action="ignore")
-    parsed = parse_dates(words, column.format)
+    parsed = parse_dates(words, column.format, column.months)
     series = parsed.dt.tz_localize(None).astype("datetime64[us]")
     return series, series.isna() & given.notna()
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ..core.files import write_text
 from ..core.pipeline import require
 from ..core.project import Project
-from ..data.schema import load_schema
+from ..data.dates import local_times
+from ..data.schema import load_schema, with_columns
 from ..data.split import load_manifest, load_split
 from .html import short_number
 
@@ -33,6 +34,11 @@ def profile_train(project: Project) -> dict[str, Any]:
     if found is None or found[0]["data"] != data:
         train, schema = load_split(project, "train", rows=PROFILE_ROWS), load_schema(project)
         hidden = [column.name for column in (*schema.ids, *schema.having("ignore"))]
+        zoned = {column.name: column.zone for column in schema.columns if column.zone}
+        local = {
+            name: local_times(train[name], zone) for name, zone in zoned.items() if name in train
+        }
+        train = with_columns(train, local)
         frame = train.drop(columns=[name for name in hidden if name in train.columns])
         facts, html = _make_profile(frame, load_manifest(project)["rows"]["train"])
         # What was found goes into the first line; "--" would end the comment early.

@@ -168,6 +168,8 @@ def _column(column: Column, rules: Rules) -> dict[str, Any]:
         "type": column.type,
         "categories": column.categories,
         "format": column.format,
+        "months": column.months,
+        "zone": column.zone,
         "decimal": column.decimal,
         "unit": column.unit,
         "minimum": least,

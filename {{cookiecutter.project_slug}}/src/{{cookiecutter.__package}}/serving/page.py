@@ -103,6 +103,7 @@ def _hint(column: Column, rules: Rules) -> str:
     if column.type in NUMBERS:
         least, most = rules.limits(column)
         kind = "a whole number" if column.type == "integer" else "a number"
+        kind = f"{kind} of seconds" if column.format else kind
         return f"{kind}, {least:.6g} to {most:.6g}" if most < 1e30 else kind
     if column.type == "datetime":
         return f"a date as {column.format or '2024-01-31 or 2024-01-31T12:30:00Z'}"

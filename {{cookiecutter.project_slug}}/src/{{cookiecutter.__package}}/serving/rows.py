@@ -84,7 +84,9 @@ class RowReader:
         self._others = [column.name for column in schema.columns if column not in self.columns]
         self._known = {column.name for column in schema.columns}
         self._dates = [
-            (at, column.format) for at, column in enumerate(self.columns) if _is_date(column)
+            (at, column.format, column.months)
+            for at, column in enumerate(self.columns)
+            if _is_date(column)
         ]
         self._has_words = any(_is_words(column) for column in self.columns)
         self._decoder = msgspec.json.Decoder(self._request_type())
@@ -156,9 +158,9 @@ class RowReader:
     def _with_date(self, row: Row) -> Row:
         """Return a row with dates in place of their text."""
         values = list(row)
-        for at, form in self._dates:
+        for at, form, months in self._dates:
             if values[at] is not None:
-                values[at] = read_date(values[at], form)
+                values[at] = read_date(values[at], form, months)
         return tuple(values)
 
     def _request_type(self) -> Any:
@@ -306,7 +308,7 @@ def _is_words(column: Column) -> bool:
 def _date_fault(column: Column, value: str) -> str | None:
     """Return the rule that a date breaks, or None."""
     try:
-        read_date(value, column.format)
+        read_date(value, column.format, column.months)
     except ValueError:
         how = column.format or "ISO 8601 (2024-01-31 or 2024-01-31T12:30:00Z)"
         return f"has to be a date as {how}"
