@@ -389,123 +389,6 @@ def _type_of_text(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) 
     return Column(name, "text" if sentences else "string", True)
 
 
-def _clock_of(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) -> str | None:
-    """Return how a column writes times of day or durations, if it holds them, and note it.
-
-    A target may be one where the task predicts numbers.
-    """
-    settings = clues.settings
-    predicts_words = "number" not in registry.task(settings.model.task).target_types
-    if {"id", "group", "time", *(["target"] * predicts_words)} & set(roles):
-        return None
-    if series.dtype.kind == "m":
-        clues.notes.append(f"{series.name} holds durations, and is read as seconds")
-        return HOURS
-    if series.dtype != "str" or series.name in settings.data.text or not looks_timed(series):
-        return None
-    counts, words = _present(series)
-    form = clock_form(words)
-    fits = read_seconds(words, form).notna().to_numpy()
-    if not fits.all() and not _has_few_errors(fits, counts):
-        return None
-    clues.notes.append(_clock_note(str(series.name), words[fits].iloc[:SAMPLED], form))
-    return form
-
-
-def _clock_note(name: str, words: pd.Series[Any], form: str) -> str:
-    """Say how times of day and durations are read, by one that may be meant otherwise if any is."""
-    other = MINUTES if form == HOURS else HOURS
-    seconds, otherwise = read_seconds(words, form), read_seconds(words, other)
-    differing = ((seconds != otherwise) & otherwise.notna()).to_numpy()
-    at = int(differing.argmax())
-    note = f"{name} is read as seconds: '{words.iloc[at]}' is {seconds.iloc[at]:.15g}"
-    if not differing.any():
-        return note
-    how = f"set its format to {other} in data/schema.yaml"
-    return f"{note}; if it is {otherwise.iloc[at]:.15g}, {how}"
-
-
-def _own_zone(series: pd.Series[Any], notes: list[str]) -> str | None:
-    """Return the zone of dates that are not text, None for UTC."""
-    zone = getattr(series.dtype, "tz", None)
-    if zone is not None:
-        return zone_name(zone)
-    # Files with different zones make a column of objects.
-    mixed = series.dtype == object
-    return _zone_of(str(series.name), _distinct(series)[1], None, notes) if mixed else None
-
-
-def _zone_of(name: str, words: pd.Series[Any], form: str | None, notes: list[str]) -> str | None:
-    """Return the zone that the offsets of written dates belong to, None for UTC, and note it."""
-    offsets = offsets_of(words, form)
-    found = sorted(offsets.dropna().unique())
-    if found in ([], ["+00:00"]):
-        return None
-    alone = len(found) == 1 and offsets.notna().all()
-    zone = found[0] if alone else common_zone(words, form, offsets)
-    if zone is None:
-        notes.append(
-            f"{name} has offsets of several time zones ({', '.join(found[:SHOWN])}), so its hours "
-            "and days are those of UTC; for those of one place set its zone in data/schema.yaml, "
-            "such as zone: Europe/Berlin"
-        )
-    else:
-        notes.append(
-            f"{name} has the hours and days of zone {zone}, which its offsets fit; to take "
-            "another, set its zone in data/schema.yaml"
-        )
-    return zone
-
-
-def _date_like_notes(series: pd.Series[Any], words: pd.Series[Any]) -> list[str]:
-    """Note text that looks like dates, and is not read as such."""
-    some = list(words.iloc[:: max(len(words) // FEW_VALUES, 1)])
-    name = str(series.name)
-    if mostly(some, lambda word: re.fullmatch(PERIOD, word, re.IGNORECASE), MEANT):
-        return [
-            f"{name} holds weeks or quarters, such as {example_of(series)}, and is taken as text; "
-            "for their order write the first day of each (2021-01-31)"
-        ]
-    names = {name.casefold() for word in some for name in re.findall(r"[^\W\d_]{3,}", word)}
-    named = mostly(some, lambda word: re.fullmatch(NAMED_DAY, word), MEANT)
-    if named and len(names) <= MONTHS_OF_A_YEAR:
-        return [
-            f"{name} looks like dates, such as {example_of(series)}, and is taken as text; if it "
-            "names months, list the twelve names in [data] months in conf.cfg"
-        ]
-    return []
-
-
-def _counted_notes(series: pd.Series[Any]) -> list[str]:
-    """Note numbers that may count the seconds or days up to a date."""
-    name = str(series.name)
-    if not re.search(TIME_NAME, name, re.IGNORECASE) and not re.search(r"[a-z](?:At|On)$", name):
-        return []
-    low, high = series.min(), series.max()
-    for unit, what, least, most in COUNTED:
-        if least <= low and high <= most:
-            origin = EXCEL if unit == "D" else "unix"
-            first = pd.to_datetime(series.dropna().iloc[:1], unit=unit, origin=origin)
-            return [
-                f"{name} may be {what} (the first is in {first.iloc[0]:%B %Y}), and is read as "
-                "numbers; for dates write them as 2024-01-31T12:30:00 in the source"
-            ]
-    return []
-
-
-def _century_notes(series: pd.Series[Any], form: str | None) -> list[str]:
-    """Say how years of two digits are read."""
-    if "%y" not in (form or ""):
-        return []
-    dates = parse_dates(series, form)
-    at = int(dates.argmax())
-    return [
-        f"{series.name} has years of two digits, of which 69 to 99 are read as 19.. and 00 to 68 "
-        f"as 20..: the last, '{spell(series.iloc[at])}', is in {dates.iloc[at].year}; where that "
-        "is wrong, write four digits"
-    ]
-
-
 def _holds_numbers(words: pd.Series[Any], counts: pd.Series[Any], form: NumberForm) -> bool:
     """Tell whether a column of text holds numbers, apart from a few errors."""
     import pyarrow as pa
@@ -531,6 +414,19 @@ def _present(series: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[Any]]:
     return counts[present.to_numpy()], words[present]
 
 
+def _has_few_errors(fits: Any, counts: pd.Series[Any]) -> bool:
+    """Tell whether nearly all rows fit, but not all."""
+    share = float(counts[fits].sum() / counts.sum())
+    others = int((~fits).sum())
+    # Of two spellings, one is not "nearly all", whatever its count.
+    enough = int(fits.sum()) > FEW_SPELLINGS
+    likely = share >= LIKELY and others <= FEW_SPELLINGS
+    return enough and others > 0 and (share >= MEANT or likely)
+
+
+# ---------------------------------------------------------------------------------- dates and times
+
+
 def _find_dates(frame: pd.DataFrame, columns: Sequence[Column], clues: Clues) -> None:
     """Find out which columns of text hold dates, in which formats, and by which months."""
     for column in columns:
@@ -544,6 +440,31 @@ def _find_dates(frame: pd.DataFrame, columns: Sequence[Column], clues: Clues) ->
         if found:
             clues.dates[name] = found
     _choose_orders(frame, clues)
+
+
+def _date_formats(counts: pd.Series[Any], words: pd.Series[Any]) -> list[str | None]:
+    """Return the formats by which the text reads as dates: none, one, or some that differ.
+
+    None in the list stands for ISO 8601. Where nearly all rows fit a format, it is returned too:
+    casting then names the row that does not.
+
+    Args:
+        counts: How often each of the values occurs.
+        words: A column's distinct values, apart from what spells a missing one.
+    """
+    fitting: list[tuple[str | None, pd.Series[Any]]] = []
+    nearly: list[tuple[float, str | None]] = []
+    for form in date_formats(words):
+        parsed = parse_dates(words, form)
+        fits = parsed.notna().to_numpy()
+        if fits.all():
+            if not any(parsed.equals(other) for _, other in fitting):
+                fitting.append((form, parsed))
+        elif _has_few_errors(fits, counts):
+            nearly.append((float(counts[fits].sum()), form))
+    if fitting:
+        return [form for form, _ in fitting]
+    return [max(nearly, key=lambda pair: pair[0])[1]] if nearly else []
 
 
 def _named_dates(series: pd.Series[Any], clues: Clues) -> list[str | None]:
@@ -617,36 +538,118 @@ def _local_order(unsure: dict[str, list[str | None]], clues: Clues) -> set[str]:
     return found
 
 
-def _date_formats(counts: pd.Series[Any], words: pd.Series[Any]) -> list[str | None]:
-    """Return the formats by which the text reads as dates: none, one, or some that differ.
+def _own_zone(series: pd.Series[Any], notes: list[str]) -> str | None:
+    """Return the zone of dates that are not text, None for UTC."""
+    zone = getattr(series.dtype, "tz", None)
+    if zone is not None:
+        return zone_name(zone)
+    # Files with different zones make a column of objects.
+    mixed = series.dtype == object
+    return _zone_of(str(series.name), _distinct(series)[1], None, notes) if mixed else None
 
-    None in the list stands for ISO 8601. Where nearly all rows fit a format, it is returned too:
-    casting then names the row that does not.
 
-    Args:
-        counts: How often each of the values occurs.
-        words: A column's distinct values, apart from what spells a missing one.
+def _zone_of(name: str, words: pd.Series[Any], form: str | None, notes: list[str]) -> str | None:
+    """Return the zone that the offsets of written dates belong to, None for UTC, and note it."""
+    offsets = offsets_of(words, form)
+    found = sorted(offsets.dropna().unique())
+    if found in ([], ["+00:00"]):
+        return None
+    alone = len(found) == 1 and offsets.notna().all()
+    zone = found[0] if alone else common_zone(words, form, offsets)
+    if zone is None:
+        notes.append(
+            f"{name} has offsets of several time zones ({', '.join(found[:SHOWN])}), so its hours "
+            "and days are those of UTC; for those of one place set its zone in data/schema.yaml, "
+            "such as zone: Europe/Berlin"
+        )
+    else:
+        notes.append(
+            f"{name} has the hours and days of zone {zone}, which its offsets fit; to take "
+            "another, set its zone in data/schema.yaml"
+        )
+    return zone
+
+
+def _clock_of(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) -> str | None:
+    """Return how a column writes times of day or durations, if it holds them, and note it.
+
+    A target may be one where the task predicts numbers.
     """
-    fitting: list[tuple[str | None, pd.Series[Any]]] = []
-    nearly: list[tuple[float, str | None]] = []
-    for form in date_formats(words):
-        parsed = parse_dates(words, form)
-        fits = parsed.notna().to_numpy()
-        if fits.all():
-            if not any(parsed.equals(other) for _, other in fitting):
-                fitting.append((form, parsed))
-        elif _has_few_errors(fits, counts):
-            nearly.append((float(counts[fits].sum()), form))
-    if fitting:
-        return [form for form, _ in fitting]
-    return [max(nearly, key=lambda pair: pair[0])[1]] if nearly else []
+    settings = clues.settings
+    predicts_words = "number" not in registry.task(settings.model.task).target_types
+    if {"id", "group", "time", *(["target"] * predicts_words)} & set(roles):
+        return None
+    if series.dtype.kind == "m":
+        clues.notes.append(f"{series.name} holds durations, and is read as seconds")
+        return HOURS
+    if series.dtype != "str" or series.name in settings.data.text or not looks_timed(series):
+        return None
+    counts, words = _present(series)
+    form = clock_form(words)
+    fits = read_seconds(words, form).notna().to_numpy()
+    if not fits.all() and not _has_few_errors(fits, counts):
+        return None
+    clues.notes.append(_clock_note(str(series.name), words[fits].iloc[:SAMPLED], form))
+    return form
 
 
-def _has_few_errors(fits: Any, counts: pd.Series[Any]) -> bool:
-    """Tell whether nearly all rows fit, but not all."""
-    share = float(counts[fits].sum() / counts.sum())
-    others = int((~fits).sum())
-    # Of two spellings, one is not "nearly all", whatever its count.
-    enough = int(fits.sum()) > FEW_SPELLINGS
-    likely = share >= LIKELY and others <= FEW_SPELLINGS
-    return enough and others > 0 and (share >= MEANT or likely)
+def _clock_note(name: str, words: pd.Series[Any], form: str) -> str:
+    """Say how times of day and durations are read, by one that may be meant otherwise if any is."""
+    other = MINUTES if form == HOURS else HOURS
+    seconds, otherwise = read_seconds(words, form), read_seconds(words, other)
+    differing = ((seconds != otherwise) & otherwise.notna()).to_numpy()
+    at = int(differing.argmax())
+    note = f"{name} is read as seconds: '{words.iloc[at]}' is {seconds.iloc[at]:.15g}"
+    if not differing.any():
+        return note
+    how = f"set its format to {other} in data/schema.yaml"
+    return f"{note}; if it is {otherwise.iloc[at]:.15g}, {how}"
+
+
+def _century_notes(series: pd.Series[Any], form: str | None) -> list[str]:
+    """Say how years of two digits are read."""
+    if "%y" not in (form or ""):
+        return []
+    dates = parse_dates(series, form)
+    at = int(dates.argmax())
+    return [
+        f"{series.name} has years of two digits, of which 69 to 99 are read as 19.. and 00 to 68 "
+        f"as 20..: the last, '{spell(series.iloc[at])}', is in {dates.iloc[at].year}; where that "
+        "is wrong, write four digits"
+    ]
+
+
+def _date_like_notes(series: pd.Series[Any], words: pd.Series[Any]) -> list[str]:
+    """Note text that looks like dates, and is not read as such."""
+    some = list(words.iloc[:: max(len(words) // FEW_VALUES, 1)])
+    name = str(series.name)
+    if mostly(some, lambda word: re.fullmatch(PERIOD, word, re.IGNORECASE), MEANT):
+        return [
+            f"{name} holds weeks or quarters, such as {example_of(series)}, and is taken as text; "
+            "for their order write the first day of each (2021-01-31)"
+        ]
+    names = {name.casefold() for word in some for name in re.findall(r"[^\W\d_]{3,}", word)}
+    named = mostly(some, lambda word: re.fullmatch(NAMED_DAY, word), MEANT)
+    if named and len(names) <= MONTHS_OF_A_YEAR:
+        return [
+            f"{name} looks like dates, such as {example_of(series)}, and is taken as text; if it "
+            "names months, list the twelve names in [data] months in conf.cfg"
+        ]
+    return []
+
+
+def _counted_notes(series: pd.Series[Any]) -> list[str]:
+    """Note numbers that may count the seconds or days up to a date."""
+    name = str(series.name)
+    if not re.search(TIME_NAME, name, re.IGNORECASE) and not re.search(r"[a-z](?:At|On)$", name):
+        return []
+    low, high = series.min(), series.max()
+    for unit, what, least, most in COUNTED:
+        if least <= low and high <= most:
+            origin = EXCEL if unit == "D" else "unix"
+            first = pd.to_datetime(series.dropna().iloc[:1], unit=unit, origin=origin)
+            return [
+                f"{name} may be {what} (the first is in {first.iloc[0]:%B %Y}), and is read as "
+                "numbers; for dates write them as 2024-01-31T12:30:00 in the source"
+            ]
+    return []
