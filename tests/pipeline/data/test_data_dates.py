@@ -23,6 +23,7 @@ from mlproj.data.readers import read_table
 from mlproj.data.schema import Column, EarlierColumn, Schema
 from mlproj.data.words import read_words
 from mlproj.models.features import prepare
+from mlproj.reporting.profile import in_local_time
 from mlproj.serving.rows import Rules
 from mlproj.serving.scoring import load_model
 from tables import write_source
@@ -132,6 +133,13 @@ def test_calendar_parts_are_those_of_the_zone() -> None:
     hours = [each[2] for each in parts("Europe/Lisbon", "2021-10-31T00:30", "2021-10-31T01:30")]
     assert hours == [1, 1]
     assert pd.isna(parts("Asia/Tokyo", "NaT")[0][0])
+
+
+def test_a_profile_shows_local_times() -> None:
+    frame = pd.DataFrame({"x": pd.to_datetime(["2021-06-30T23:00"]).as_unit("us"), "y": [1]})
+    columns = (Column("x", "datetime", True, zone="Europe/Lisbon"), Column("z", "number", True))
+    shown = in_local_time(frame, Schema(columns, ""))
+    assert shown["x"].tolist() == [pd.Timestamp("2021-07-01")] and shown["y"].tolist() == [1]
 
 
 @every_case(
@@ -245,6 +253,14 @@ def test_what_is_no_time_is_refused_with_its_row(word: str) -> None:
     assert violation is not None and violation.rows == (2,)
     assert "is neither a time of day nor a duration" in violation.problem
     assert typed[0] == 52500 and pd.isna(typed[1])
+
+
+def test_whole_numbers_are_no_times(tmp_path: Path) -> None:
+    # 930 may be half past nine, or a quarter of an hour.
+    (tmp_path / "t.csv").write_text("x\n930\n1430\n", encoding="utf-8")
+    column = Column("x", "number", True, format="H:M:S", unit="s")
+    frame = read_table(tmp_path / "t.csv", schema=Schema((column,), ""))
+    assert cast_column(frame["x"], column)[1] is not None
 
 
 def test_a_rare_word_among_times_is_refused(settings: Any) -> None:

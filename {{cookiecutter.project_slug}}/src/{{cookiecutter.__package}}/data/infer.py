@@ -258,7 +258,7 @@ def _infer_column(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) 
         )
     column = _type_of(series, roles, clues)
     form = clues.numbers.get(name)
-    if form is not None and column.type in ("integer", "number") and not column.format:
+    if form is not None and column.type in ("integer", "number"):
         decimal = COMMA if form.decimal == COMMA else None
         column = replace(column, decimal=decimal, unit=form.unit or None)
     if "time" in roles and column.type not in ("datetime", "integer", "number"):
