@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import openpyxl
 import pandas as pd
 import pytest
 from asking import Asked, make_model
@@ -160,9 +159,8 @@ def test_a_wrong_schema_is_refused(change: dict[str, Any], wrong: str) -> None:
 # ------------------------------------------------------------------------------ months in languages
 
 
-def short(name: str) -> str:
-    """Return a month as it is shortened most often."""
-    return {"März": "Mrz", "maart": "mrt", "juillet": "juil", "juin": "juin"}.get(name, name[:3])
+# As they are shortened most often; others to three letters.
+SHORTENED = {"März": "Mrz", "maart": "mrt", "juillet": "juil", "juin": "juin"}
 
 
 @every_case("language", LANGUAGES)
@@ -174,15 +172,15 @@ def test_months_of_other_languages_are_read_and_said(settings: Any, language: st
             *("Oct.", "Nov.", "Dec."),
         )
     days = pd.Series(TIMES).dt.normalize().tolist()
-    for write in (
-        lambda day: f"{day.day}. {months[day.month - 1]} {day.year}",
-        lambda day: f"{day.day} de {months[day.month - 1].upper()} de {day.year}",
-        lambda day: f"{months[day.month - 1]} {day.day}, {day.year}",
-        lambda day: f"{day.day:02d}-{short(months[day.month - 1]).strip('.')}-{day.year}",
-    ):
-        column, typed, notes = infer(settings, [write(day) for day in days])
-        if "." in write(days[0]).removeprefix("3.") or language != "English":
-            assert column.months == LANGUAGES[language], write(days[2])
+    for form in ("{0}. {1} {2}", "{0} de {3} de {2}", "{1} {0}, {2}", "{0:02d}-{4}-{2}"):
+        written = []
+        for day in days:
+            name = months[day.month - 1]
+            short = SHORTENED.get(name, name[:3])
+            written.append(form.format(day.day, name, day.year, name.upper(), short))
+        column, typed, notes = infer(settings, written)
+        if "." in written[0].removeprefix("3.") or language != "English":
+            assert column.months == LANGUAGES[language], written[2]
             assert notes == [f"x is read as dates with {language} names of months"]
         assert typed.tolist() == days
 
@@ -304,11 +302,13 @@ def test_every_source_gives_the_same_times(settings: Any, tmp_path: Path) -> Non
     sources = {"t.csv": written, "t.jsonl": written, "t.parquet": typed}
     for name, table in sources.items():
         write_source(table.assign(label=LABELS), tmp_path / name)
-    book = openpyxl.Workbook()
-    book.active.append(["clock", "length", "label"])
-    for row in zip(clocks, lengths, LABELS, strict=True):
-        book.active.append(row)
-    book.save(tmp_path / "t.xlsx")
+    with pd.ExcelWriter(tmp_path / "t.xlsx", engine="openpyxl") as book:
+        written.assign(label=LABELS).to_excel(book, index=False)
+        sheet = next(iter(book.sheets.values()))
+        # pandas would write a duration as a share of a day.
+        for at_row, values in enumerate(zip(clocks, lengths, strict=True)):
+            for at_column, value in enumerate(values):
+                sheet.cell(at_row + 2, at_column + 1).value = value
     with sqlite3.connect(tmp_path / "t.db") as connection:
         written.assign(label=LABELS).to_sql("t", connection, index=False)
         rows = connection.execute("select * from t").fetchall()
