@@ -50,13 +50,17 @@ def test_dates_are_read_strictly(written: str, type: str, format: str | None, pl
     assert (column.type, column.format) == (type, format)
 
 
-def test_ambiguous_dates_stay_text_with_a_note(place: Any) -> None:
+def test_the_reading_of_ambiguous_dates_is_changed_in_the_schema(place: Any) -> None:
     rows = [f"{1 + row % 12:02d}/{1 + row % 7:02d}/2024,{'ab'[row % 2]}" for row in range(100)]
     project = place("d,label\n" + "\n".join(rows) + "\n")
     run_data(project)
-    assert schema.load_schema(project).column("d").type in ("string", "category")
     text = project.schema_file.read_text(encoding="utf-8")
-    assert "# Note: d may be dates written as %m/%d/%Y or %d/%m/%Y" in text
+    assert "set its format to '%m/%d/%Y' in data/schema.yaml" in text
+    assert pd.read_parquet(project.typed)["d"][8] == pd.Timestamp("2024-02-09")
+    text = text.replace("format: '%d/%m/%Y'", "format: '%m/%d/%Y'")
+    project.schema_file.write_text(text, encoding="utf-8", newline="\n")
+    run_data(project)
+    assert pd.read_parquet(project.typed)["d"][8] == pd.Timestamp("2024-09-02")
 
 
 def test_codes_with_leading_zeros_stay_text(place: Any) -> None:

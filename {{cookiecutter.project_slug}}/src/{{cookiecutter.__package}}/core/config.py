@@ -73,12 +73,21 @@ class DataSettings(Section):
     text: Names = Field(
         default=(), description="columns to take as text, though they look like numbers or dates"
     )
+    months: Names = Field(
+        default=(), description="names of the twelve months in dates of a language not known here"
+    )
     encoding: str = Field(default="utf-8", description="of CSV, TSV and JSON lines")
     delimiter: str = Field(default="auto", description="of CSV; auto looks at the first lines")
     header_row: int | None = Field(
         default=None, ge=1, description="of CSV: the line of the column names; auto if not set"
     )
     sheet: str | None = Field(default=None, description="of an Excel file; default: the first")
+
+    @model_validator(mode="after")
+    def _months_of_a_year(self) -> "DataSettings":
+        if len(self.months) not in (0, 12):
+            raise ValueError(f"months has {len(self.months)} names, but has to have 12")
+        return self
 
 
 class SplitSettings(Section):

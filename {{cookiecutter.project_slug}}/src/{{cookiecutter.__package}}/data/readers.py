@@ -219,7 +219,7 @@ def _kept(data: DataSettings, schema: Schema | None) -> set[str]:
     return {
         column.name
         for column in schema.columns
-        if column.type not in NUMBERS or column.decimal or column.unit
+        if column.type not in NUMBERS or column.decimal or column.unit or column.format
     }
 
 

@@ -17,6 +17,7 @@ from ..core.config import redact
 from ..core.errors import UserError
 from ..core.files import fingerprint, write_atomic, write_text, yaml_loader
 from ..core.project import Project
+from .dates import CLOCKS, zone_info
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,10 @@ HEADER = """\
 # held against it, and every violation is listed.
 #   type      integer, number, boolean, category (of a fixed list), string (of many values), text
 #             (sentences) or datetime (with format: %d.%m.%Y and the like where it is not ISO 8601)
+#   format    of a number: H:M:S for times of day and durations in seconds, in which 1:30 is an hour
+#             and a half; M:S where it is a minute and a half
+#   months    the names of the months in dates, where they are not English
+#   zone      whose hours, days and months count, such as Europe/Berlin or +01:00; else those of UTC
 #   nullable  whether values may be missing
 #   minimum, maximum  the observed range, widened on each side by its own width, so that new data
 #             slightly beyond is not refused; never across zero where no observed value was
@@ -58,7 +63,10 @@ class Column:
         nullable: Whether values may be missing.
         minimum: The least value allowed, for integer and number.
         maximum: The greatest value allowed, for integer and number.
-        format: How a datetime is written; None stands for ISO 8601.
+        format: How a datetime is written; None stands for ISO 8601. Of a number, one of `CLOCKS`
+            where text holds times of day or durations.
+        months: The names of the months in a datetime; None stands for English ones.
+        zone: The time zone whose hours, days and months a datetime has; None stands for UTC.
         decimal: The decimal sign where text holds the number; None stands for the point.
         unit: The currency or unit beside each number in text.
         categories: The values allowed, for category, in sorted order.
@@ -71,6 +79,8 @@ class Column:
     minimum: float | None = None
     maximum: float | None = None
     format: str | None = None
+    months: tuple[str, ...] | None = None
+    zone: str | None = None
     decimal: str | None = None
     unit: str | None = None
     categories: tuple[str, ...] | None = None
@@ -192,6 +202,7 @@ def _read_column(item: Any, where: str, kind: type[Column]) -> Column:
             )
     if item.get("decimal") not in (None, ".", ","):
         raise UserError(f"{place}: decimal is '{item['decimal']}', but has to be '.' or ','.")
+    months = _read_times(item, place) if kind is Column else None
     categories = item.get("categories")
     if item["type"] == "category" and not isinstance(categories, list):
         raise UserError(f"{place}: a category needs a list of categories (else type: string).")
@@ -202,7 +213,32 @@ def _read_column(item: Any, where: str, kind: type[Column]) -> Column:
     if any(role not in ROLES for role in roles):
         raise UserError(f"{place}: roles have to be of {_one_of(ROLES)}.")
     categories = None if categories is None else tuple(categories)
-    return kind(**{"nullable": True, **item, "categories": categories, "roles": roles})
+    read = {"categories": categories, "roles": roles, "months": months}
+    return kind(**{"nullable": True, **item, **read})
+
+
+def _read_times(item: dict[str, Any], place: str) -> tuple[str, ...] | None:
+    """Check how a column writes its times, and return the names of its months."""
+    if item["type"] in NUMBERS and item.get("format") not in (None, *CLOCKS):
+        raise UserError(
+            f"{place}: format is '{item['format']}', but has to be {_one_of(CLOCKS)} for numbers."
+        )
+    months, zone = item.get("months"), item.get("zone")
+    if months is not None and not (
+        isinstance(months, list)
+        and len(months) == 12
+        and all(isinstance(month, str) for month in months)
+    ):
+        raise UserError(f"{place}: months has to be a list of twelve names.")
+    try:
+        if zone is not None:
+            zone_info(str(zone))
+    except ValueError:
+        raise UserError(
+            f"{place}: zone is '{zone}', but has to be a name such as Europe/Berlin or an offset "
+            "in quotes such as '+01:00'."
+        ) from None
+    return None if months is None else tuple(months)
 
 
 def _one_of(words: Sequence[str]) -> str:

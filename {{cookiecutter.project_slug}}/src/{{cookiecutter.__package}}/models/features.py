@@ -30,6 +30,7 @@ from sklearn.preprocessing import (
 
 from ..core import registry
 from ..core.errors import UserError, failure
+from ..data.dates import local_times
 from ..data.schema import require_columns
 from . import DATE_PARTS, input_kinds, kinds_by_type, words
 
@@ -68,9 +69,9 @@ class StepOptions:
 def prepare(frame: pd.DataFrame, schema: Schema, custom: ModuleType | None = None) -> pd.DataFrame:
     """Turn typed rows into the model's inputs, each row by itself.
 
-    Numbers and flags become float64 with NaN, a date becomes six numbers (the last, `__days`, is
-    counted from 1970), strings keep their text with "" for a missing one, and a text becomes its
-    words in lower case. Columns that need no change are not copied.
+    Numbers and flags become float64 with NaN, a date becomes six numbers in the time of its zone
+    (the last, `__days`, is counted from 1970), strings keep their text with "" for a missing one,
+    and a text becomes its words in lower case. Columns that need no change are not copied.
 
     Args:
         frame: Rows that conform to `schema`; columns beside its features are left out.
@@ -85,6 +86,7 @@ def prepare(frame: pd.DataFrame, schema: Schema, custom: ModuleType | None = Non
             of numbers, flags, dates nor text.
     """
     types = {column.name: column.type for column in schema.features}
+    zones = {column.name: column.zone for column in schema.features if column.zone}
     custom = registry.team() if custom is None else custom
     kinds = input_kinds(custom)
     names = kinds_by_type(kinds)
@@ -95,6 +97,8 @@ def prepare(frame: pd.DataFrame, schema: Schema, custom: ModuleType | None = Non
     for name in rows.columns:
         values = rows[name]
         kind = kinds[names[types.get(name) or _own_type(values)]]
+        if name in zones and isinstance(values.dtype, np.dtype) and values.dtype.kind == "M":
+            values = local_times(values, zones[name])
         columns = registry.load(kind.prepare)(values)
         changed = changed or columns.get(name) is not values
         inputs |= columns

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from ..data.cast import TRUTHS, as_category, number_form
-from ..data.numbers import COMMA, read_number
+from ..data.cast import TRUTHS, as_category, number_form, number_in
+from ..data.numbers import COMMA
 from ..data.schema import NUMBERS, WORDS, Column, Schema
 from ..data.words import spells_missing
 from ..models import read_date
@@ -101,7 +101,9 @@ class RowReader:
         self._is_earlier = schema.is_earlier
         self._known = {column.name for column in schema.columns}
         self._dates = [
-            (at, column.format) for at, column in enumerate(self.columns) if _is_date(column)
+            (at, column.format, column.months)
+            for at, column in enumerate(self.columns)
+            if _is_date(column)
         ]
         self._categories = {each.name: {*(each.categories or ())} for each in schema.columns}
         self._has_words = any(column.type in WORDS for column in self.columns)
@@ -145,7 +147,7 @@ class RowReader:
         if word in self.rules.missing or spells_missing(word):
             return None
         if column.type in NUMBERS:
-            number = read_number(word, number_form(column))
+            number = number_in(word, column)
             return value if number is None else number
         return TRUTHS.get(word.casefold(), value) if column.type == "boolean" else word
 
@@ -168,9 +170,9 @@ class RowReader:
         for at, column in self._words:
             if values[at] is not None:
                 values[at] = self._word(column, values[at])
-        for at, form in self._dates:
+        for at, form, months in self._dates:
             if values[at] is not None:
-                values[at] = read_date(values[at], form)
+                values[at] = read_date(values[at], form, months)
         return tuple(values)
 
     def _word(self, column: Column, given: str) -> str | None:
@@ -373,6 +375,7 @@ def _as_text(column: Column) -> dict[str, Any]:
     if column.type in NUMBERS:
         unit = f", with or without {column.unit}" if column.unit else ""
         how = "1.234,5" if number_form(column).decimal == COMMA else "1,234.5"
+        how = "1:30:00" if column.format else how
         kind, about = column.type, f"a number, or text as the data writes it: {how}{unit}"
     elif column.type == "boolean":
         kind, about = "boolean", "true or false, or text such as yes and no"
@@ -394,7 +397,7 @@ def _has_nul(row: Row) -> bool:
 def _date_fault(column: Column, value: str) -> str | None:
     """Return the rule that a date breaks, or None."""
     try:
-        read_date(value, column.format)
+        read_date(value, column.format, column.months)
     except ValueError:
         how = column.format or "ISO 8601 (2024-01-31 or 2024-01-31T12:30:00Z)"
         return f"has to be a date as {how}"

@@ -42,9 +42,36 @@ function earlierNumber(text, comma) {
   return NUMBER.test(written) && Number.isFinite(Number(written)) ? Number(written) : text;
 }
 
+// Return a time of day or a duration in seconds, or the text itself if it is neither.
+function secondsIn(column, text) {
+  const [clock, iso] = column.patterns.map((each) => new RegExp(`^(?:${each})$`, "i"));
+  const valueOf = (digits = "0") => Number(digits.replace(",", "."));
+  const sum = (whole, part) => (whole * 1e6 + Math.round(part * 1e6)) / 1e6;
+  const length = iso.exec(text)?.groups;
+  if (length) {
+    const { sign, weeks, days, hours, minutes, seconds } = length;
+    const whole = (valueOf(weeks) * 7 + valueOf(days)) * 24 + valueOf(hours);
+    const found = sum(whole * 3600 + valueOf(minutes) * 60, valueOf(seconds));
+    return sign === "-" ? -found : found;
+  }
+  const found = clock.exec(text)?.groups;
+  if (!found) return text;
+  const { days, sign, first, second, third, fraction, half } = found;
+  const short = column.format === "M:S" && third === undefined;
+  if (half && (short || first < 1 || first > 12)) return text;
+  if (third === undefined && fraction && !short) return text;
+  const hour = half ? (first % 12) + (half.toLowerCase() === "p" ? 12 : 0) : Number(first);
+  const whole = short
+    ? hour * 60 + Number(second)
+    : hour * 3600 + Number(second) * 60 + valueOf(third);
+  const time = sum(whole, valueOf(fraction));
+  return valueOf(days) * 86_400 + (sign === "-" ? -time : time);
+}
+
 // Return a number as its column writes it (1.234,50 €), or the text itself if it is none: what
 // numbers.py makes of one word, by its patterns.
 function numberIn(column, text) {
+  if (column.format) return secondsIn(column, text.trim());
   const [written, digits, grouping] = column.patterns;
   let plain = text.trim();
   for (const [found, meant] of Object.entries(BUNDLE.alike)) {
