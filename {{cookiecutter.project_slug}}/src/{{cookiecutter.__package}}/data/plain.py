@@ -89,24 +89,24 @@ class ColumnBlocks:
         """Add a block."""
         import pyarrow as pa
 
-        if self.type == pa.float64():
-            self._add_floats(array)
-        elif self.type == pa.int64():
-            whole = _cast(array, self.type)
-            self.failed = self.failed or whole is None or _has_codes(array)
-            self._arrays = [] if self.failed else [*self._arrays, whole]
+        if self.failed:
+            return
+        read = _read_as(array, self.type)
+        if read is None:
+            self.failed = True
+            self._arrays, self._values = [], self._values[:0].copy()
+        elif self.type == pa.float64():
+            self._fill(read)
         else:
-            self._arrays.append(array)
+            self._arrays.append(read)
 
-    def _add_floats(self, array: pa.Array) -> None:
-        """Add numbers to those that are there."""
+    def _fill(self, array: pa.Array) -> None:
+        """Put numbers behind those that are there."""
         import numpy as np
 
-        self.failed = self.failed or _is_large(array)
         end = self._filled + len(array)
         if end > len(self._values):
-            more = np.empty(max(end, len(self._values)) // 2 + len(array))
-            self._values = np.concatenate([self._values, more])
+            self._values = np.concatenate([self._values, np.empty(end // 2 + len(array))])
         self._values[self._filled : end] = array.to_numpy(zero_copy_only=False)
         self._filled = end
 
@@ -122,6 +122,18 @@ class ColumnBlocks:
             return to_pandas(array)
         numbers = plain_numbers(array)
         return to_pandas(array if numbers is None else numbers)
+
+
+def _read_as(array: pa.Array, type: pa.DataType) -> pa.Array | None:
+    """Read a further block as the type of the first, or return None where that is in doubt."""
+    import pyarrow as pa
+
+    if type == pa.float64():
+        return None if _is_large(array) else array
+    if type == pa.int64():
+        whole = _cast(array, type)
+        return None if whole is None or _has_codes(array) else whole
+    return array
 
 
 def _cast(array: Any, type: pa.DataType) -> Any:

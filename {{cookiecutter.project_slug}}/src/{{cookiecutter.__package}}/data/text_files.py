@@ -81,35 +81,41 @@ def read_csv(path: Path, kind: str, data: DataSettings, kept: Collection[str]) -
     A column is text unless each of its values is a number as computers write it; those in `kept`
     always are.
     """
+    import pyarrow as pa
+
     layout = csv_layout(path, kind, data)
     refuse_names(path, layout.names)
     with _csv_errors(path, layout):
-        columns = _read_columns(path, layout, data, kept)
+        blocks = _batches(path, layout, data, dict.fromkeys(layout.names, pa.string()))
+        first = next(blocks, None)
+        if first is None:
+            return pd.DataFrame(columns=list(layout.names))
+        if next(blocks, None) is None:
+            _refuse_open_quote(path, layout, first)
+            return _to_frame(pa.Table.from_batches([first]), kept)
+        columns = _read_columns(path, layout, data, kept, first)
     series = {name: columns[name].to_series(worded=name in kept) for name in layout.names}
     return pd.DataFrame(series, copy=False)
 
 
 def _read_columns(
-    path: Path, layout: Layout, data: DataSettings, kept: Collection[str]
+    path: Path, layout: Layout, data: DataSettings, kept: Collection[str], first: pa.RecordBatch
 ) -> dict[str, ColumnBlocks]:
     """Read a whole file: numbers where the first block suggests so and all others agree."""
     import pyarrow as pa
 
-    text = dict.fromkeys(layout.names, pa.string())
-    first = next(_batches(path, layout, data, text), None)
-    if first is None:
-        return {name: ColumnBlocks(pa.string()) for name in text}
     given = dict(zip(layout.names, first.columns, strict=True))
-    types = {name: first_type(given[name]) for name in text if name not in kept}
+    types = {
+        name: pa.string() if name in kept else first_type(given[name]) for name in layout.names
+    }
     rows = first.num_rows * (path.stat().st_size // BLOCK + 1)
-    del first, given
     try:
-        columns = _read_blocks(path, layout, data, text | types, rows)
+        columns = _read_blocks(path, layout, data, types, rows)
         failed = [name for name in types if columns[name].failed]
     except pa.ArrowInvalid as error:
         if CONVERSION not in str(error):
             raise
-        columns, failed = {}, list(text)
+        columns, failed = {}, list(types)
     again = dict.fromkeys(failed, pa.string())
     return columns | (_read_blocks(path, layout, data, again) if again else {})
 
@@ -185,7 +191,7 @@ def csv_layout(path: Path, kind: str, data: DataSettings) -> Layout:
             at = _header_row(head, delimiter, data)
             file.seek(0)
             rows = _rows(file, delimiter)
-            passed = [next(rows, []) for _ in range(at + 1)]
+            passed: list[list[str]] = [next(rows, []) for _ in range(at + 1)]
             header, skipped = passed[-1], rows.line_num
             first = next((row for row in rows if row), None)
         except csv.Error as error:
@@ -239,7 +245,7 @@ def _delimiter(kind: str, data: DataSettings, head: Sequence[str]) -> str:
         return (share, width) if width > 1 else (0.0, 0)
 
     found = max(DELIMITERS, key=divided)
-    header = next((row for row in _rows(head, found) if row), [])
+    header: list[str] = next((row for row in _rows(head, found) if row), [])
     return SPACES if len(header) < 2 and _is_spaced(head) else found
 
 
