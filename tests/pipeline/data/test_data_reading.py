@@ -597,6 +597,22 @@ def test_spaces_between_columns_and_row_names_are_found(
         assert ("runs of spaces" in notes) is (len(names) > 1 and "," not in text.split("\n")[0])
 
 
+def test_a_file_that_spaces_divide_may_have_many_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_files, "BLOCK", 256)
+    path = tmp_path / "t.csv"
+    path.write_text(laid_out("a b", [f"{row} {row}.5" for row in range(3000)]), encoding="utf-8")
+    frame = readers.read_table(path)
+    assert frame["a"].tolist() == list(range(3000)) and frame["b"].sum() == 4_500_000
+
+
+def test_a_delimiter_that_divides_the_header_goes_before_spaces(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(laid_out("id,unit price", ["x,per 5", "y,per 6"] * 30), encoding="utf-8")
+    assert readers.column_names(path) == ["id", "unit price"]
+
+
 def test_spaces_divide_what_conf_says_they_do(place: Any) -> None:
     rows = [f"{LABELS[row % 2]}  x  {LABELS[row % 2]}" for row in range(60)]
     text = laid_out("one two label", rows)

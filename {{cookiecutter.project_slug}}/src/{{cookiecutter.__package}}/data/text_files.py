@@ -93,22 +93,22 @@ def read_csv(path: Path, kind: str, data: DataSettings, kept: Collection[str]) -
         if next(blocks, None) is None:
             _refuse_open_quote(path, layout, first)
             return _to_frame(pa.Table.from_batches([first]), kept)
-        columns = _read_columns(path, layout, data, kept, first)
+        given = dict(zip(layout.names, first.columns, strict=True))
+        types = {name: pa.string() if name in kept else first_type(given[name]) for name in given}
+        rows = first.num_rows * (path.stat().st_size // BLOCK + 1)
+        # Their memory serves the blocks to come.
+        del blocks, first, given
+        columns = _read_columns(path, layout, data, types, rows)
     series = {name: columns[name].to_series(worded=name in kept) for name in layout.names}
     return pd.DataFrame(series, copy=False)
 
 
 def _read_columns(
-    path: Path, layout: Layout, data: DataSettings, kept: Collection[str], first: pa.RecordBatch
+    path: Path, layout: Layout, data: DataSettings, types: dict[str, pa.DataType], rows: int
 ) -> dict[str, ColumnBlocks]:
     """Read a whole file: numbers where the first block suggests so and all others agree."""
     import pyarrow as pa
 
-    given = dict(zip(layout.names, first.columns, strict=True))
-    types = {
-        name: pa.string() if name in kept else first_type(given[name]) for name in layout.names
-    }
-    rows = first.num_rows * (path.stat().st_size // BLOCK + 1)
     try:
         columns = _read_blocks(path, layout, data, types, rows)
         failed = [name for name in types if columns[name].failed]
