@@ -75,6 +75,7 @@ class ColumnBlocks:
     """
 
     def __init__(self, type: pa.DataType, rows: int = 0) -> None:
+        """See the class."""
         import numpy as np
         import pyarrow as pa
 

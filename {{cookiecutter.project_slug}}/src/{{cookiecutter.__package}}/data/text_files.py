@@ -23,8 +23,8 @@ import pandas as pd
 
 from ..core.config import DataSettings
 from ..core.errors import UserError
-from .schema import plain_names, refuse_names
 from .plain import ColumnBlocks, first_type, plain_numbers, to_pandas
+from .schema import plain_names, refuse_names
 
 if TYPE_CHECKING:
     import pyarrow as pa
