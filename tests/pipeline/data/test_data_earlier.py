@@ -101,8 +101,9 @@ def test_an_earlier_project_keeps_rows_types_and_split(
 
     after, aloud = read(project)
     pd.testing.assert_frame_equal(after, before)
-    assert project.schema_file.read_text("utf-8") == lines
-    assert any("is of an earlier version" in note for note in aloud)
+    assert project.schema_file.with_name("schema.old.yaml").read_text("utf-8") == lines
+    assert any("was of an earlier version" in note for note in aloud)
+    assert not any("before the update" in note for note in aloud)
     preprocess(project, load_settings(project))
     again = load_manifest(project)
     assert again["split"].pop("keys") == BY_COLUMN

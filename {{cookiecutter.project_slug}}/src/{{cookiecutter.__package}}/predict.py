@@ -214,6 +214,7 @@ class _Parts:
 
 def _scored(bundle: Bundle, job: Job, source: Path, skip: int = 0) -> Iterator[pd.DataFrame]:
     """Yield the predictions for a file's rows after the first `skip`, piece by piece."""
+    bundle = bundle.for_file(source, job.data)
     at = 0
     for piece in _ahead(_pieces(bundle, job, source)):
         first, at = at, at + len(piece)

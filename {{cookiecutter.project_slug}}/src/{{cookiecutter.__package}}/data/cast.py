@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import UserError
 from .dates import COMPACT
 from .numbers import POINT, NumberForm
-from .schema import Column, EarlierColumn, Schema
+from .schema import Column, Schema
 from .words import read_column, without_missing
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def cast_column(
     if column.type not in CASTS:
         return _to_text(given, column), None
     cast, data_type, problem = CASTS[column.type]
-    if given.dtype == "str" and not isinstance(column, EarlierColumn):
+    if given.dtype == "str":
         given = without_missing(given)
     series, bad = cast(given, column)
     if bad is None or "ignore" in column.roles or not bad.any():
@@ -271,8 +271,7 @@ def _parse_numbers(given: pd.Series[Any], column: Column) -> pd.Series[Any]:
 
     if pd.api.types.is_numeric_dtype(given.dtype):
         return given
-    plain = isinstance(column, EarlierColumn) and not (column.decimal or column.unit)
-    if given.dtype == "str" and not plain:
+    if given.dtype == "str":
         return read_column(given, NumberForm(column.decimal or POINT, column.unit or ""))
     return pd.to_numeric(given.astype("object"), errors="coerce")
 

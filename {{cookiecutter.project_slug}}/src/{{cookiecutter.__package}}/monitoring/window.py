@@ -123,6 +123,7 @@ def open_file(project: Project, bundle: Bundle, settings: Settings, source: Path
     Raises:
         UserError: If it cannot be read, or has no feature of the model.
     """
+    bundle = bundle.for_file(source, settings.data)
     frame = read_table(source, settings.data, bundle.schema)
     return window_of(bundle, frame, _place(project, source), monitor_settings(settings).rows)
 

@@ -170,6 +170,8 @@ def _column(column: Column, rules: Rules) -> dict[str, Any]:
         "format": column.format,
         "decimal": column.decimal,
         "unit": column.unit,
+        "missing": column.missing or (),
+        "exact": bool(column.exact),
         "minimum": least,
         "maximum": most,
     }

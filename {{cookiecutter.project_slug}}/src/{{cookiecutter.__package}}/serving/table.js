@@ -62,13 +62,13 @@ function valueIn(column, text, comma) {
   const plain = text.trim();
   const isText = ["category", "string", "text"].includes(column.type);
   const spelt = isText ? text : plain;
-  if (text === "" || BUNDLE.absent.includes(text)) return null;
+  const word = BUNDLE.earlier || column.exact ? text : plain;
+  if (text === "" || BUNDLE.absent.includes(text) || column.missing.includes(word)) return null;
   if ((!isText || BUNDLE.earlier) && BUNDLE.missing.includes(spelt)) return null;
   if (column.type === "boolean") return TRUTHS[plain.toLowerCase()] ?? text;
   if (column.type === "number" || column.type === "integer") {
     return BUNDLE.earlier ? earlierNumber(plain, comma) : numberIn(column, plain);
   }
-  const word = BUNDLE.earlier ? text : plain;
   if (!column.categories || column.categories.includes(word)) return word;
   // Other spellings of the same: TRUE for True, 1.0 for 1.
   const low = plain.toLowerCase();
