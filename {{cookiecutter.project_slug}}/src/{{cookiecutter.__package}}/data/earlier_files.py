@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from ..core.errors import UserError
 from .cast import Violation, refuse
 from .readers import CSV, column_names, format_of, iter_tables
 from .schema import NUMBERS, SCHEMA_VERSION, WORDS, Column, Schema, plain_names
-from .text_files import DELIMITERS, csv_layout, known_delimiter, open_text, text_errors
+from .text_files import csv_layout, open_text, text_errors
 from .words import MISSING, composed, without_missing, without_padding
 
 # So many rows at the start of a file showed its decimal sign.
@@ -48,25 +48,20 @@ def upgraded(
     if not schema.is_earlier:
         return schema
     found = {column.name: Found(column) for column in schema.columns}
+    as_text = tuple(Column(name, "string", True, exact=True) for name in schema.names)
+    written = replace(schema, columns=as_text, version=SCHEMA_VERSION)
     for path in paths:
-        kind = format_of(path)
-        decimal = _decimal(path, kind, data, schema) if kind in CSV else ""
+        kind, decimal = format_of(path), _decimal(path, data, schema)
+        there = {*column_names(path, data, written)}
+        names = [name for name in schema.names if name in there]
         first_row = 1
-        for piece in _as_written(path, data, schema):
+        for piece in iter_tables(path, ROWS, data, written, names):
             for name in piece.columns[piece.dtypes == "str"]:
                 found[name].add(piece[name], kind, decimal, first_row)
             first_row += len(piece)
         refuse([each.wrong for each in found.values() if each.wrong], str(path), advice)
     columns = tuple(each.upgraded() for each in found.values())
     return replace(schema, columns=columns, version=SCHEMA_VERSION)
-
-
-def _as_written(path: Path, data: DataSettings, schema: Schema) -> Iterator[pd.DataFrame]:
-    """Return the pieces of a file, of which text is as it is written."""
-    columns = tuple(Column(name, "string", True, exact=True) for name in schema.names)
-    written = replace(schema, columns=columns, version=SCHEMA_VERSION)
-    there = set(column_names(path, data, written))
-    return iter_tables(path, ROWS, data, written, [name for name in schema.names if name in there])
 
 
 @dataclass
@@ -113,14 +108,12 @@ class Found:
             marked = words.str.contains(mark, regex=False).fillna(False).to_numpy(dtype=bool)
             if not marked.any():
                 continue
-            self.decimal = self.decimal or mark
-            if self.decimal != mark or (mark == "," and decimal != ","):
+            self.decimal = self.decimal or (mark if mark == decimal else ".")
+            if mark != self.decimal and not self.wrong:
                 at = int(marked.argmax())
-                problem = f"is not a number with the decimal sign '{self.decimal}' of the others"
-                if self.decimal == mark:
-                    problem = "is not a number in a file whose decimal sign is the point"
+                problem = f"is not a number where the decimal sign is '{self.decimal}'"
                 row, word = (at + first_row,), f"'{words.iloc[at]}'"
-                self.wrong = self.wrong or Violation(self.column.name, problem, row, 1, word)
+                self.wrong = Violation(self.column.name, problem, row, 1, word)
 
     def upgraded(self) -> Column:
         """Return the column with what was found written into it."""
@@ -128,34 +121,32 @@ class Found:
         return replace(
             column,
             decimal="," if self.decimal == "," else column.decimal,
-            missing=tuple(sorted(self.missing)) or column.missing,
+            missing=tuple(sorted({*self.missing, *(column.missing or ())})) or None,
             exact=self.exact or column.exact,
         )
 
 
-def _decimal(path: Path, kind: str, data: DataSettings, schema: Schema) -> str:
-    """Return the decimal sign of a CSV file, which its first rows showed.
+def _decimal(path: Path, data: DataSettings, schema: Schema) -> str:
+    """Return the decimal sign of a CSV file, which its first rows showed; empty for other files.
 
     Raises:
-        UserError: If its delimiter or header are not found as they were.
+        UserError: If its header is not found where it was.
     """
+    kind = format_of(path)
+    if kind not in CSV:
+        return ""
     layout = csv_layout(path, kind, data)
     with open_text(path, layout.encoding) as file, text_errors(path, layout.encoding):
-        first = re.sub(r'"[^"]*"', "", file.readline())
-        delimiter = known_delimiter(kind, data) or max(DELIMITERS, key=first.count)
-        file.seek(0)
-        rows = enumerate(csv.reader(file, delimiter=delimiter), 1)
+        rows = enumerate(csv.reader(file, delimiter=layout.delimiter), 1)
         at, header = next((at, row) for at, row in rows if row)
         head = [row for (_, row), _ in zip(rows, range(FIRST_ROWS), strict=False)]
     needed = {*plain_names(schema.names)[0]}
     if needed <= {*plain_names(header)[0]} and not needed <= {*layout.names}:
-        named = {"\t": "tab"}.get(delimiter, delimiter)
-        setting = f"header_row = {at}" if delimiter == layout.delimiter else f"delimiter = {named}"
         raise UserError(
-            f"{path} would be divided into other columns than by the earlier version; set "
-            f"[data] {setting} in conf.cfg."
+            f"{path} had its column names in row {at} for the earlier version, and would not now; "
+            f"set [data] header_row = {at} in conf.cfg."
         )
     values = [value for row in head for value in row]
     comma = any(re.fullmatch(r"-?\d+,\d+", value) for value in values)
     point = any(re.fullmatch(r"-?\d+\.\d+", value) for value in values)
-    return "," if delimiter == ";" and comma and not point else "."
+    return "," if layout.delimiter == ";" and comma and not point else "."
