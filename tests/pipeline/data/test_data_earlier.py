@@ -15,6 +15,7 @@ import pytest
 from cases import every_case
 from earlier import printed, python
 from mlproj import ingest
+from mlproj.bundle.bundle import load_bundle
 from mlproj.core.config import DataSettings, load_settings
 from mlproj.core.errors import UserError
 from mlproj.core.pipeline import is_current
@@ -25,6 +26,7 @@ from mlproj.data.earlier_files import upgraded
 from mlproj.data.keys import BY_COLUMN
 from mlproj.data.readers import read_table
 from mlproj.data.split import load_manifest
+from mlproj.monitoring.window import open_file
 from mlproj.predict import predict
 from mlproj.preprocess import preprocess
 from tables import everything
@@ -365,3 +367,5 @@ def test_an_earlier_bundle_predicts_the_same(kind: str, place: Place, run_earlie
     then, now = ((project.root / each).read_bytes() for each in ("then.csv", "now.csv"))
     assert then.count(b"\n") == 5 * ROWS + 1
     assert now == then
+    window = open_file(project, load_bundle(project, run_id), load_settings(project), source)
+    assert window.faults == () and window.truth is not None

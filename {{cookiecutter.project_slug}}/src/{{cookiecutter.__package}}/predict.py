@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
@@ -214,7 +214,7 @@ class _Parts:
 
 def _scored(bundle: Bundle, job: Job, source: Path, skip: int = 0) -> Iterator[pd.DataFrame]:
     """Yield the predictions for a file's rows after the first `skip`, piece by piece."""
-    bundle = bundle.for_file(source, job.data)
+    bundle = for_file(bundle, source, job.data, bundle.columns_to_read([*bundle.schema.names]))
     at = 0
     for piece in _ahead(_pieces(bundle, job, source)):
         first, at = at, at + len(piece)
@@ -224,6 +224,33 @@ def _scored(bundle: Bundle, job: Job, source: Path, skip: int = 0) -> Iterator[p
         first = max(first, skip)
         scored = bundle.predict(rows, strict=job.strict, where=str(source), first_row=first + 1)
         yield scored.reset_index(drop=True)
+
+
+def for_file(bundle: Bundle, path: Path, data: DataSettings, names: Sequence[str]) -> Bundle:
+    """Return a bundle whose schema says how a file is read.
+
+    One of an earlier version leaves that to the rules of its time.
+
+    Args:
+        bundle: The model.
+        path: The file.
+        data: How text files are read.
+        names: The columns that will be read.
+
+    Raises:
+        UserError: If the file cannot be read, or not as it was then.
+    """
+    schema = bundle.schema
+    if not schema.is_earlier:
+        return bundle
+    from .data.earlier_files import upgraded
+
+    read = tuple(column for column in schema.columns if column.name in names)
+    later = upgraded(replace(schema, columns=read), [path], data)
+    found = {column.name: column for column in later.columns}
+    columns = tuple(found.get(column.name, column) for column in schema.columns)
+    document = {**bundle.document, "schema": replace(later, columns=columns).to_dict()}
+    return replace(bundle, document=document)
 
 
 def _pieces(bundle: Bundle, job: Job, source: Path) -> Iterator[pd.DataFrame]:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from ..core.config import DataSettings
     from ..core.project import Project
     from ..data.schema import Schema
     from ..evaluation.predictions import Predictions, PredictionsWithTruth
@@ -75,21 +74,6 @@ class Bundle:
         from ..data.schema import Schema
 
         return Schema.from_dict(self.document["schema"], f"{self.run_id}/{BUNDLE_FILE}")
-
-    def for_file(self, path: Path, data: DataSettings) -> Bundle:
-        """Return the bundle with a schema that says how this file is read.
-
-        A bundle of an earlier version leaves that to the rules of its time.
-        """
-        if not self.schema.is_earlier:
-            return self
-        from ..data.earlier_files import upgraded
-
-        schema = upgraded(self._read_schema, [path], data)
-        read = {column.name: column for column in schema.columns}
-        columns = tuple(read.get(column.name, column) for column in self.schema.columns)
-        document = replace(schema, columns=columns).to_dict()
-        return replace(self, document={**self.document, "schema": document})
 
     @cached_property
     def _read_schema(self) -> Schema:
