@@ -144,6 +144,8 @@ def test_an_earlier_project_keeps_rows_types_and_split(
     assert not any("before the update" in note for note in aloud)
     lines = project.schema_file.read_text("utf-8")
     assert "\nversion: 2\n" in lines
+    file = schema.read_schema_file(project)
+    assert file is not None and not file.edited
     assert is_current(project, load_settings(project), "ingest")
     preprocess(project, load_settings(project))
     again = load_manifest(project)
@@ -187,6 +189,7 @@ def test_a_table_that_is_read_alike_is_said_to_be(place: Place, run_earlier: Run
     project = place(delimited(frame, ",").replace(",NA,", ",US,"))
     run_earlier(project, "ingest")
     assert said_otherwise(project) == "`ingest --infer` would read each column as it is read now"
+    assert "version: 1" in project.schema_file.with_name("schema.old.yaml").read_text("utf-8")
 
 
 def test_a_table_that_a_new_schema_would_refuse_is_read_on(place: Place, run_earlier: Run) -> None:
@@ -243,10 +246,14 @@ def test_what_a_person_wrote_into_an_earlier_schema_stays(place: Place, run_earl
     run_earlier(project, "ingest")
     lines = project.schema_file.read_text("utf-8")
     edited = re.sub(r"\{name: pieces, .*\}", "{name: pieces, type: integer, decimal: ','}", lines)
-    assert edited != lines
+    edited = re.sub(r"\{name: price, .*\}", "{name: price, type: number, decimal: ','}", edited)
     project.schema_file.write_text(f"{edited}# ours\n", encoding="utf-8")
-    typed, _ = read(project)
+    with (project.root / "t.csv").open("a", encoding="utf-8") as source:
+        source.write("\n")
+    typed, aloud = read(project)
+    assert not any("before the update" in note for note in aloud)  # it is another file
     assert list(typed["pieces"][:3]) == [1000, 2100, 3200]
+    assert list(typed["price"][:3]) == [0, 1.1, 2.2]
     file = schema.read_schema_file(project)
     assert file is not None and file.edited and file.schema.version == 2
     assert file.schema.column("pieces").decimal == ","
@@ -271,6 +278,12 @@ NUMBER, WORD = {"name": "a", "type": "number"}, {"name": "b"}
 READ: dict[str, tuple[str, list[Any], list[Any]]] = {
     "comma in a file of points": ("a;b\n1.5;1,5\n2;x\n", [1.5, 2.0], ["1,5", "x"]),
     "comma": ("a;b\n1,5;x\n2;y\n", [1.5, 2.0], ["x", "y"]),
+    "comma in the first thousand rows": (
+        "a;b\n1,5;x\n" + "2;y\n" * 1000 + "2;1.5\n",
+        [1.5, *[2.0] * 1001],
+        ["x", *["y"] * 1000, "1.5"],
+    ),
+    "comma beside a missing value": ("a;b\n1,5;x\n1.#IND;y\n", [1.5, None], ["x", "y"]),
     "points after the comma of another": ("a;b\n1.234;2,5\n2;y\n", [1.234, 2.0], ["2,5", "y"]),
     "quoted": ('a,b\n"1.5"," x"\n"NA","NA"\n', [1.5, None], [" x", None]),
     "spelt as missing": ("a,b\n1.#IND,<NA>\n2,nan \n", [None, 2.0], [None, "nan "]),
@@ -308,7 +321,10 @@ REFUSED = {
 
 
 @every_case("case", REFUSED)
-def test_what_might_be_misread_is_refused(case: str, tmp_path: Path) -> None:
+def test_what_might_be_misread_is_refused(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlproj.data.earlier_files.ROWS", 1)
     text, message = REFUSED[case]
     path = tmp_path / "t.csv"
     path.write_text(text, encoding="utf-8")
