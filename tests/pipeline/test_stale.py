@@ -54,6 +54,7 @@ DUE = {
     # A bundle reads numbers and dates in text as the table's were read.
     "data/dates.py": ALL,
     "data/differences.py": "ingest",
+    "data/earlier_files.py": "ingest",
     "data/keys.py": ALL,
     "data/numbers.py": ALL,
     "data/overlap.py": "preprocess",

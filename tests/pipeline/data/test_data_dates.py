@@ -19,7 +19,7 @@ from mlproj.data.cast import cast_column, conform
 from mlproj.data.dates import LANGUAGES, USUAL_ZONES, in_english, read_seconds
 from mlproj.data.infer import infer_schema
 from mlproj.data.readers import read_table
-from mlproj.data.schema import Column, EarlierColumn, Schema
+from mlproj.data.schema import Column, Schema
 from mlproj.data.words import read_words
 from mlproj.models.features import prepare
 from mlproj.reporting.profile import in_local_time
@@ -112,7 +112,7 @@ def test_parquet_has_a_zone_of_its_own(settings: Any, tmp_path: Path) -> None:
         assert column.zone == (None if zone == "UTC" else zone)
         assert typed.tolist() == TIMES and typed.dtype == "datetime64[us]"
     # An earlier schema, and bundle, knows no zone.
-    earlier, violation = cast_column(frame["x"], EarlierColumn("x", "datetime", False))
+    earlier, violation = cast_column(frame["x"], Column("x", "datetime", False))
     assert earlier.tolist() == TIMES and violation is None
 
 
@@ -289,8 +289,7 @@ def test_a_duration_may_be_what_a_regression_predicts(make_project: Any, tmp_pat
 def test_durations_of_parquet_keep_their_unit_in_an_earlier_schema() -> None:
     given = pd.Series(pd.to_timedelta([90_000_001, None], unit="us"), name="x")
     given = given.astype("timedelta64[us]")
-    for column in (Column("x", "number", True), EarlierColumn("x", "number", True)):
-        assert cast_column(given, column)[0].tolist()[0] == 90_000_001
+    assert cast_column(given, Column("x", "number", True))[0].tolist()[0] == 90_000_001
     assert cast_column(given, Column("x", "number", True, format="M:S"))[0][0] == 90.000001
 
 

@@ -11,9 +11,10 @@ from .core.config import redact
 from .core.errors import UserError
 from .core.files import file_sha256, fingerprint, write_atomic
 from .core.pipeline import write_report
-from .core.project import Project, Report
+from .core.project import Project, Report, read_report
 from .data.cast import conform
 from .data.differences import differences
+from .data.earlier_files import upgraded
 from .data.infer import check_target, conditions, infer_schema, refuse_missing
 from .data.keys import ROW, content_keys, row_keys, table_fingerprint
 from .data.original import (
@@ -32,6 +33,7 @@ from .data.schema import (
     columns_fingerprint,
     read_schema_file,
     save_schema,
+    types_fingerprint,
     with_roles,
 )
 from .data.sources import locate
@@ -66,6 +68,8 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
         earlier = read_schema_file(project)
         again = infer or (earlier and _is_outdated(earlier, settings, original))
         kept = None if again else earlier
+        migrated = kept is not None and kept.schema.is_earlier
+        kept = _upgraded(kept, original, settings) if kept and migrated else kept
         frame = _read(original, settings, kept.schema if kept else None)
         name = original.name
         frame, file = _choose_schema(frame, kept, settings, original)
@@ -77,7 +81,9 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
         version = data_keys(manifest, redact(settings.data.source))
         # From here on, nothing is refused any more.
         notes = _kept_notes(kept.schema, settings) if kept else []
-        if kept and kept.schema.is_earlier:
+        if earlier and migrated:
+            notes += _migration_notes(earlier.schema, file.schema)
+            notes += _changed_values(project, original, typed, earlier.schema, file.schema)
             notes.append(_read_otherwise(typed, file.schema, settings, original))
         aloud = _cut_off([*notes, *file.notes])
         return _write(project, settings, original, file, typed, version, aloud, inferred=not kept)
@@ -173,19 +179,68 @@ def _choose_schema(
 
 
 def _kept_notes(schema: Schema, settings: Settings) -> list[str]:
-    """Say that a new source is held against the schema of another, or one that is older."""
-    notes = []
-    if schema.source != redact(settings.data.source):
-        notes.append(
-            f"data/schema.yaml was made for {schema.source} and is kept; `ingest --infer` makes a "
-            "new one"
+    """Say that a new source is held against the schema of another."""
+    if schema.source == redact(settings.data.source):
+        return []
+    return [
+        f"data/schema.yaml was made for {schema.source} and is kept; `ingest --infer` makes a "
+        "new one"
+    ]
+
+
+def _upgraded(file: SchemaFile, original: Original, settings: Settings) -> SchemaFile:
+    """Return a schema of version 1 as one of today's that reads the files alike.
+
+    What somebody edited still counts as edited, and the rest as inferred.
+
+    Raises:
+        UserError: If the table has nothing in common with the schema, or is read otherwise.
+    """
+    if not {*column_names(original.path, settings.data, file.schema)} & {*file.schema.names}:
+        raise UserError(
+            f"{original.name} has no column of data/schema.yaml, which is of an earlier version; "
+            "correct [data] source, or infer it again with `ingest --infer`."
         )
-    if schema.is_earlier:
-        notes.append(
-            "data/schema.yaml is of an earlier version, and CSV and Excel are read as they were "
-            "then; `ingest --infer` reads each column by its own values"
-        )
-    return notes
+    files = [original.path, *original.appended]
+    schema = upgraded(file.schema, files, settings.data, INFER_AGAIN)
+    inferred = file.inferred if file.edited else columns_fingerprint(schema)
+    return replace(file, schema=schema, inferred=inferred, conditions=conditions(settings))
+
+
+def _migration_notes(before: Schema, after: Schema) -> list[str]:
+    """Say what an update wrote into the schema."""
+    added = []
+    for old, new in zip(before.columns, after.columns, strict=True):
+        changed = [f"decimal '{new.decimal}'"] if new.decimal != old.decimal else []
+        changed += [f"missing {', '.join(new.missing)}"] if new.missing and not old.missing else []
+        changed += ["exact"] if new.exact and not old.exact else []
+        added += [f"{new.name} ({'; '.join(changed)})"] if changed else []
+    more = [f"and {len(added) - MOST_NOTES} more"] if len(added) > MOST_NOTES else []
+    listed = f", with {', '.join([*added[:MOST_NOTES], *more])}" if added else ""
+    return [
+        "data/schema.yaml was of an earlier version, and now says itself how its columns are "
+        f"read{listed}; the earlier one is kept as schema.old.yaml, and `ingest --infer` reads "
+        "each column by its own values"
+    ]
+
+
+def _changed_values(
+    project: Project, original: Original, typed: pd.DataFrame, before: Schema, after: Schema
+) -> list[str]:
+    """Say what differs from the table that the earlier version made of the same file."""
+    import pandas as pd
+
+    report = read_report(project, "ingest")
+    if report is None or not project.typed.exists():
+        return []
+    files = [report.facts["original"], *report.facts["appended"]]
+    same = [original.sha256, *map(sha256_of, original.appended)]
+    if [file["sha256"] for file in files] != same:
+        return []
+    found = differences(pd.read_parquet(project.typed), before, typed, after)
+    if not found:
+        return []
+    return [f"read otherwise than before the update: {', '.join(found[:MOST_NOTES])}"]
 
 
 def _read_otherwise(
@@ -230,7 +285,7 @@ def _write(
     schema = file.schema
     keys = row_keys(typed, schema, version)
     content = table_fingerprint(content_keys(typed, schema.names, version) if schema.ids else keys)
-    data = fingerprint(content, columns_fingerprint(schema), _roles(schema))
+    data = fingerprint(content, types_fingerprint(schema), _roles(schema))
     schema_facts = {"inferred": inferred, **_schema_facts(typed, file)}
     # Not by `insert`: pandas warns of it where a table has many columns.
     typed = pd.concat([pd.Series(keys, index=typed.index, name=ROW), typed], axis=1)

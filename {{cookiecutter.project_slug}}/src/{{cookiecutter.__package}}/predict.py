@@ -273,6 +273,7 @@ def _scored(
     """
     from .data.cast import check_table, merged, refuse
 
+    bundle = for_file(bundle, source, job.data, bundle.columns_to_read([*bundle.schema.names]))
     where, strict = str(source), job.options.strict
     refused: list[Violation] = []
     at = 0
@@ -304,6 +305,33 @@ def _predictions(bundle: Bundle, job: Job, typed: pd.DataFrame) -> pd.DataFrame:
             "[predict] violations = count."
         )
     return with_columns(scored, {MARK: mark_rows(typed, bundle.feature_schema)})
+
+
+def for_file(bundle: Bundle, path: Path, data: DataSettings, names: Sequence[str]) -> Bundle:
+    """Return a bundle whose schema says how a file is read.
+
+    One of an earlier version leaves that to the rules of its time.
+
+    Args:
+        bundle: The model.
+        path: The file.
+        data: How text files are read.
+        names: The columns that will be read.
+
+    Raises:
+        UserError: If the file cannot be read, or not as it was then.
+    """
+    schema = bundle.schema
+    if not schema.is_earlier:
+        return bundle
+    from .data.earlier_files import upgraded
+
+    read = tuple(column for column in schema.columns if column.name in names)
+    later = upgraded(replace(schema, columns=read), [path], data)
+    found = {column.name: column for column in later.columns}
+    columns = tuple(found.get(column.name, column) for column in schema.columns)
+    document = {**bundle.document, "schema": replace(later, columns=columns).to_dict()}
+    return replace(bundle, document=document)
 
 
 def _pieces(bundle: Bundle, job: Job, source: Path) -> Iterator[pd.DataFrame]:

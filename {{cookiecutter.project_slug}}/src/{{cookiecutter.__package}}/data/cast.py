@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import UserError
 from .dates import CLOCKS, COMPACT, read_clock, read_seconds
 from .numbers import POINT, NumberForm, read_number
-from .schema import NUMBERS, Column, EarlierColumn, Schema
+from .schema import NUMBERS, Column, Schema
 from .words import read_column, spells_missing, without_missing
 
 if TYPE_CHECKING:
@@ -162,8 +162,7 @@ def cast_column(
     if column.type not in CASTS:
         return _to_text(given, column), None
     cast, data_type, problem = CASTS[column.type]
-    if not isinstance(column, EarlierColumn):
-        given = _without_missing(given)
+    given = _without_missing(given)
     series, bad = cast(given, column)
     if bad is None or "ignore" in column.roles or not bad.any():
         return series, None
@@ -324,10 +323,9 @@ def _parse_numbers(given: pd.Series[Any], column: Column) -> pd.Series[Any]:
         return moments / 1_000_000 if is_clock else moments
     if is_clock and given.dtype == "str":
         return read_seconds(given, str(column.format))
-    plain = isinstance(column, EarlierColumn) and not (column.decimal or column.unit)
-    if given.dtype == "str" and not plain:
+    if given.dtype == "str":
         return read_column(given, number_form(column))
-    if given.dtype == "object" and not plain:
+    if given.dtype == "object":
         # Text is in the column's form; a number beside it is what it is.
         given = given.map(lambda each: number_in(each, column) if isinstance(each, str) else each)
     return pd.to_numeric(given.astype("object"), errors="coerce")

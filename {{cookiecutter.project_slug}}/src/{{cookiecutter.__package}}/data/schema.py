@@ -28,7 +28,7 @@ TYPES = ("integer", "number", "boolean", "category", "string", "text", "datetime
 ROLES = ("target", "time", "group", "sensitive", "id", "ignore")
 NUMBERS = ("integer", "number")
 WORDS = ("category", "string", "text")
-# Of version 1, whose files are read by the rules of then: `earlier_files`.
+# Version 1 was made by other rules of reading: `earlier_files` writes down what they decided.
 SCHEMA_VERSION = 2
 VERSIONS = (1, SCHEMA_VERSION)
 INFER_AGAIN = "correct the data, or data/schema.yaml, or infer it again with `ingest --infer`"
@@ -48,6 +48,8 @@ HEADER = """\
 #             slightly beyond is not refused; never across zero where no observed value was
 #   decimal   ',' where a column writes its numbers like 1.234,5
 #   unit      what stands beside each number and is taken off, such as $ or kg
+#   missing   words that stand for a missing value in this column, besides those of conf.cfg
+#   exact     true where text keeps the spaces around it and accents as they are written
 #   roles     follow conf.cfg: change them there
 # `ingest --infer` infers it again and keeps this file as schema.old.yaml.
 """
@@ -69,6 +71,8 @@ class Column:
         zone: The time zone whose hours, days and months a datetime has; None stands for UTC.
         decimal: The decimal sign where text holds the number; None stands for the point.
         unit: The currency or unit beside each number in text.
+        missing: Words that stand for a missing value, besides those of conf.cfg.
+        exact: Whether text keeps the spaces around it, and accents beside their letters.
         categories: The values allowed, for category, in sorted order.
         roles: Some of `ROLES`.
     """
@@ -83,6 +87,8 @@ class Column:
     zone: str | None = None
     decimal: str | None = None
     unit: str | None = None
+    missing: tuple[str, ...] | None = None
+    exact: bool | None = None
     categories: tuple[str, ...] | None = None
     roles: tuple[str, ...] = ()
 
@@ -93,10 +99,6 @@ class Column:
             for key, value in vars(self).items()
             if value is not None and (key != "roles" or value)
         }
-
-
-class EarlierColumn(Column):
-    """A column of version 1, which takes text for a number only where pandas does: 1,500 is not."""
 
 
 @dataclass(frozen=True)
@@ -175,13 +177,12 @@ class Schema:
         version = values.get("version")
         if version not in VERSIONS:
             raise UserError(f"{where} is not of version {SCHEMA_VERSION}.")
-        kind = EarlierColumn if version == 1 else Column
-        columns = tuple(_read_column(item, where, kind) for item in values["columns"])
+        columns = tuple(_read_column(item, where) for item in values["columns"])
         refuse_names(where, [column.name for column in columns])
         return cls(columns, str(values.get("source", "")), version)
 
 
-def _read_column(item: Any, where: str, kind: type[Column]) -> Column:
+def _read_column(item: Any, where: str) -> Column:
     """Read one column of a schema."""
     if not isinstance(item, dict) or not isinstance(item.get("name"), str):
         raise UserError(f"{where} has a column without a name: {item!r}.")
@@ -192,8 +193,9 @@ def _read_column(item: Any, where: str, kind: type[Column]) -> Column:
         raise UserError(f"{place}: '{unknown}' is unknown; use one of {', '.join(known)}.")
     if item.get("type") not in TYPES:
         raise UserError(f"{place}: type is '{item.get('type')}', but has to be {_one_of(TYPES)}.")
-    if not isinstance(item.get("nullable", True), bool):
-        raise UserError(f"{place}: nullable has to be true or false.")
+    for key in ("nullable", "exact"):
+        if not isinstance(item.get(key, True), bool):
+            raise UserError(f"{place}: {key} has to be true or false.")
     for key in ("minimum", "maximum"):
         value = item.get(key)
         if value is not None and (item["type"] not in NUMBERS or type(value) not in (int, float)):
@@ -202,19 +204,24 @@ def _read_column(item: Any, where: str, kind: type[Column]) -> Column:
             )
     if item.get("decimal") not in (None, ".", ","):
         raise UserError(f"{place}: decimal is '{item['decimal']}', but has to be '.' or ','.")
-    months = _read_times(item, place) if kind is Column else None
+    months = _read_times(item, place)
     categories = item.get("categories")
     if item["type"] == "category" and not isinstance(categories, list):
         raise UserError(f"{place}: a category needs a list of categories (else type: string).")
-    wrong = [value for value in categories or () if not isinstance(value, str)]
+    missing = item.get("missing")
+    if not isinstance(missing, list | None):
+        raise UserError(f"{place}: missing has to be a list of words.")
+    wrong = [value for value in [*(categories or ()), *(missing or ())] if type(value) is not str]
     if wrong:
-        raise UserError(f"{place}: put the category {wrong[0]} into quotes.")
+        raise UserError(f"{place}: put the word {wrong[0]} into quotes.")
     roles = tuple(item.get("roles") or ())
     if any(role not in ROLES for role in roles):
         raise UserError(f"{place}: roles have to be of {_one_of(ROLES)}.")
-    categories = None if categories is None else tuple(categories)
-    read = {"categories": categories, "roles": roles, "months": months}
-    return kind(**{"nullable": True, **item, **read})
+    lists = {
+        "categories": None if categories is None else tuple(categories),
+        "missing": None if missing is None else tuple(missing),
+    }
+    return Column(**{"nullable": True, **item, **lists, "months": months, "roles": roles})
 
 
 def _read_times(item: dict[str, Any], place: str) -> tuple[str, ...] | None:
@@ -314,7 +321,7 @@ def save_schema(project: Project, file: SchemaFile) -> None:
     """Write data/schema.yaml, a line per column, unless the file there says the same.
 
     So a person's comments stay through every ingest that changes nothing. A file with other columns
-    is kept as schema.old.yaml.
+    or of an earlier version is kept as schema.old.yaml.
     """
     import yaml
 
@@ -334,7 +341,8 @@ def save_schema(project: Project, file: SchemaFile) -> None:
     if earlier == file:
         return
     path = project.schema_file
-    if earlier and columns_fingerprint(earlier.schema) != columns_fingerprint(schema):
+    marks = (schema.version, columns_fingerprint(schema))
+    if earlier and marks != (earlier.schema.version, columns_fingerprint(earlier.schema)):
         with write_atomic(path.with_name("schema.old.yaml")) as temporary:
             shutil.copyfile(path, temporary)
     write_text(path, "\n".join(lines) + "\n")
@@ -343,6 +351,15 @@ def save_schema(project: Project, file: SchemaFile) -> None:
 def columns_fingerprint(schema: Schema) -> str:
     """Return the fingerprint of the columns apart from their roles, 16 hexadecimal digits."""
     return fingerprint([replace(column, roles=()).to_dict() for column in schema.columns])
+
+
+def types_fingerprint(schema: Schema) -> str:
+    """Return the fingerprint of the columns apart from their roles and how values are written.
+
+    What changes only how a file is read leaves the data the same: its split, and the models on it.
+    """
+    as_typed = [replace(each, decimal=None, missing=None, exact=None) for each in schema.columns]
+    return columns_fingerprint(replace(schema, columns=tuple(as_typed)))
 
 
 # -------------------------------------------------------------------------------------------- roles

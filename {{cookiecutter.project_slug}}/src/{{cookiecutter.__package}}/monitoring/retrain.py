@@ -22,6 +22,7 @@ from ..core.files import file_sha256, write_atomic, write_json
 from ..core.pipeline import require
 from ..core.project import REPORT_VERSION, SPLITS, Project, Report
 from ..data.cast import conform
+from ..data.earlier_files import upgraded
 from ..data.keys import BY_COLUMN, NEWEST, row_keys
 from ..data.readers import read_table
 from ..data.schema import INFER_AGAIN, load_schema
@@ -240,7 +241,7 @@ def _bring_in(
         say(f"ingest       {ingest(project, settings).facts['summary']}")
     except UserError:
         if data is not None and project.schema_file.exists():  # its rows stand below the source's
-            schema = load_schema(project)
+            schema = upgraded(load_schema(project), [data], settings.data, INFER_AGAIN)
             rows = read_table(data, settings.data, schema)
             conform(rows, schema, where=data.name, values=True, advice=INFER_AGAIN)
         raise

@@ -26,6 +26,7 @@ from ..data.cast import Violation, cast_column, check_table
 from ..data.readers import read_table
 from ..data.schema import Column, Schema
 from ..evaluation.predictions import Predictions
+from ..predict import for_file
 from .settings import monitor_settings
 from .words import counted
 
@@ -123,6 +124,7 @@ def open_file(project: Project, bundle: Bundle, settings: Settings, source: Path
     Raises:
         UserError: If it cannot be read, or has no feature of the model.
     """
+    bundle = for_file(bundle, source, settings.data, bundle.schema.names)
     frame = read_table(source, settings.data, bundle.schema)
     return window_of(bundle, frame, _place(project, source), monitor_settings(settings).rows)
 

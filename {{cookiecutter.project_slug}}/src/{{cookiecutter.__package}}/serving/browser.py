@@ -178,6 +178,8 @@ def _column(column: Column, rules: Rules) -> dict[str, Any]:
         "patterns": patterns and [each.replace("?P<", "?<") for each in patterns],
         "months": column.months,
         "zone": column.zone,
+        "missing": column.missing or (),
+        "exact": bool(column.exact),
         "minimum": least,
         "maximum": most,
     }

@@ -144,7 +144,7 @@ class RowReader:
         if column.type in WORDS:
             return self._word(column, value)
         word = value.strip()
-        if word in self.rules.missing or spells_missing(word):
+        if self._is_missing(column, word) or spells_missing(word):
             return None
         if column.type in NUMBERS:
             number = number_in(word, column)
@@ -177,14 +177,18 @@ class RowReader:
 
     def _word(self, column: Column, given: str) -> str | None:
         """Return a word as batches spell it: `TRUE ` may be the category True."""
-        word = given.strip()
-        if not word.isascii() and ACCENTS.search(word):
+        word = given if column.exact else given.strip()
+        if not (column.exact or word.isascii()) and ACCENTS.search(word):
             word = unicodedata.normalize("NFC", word)
-        if not word or word in self.rules.missing:
+        if not word or self._is_missing(column, word):
             return None
         if column.categories is None or word in self._categories[column.name]:
             return word
         return as_category(word, column.categories)
+
+    def _is_missing(self, column: Column, word: str) -> bool:
+        """Tell whether conf.cfg or the schema lists a word as a spelling of a missing value."""
+        return word in self.rules.missing or word in (column.missing or ())
 
     def _plain_body(self, body: bytes) -> bytes | None:
         """Return a body with what its texts stand for; None where there is nothing to replace."""

@@ -92,9 +92,9 @@ function numberIn(column, text) {
 function valueIn(column, text, comma) {
   const plain = text.trim();
   const isText = ["category", "string", "text"].includes(column.type);
-  const word = BUNDLE.earlier ? text : plain;
+  const word = BUNDLE.earlier || column.exact ? text : plain;
   const spelt = isText ? text : plain;
-  if (word === "" || BUNDLE.absent.includes(word)) return null;
+  if (word === "" || BUNDLE.absent.includes(word) || column.missing.includes(word)) return null;
   if ((!isText || BUNDLE.earlier) && BUNDLE.missing.includes(spelt)) return null;
   if (column.type === "boolean") return TRUTHS[plain.toLowerCase()] ?? text;
   if (column.type === "number" || column.type === "integer") {
