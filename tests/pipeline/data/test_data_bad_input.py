@@ -35,7 +35,9 @@ BAD_INPUT = [
     bad("no such target", GOOD.replace("label", "lable"), "close to it: 'lable'"),
     bad("no target set", GOOD, "target is not set", target=""),
     bad("constant target", GOOD.replace("b\n", "a\n"), "is 'a' in all 40 rows"),
-    bad("no target", GOOD.replace(",a", ",").replace(",b", ","), "'label' has no value in any of 40"),
+    bad(
+        "no target", GOOD.replace(",a", ",").replace(",b", ","), "'label' has no value in any of 40"
+    ),
     bad("duplicate names", "x,x,label\n1,2,a\n3,4,b\n5,6,a\n", "2 columns named 'x'"),
     bad(
         "all missing", GOOD.replace("x,", "x,z,").replace(".5,", ".5,,"), "'z' has no value", id="z"

@@ -50,7 +50,6 @@ from .data.split import (
 )
 from .data.writers import write_parquet
 
-
 # By more than this share of its rows, a class has other shares than those asked for.
 UNEVEN = 0.02
 
@@ -316,13 +315,13 @@ def _uneven_shares(rows: SplitRows, rule: SplitRule, rare: set[str]) -> list[str
     else:
         strata, names = np.zeros(len(rows.codes), dtype=np.int64), pd.Index(["all rows"])
     held = np.bincount(strata * 3 + rows.codes, minlength=3 * len(names)).reshape(-1, 3)
-    total = held.sum(axis=1, keepdims=True)
-    off = np.abs(held - total * np.array(rule.fractions)).max(axis=1)
-    return [
-        f"{spell(name)}: {_in_percent(counts / counts.sum())} %"
-        for name, counts, much in zip(names, held, off > np.maximum(1.5, UNEVEN * total[:, 0]))
-        if much and spell(name) not in rare
-    ]
+    uneven = []
+    for name, counts in zip(map(spell, names), held, strict=True):
+        total = counts.sum()
+        off = np.abs(counts - total * np.array(rule.fractions)).max()
+        if name not in rare and off > max(1.5, UNEVEN * total):  # rows cannot be divided further
+            uneven.append(f"{name}: {_in_percent(counts / total)} %")
+    return uneven
 
 
 def _in_percent(shares: Iterable[float]) -> str:

@@ -153,8 +153,8 @@ def check_target(frame: pd.DataFrame, schema: Schema, settings: Settings) -> Non
     known = frame[target.name].dropna()
     if known.empty:
         raise UserError(
-            f"[data] target = {target.name} has no value in any of {len(frame):,} rows; fill it, or "
-            "name another target."
+            f"[data] target = {target.name} has no value in any of {len(frame):,} rows; fill it, "
+            "or name another target."
         )
     if known.nunique() < 2:
         having = "" if len(known) == len(frame) else " that have one"
@@ -175,8 +175,8 @@ def has_target(series: pd.Series[Any], settings: Settings) -> NDArray[np.bool_]:
     allowed = {"auto": rows / 2, "refuse": 0, "drop": rows}[settings.data.target_missing]
     if missing > allowed:
         raise UserError(
-            f"[data] target = {series.name} is missing in {missing:,} of {rows:,} rows; fill it, or "
-            "leave those rows out: [data] target_missing = drop in conf.cfg."
+            f"[data] target = {series.name} is missing in {missing:,} of {rows:,} rows; fill it, "
+            "or leave those rows out: [data] target_missing = drop in conf.cfg."
         )
     return known
 

@@ -123,9 +123,7 @@ def find_equal_rows(rows: SplitRows, schema: Schema) -> EqualRows:
     named = pd.DataFrame({"key": rows.keys, ROW: rows.frame[ROW].to_numpy()})
     once = ~named.duplicated().to_numpy()
     frame, keys = rows.frame[once], rows.keys[once]
-    return EqualRows(
-        equal, int((~once).sum()), _is_beyond_chance(frame, keys, contents(schema))
-    )
+    return EqualRows(equal, int((~once).sum()), _is_beyond_chance(frame, keys, contents(schema)))
 
 
 def _is_beyond_chance(frame: pd.DataFrame, keys: Keys, names: list[str]) -> bool:
@@ -155,8 +153,8 @@ def _is_beyond_chance(frame: pd.DataFrame, keys: Keys, names: list[str]) -> bool
     if ((alike / every <= SELDOM) & (equal >= CERTAIN * others)).any():
         return True
     nearly = sum(_agreeing(whole - column) - found for column in columns) / share**2
-    by_chance = pairs * np.prod(alike / every)
-    return bool(equal >= CERTAIN * max(nearly, by_chance))
+    by_chance = pairs * float(np.prod(alike / every))
+    return equal >= CERTAIN * max(nearly, by_chance)
 
 
 def _agreeing(keys: Keys) -> int:

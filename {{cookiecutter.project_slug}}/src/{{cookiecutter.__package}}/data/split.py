@@ -43,9 +43,12 @@ BUCKET_WIDTH = 2**15
 ROUNDS = 2
 # Between the keys of equal rows that are spread: below 2**31, so that 2**31 steps stay in 2**62.
 STEP = 1_640_531_527
-# How equal rows are placed. ONE: a later split has none that an earlier one has, apart from their id.
-# SPREAD: each by its number among its equals. BY_ID: each by its id. TOGETHER: by what they hold.
-PLACES = ONE, SPREAD, BY_ID, TOGETHER = "one", "spread", "id", "together"
+# How equal rows are placed.
+ONE = "one"  # a later split has none that, ids apart, an earlier one has
+SPREAD = "spread"  # each by its number among its equals
+BY_ID = "id"  # each by its id
+TOGETHER = "together"  # by what they hold, ids apart
+# In a manifest: equal rows are kept, but placed as before there was SPREAD.
 AS_THEN = ("equals", ONE)
 SPLIT = "_split"
 BUCKET = "_bucket"
@@ -66,7 +69,7 @@ class SplitRule:
         fractions: Shares of train, valid and test.
         reason: Why this rule was chosen.
         purge_by: The group of which the time rule keeps only the rows of the latest split.
-        equals: How equal rows are placed, one of `PLACES`.
+        equals: How equal rows are placed: ONE, SPREAD, BY_ID or TOGETHER.
     """
 
     name: str

@@ -57,13 +57,13 @@ class KnownRows:
 
     Attributes:
         keys: One per row; shape (rows,).
-        version: Of the keys: those of other rows have to be of the same.
         splits: 0, 1 or 2 for train, valid or test, in which each row was; None if nobody noted it.
+        version: Of the keys: those of other rows have to be of the same.
     """
 
     keys: NDArray[np.int64]
-    version: int
     splits: NDArray[np.int64] | None = None
+    version: int = NEWEST
 
 
 @dataclass(frozen=True)
@@ -272,8 +272,8 @@ def _known_rows(project: Project, champion: Bundle) -> KnownRows | None:
     kept = earlier.with_stem(f"{earlier.stem}-keys{NEWEST}")
     for path, version in ((kept, NEWEST), (earlier, BY_COLUMN)):
         if path.exists():
-            keys, *splits = np.atleast_2d(np.load(path))
-            return KnownRows(keys, version, *splits)
+            held = np.atleast_2d(np.load(path))  # earlier versions did not note the splits
+            return KnownRows(held[0], held[1] if len(held) > 1 else None, version)
     if not project.manifest_file.exists():
         return None
     if load_manifest(project)["fingerprint"] != champion.document["data"]:
@@ -284,7 +284,7 @@ def _known_rows(project: Project, champion: Bundle) -> KnownRows | None:
     for path in folder.glob(f"{KNOWN}*.npy"):
         if path != kept:
             path.unlink()
-    return KnownRows(keys, NEWEST, splits)
+    return KnownRows(keys, splits)
 
 
 def _present_keys(
@@ -310,7 +310,7 @@ def _is_new(
         return np.ones(len(keys), dtype=bool)
     held = _count(keys, known.keys)
     if champion.schema.ids or not pd.Series(present).duplicated().any():
-        return held == 0
+        return ~held.astype(bool)
     here = known.keys if known.splits is None else known.keys[known.splits == SPLITS.index(name)]
     added = np.maximum(_count(keys, present) - held, 0)
     known_here = np.maximum(_count(keys, here), _count(keys, keys) - added)
