@@ -305,14 +305,14 @@ def _proofs(facts: dict[str, Any]) -> Iterator[str]:
         yield f"Rows of a group that is in two parts: {facts['overlap_groups']}."
     if "time_travel" in facts:
         yield f"Rows that are as late as a later part: {facts['time_travel']:,}."
-    if facts["duplicates"] == "drop":
+    if facts.get("duplicates", "drop") == "drop":
         yield f"Equal rows dropped before the split: {facts['duplicates_dropped']:,}."
     elif facts["equal_rows"]:
         yield (
             f"Rows that equal another and are kept: {facts['equal_rows']:,}, of which almost "
             f"certainly copies: {facts['copies']:,}."
         )
-    if facts["without_target"]:
+    if facts.get("without_target"):
         yield f"Rows left out since their target is missing: {facts['without_target']:,}."
     if facts["twins_removed"]:
         yield f"Rows taken out since an earlier part holds their equal: {facts['twins_removed']:,}."
