@@ -209,6 +209,14 @@ def test_people_who_are_equal_by_chance_are_not_copies(make: Any) -> None:
         assert not is_copied(with_label(make(1000, random), random)), seed
 
 
+def test_rows_of_rare_events_are_not_copies() -> None:
+    """Nearly all rows are equal, and hardly any differ in one thing: as independent flags do."""
+    for seed in range(10):
+        random = np.random.default_rng(seed)
+        flags = {f"c{at}": random.random(1000) < 0.005 for at in range(4)}
+        assert not is_copied(pd.DataFrame(flags)), seed
+
+
 @every_case("make", [continuous, many_counts], ids=lambda make: make.__name__)
 def test_copies_are_found(make: Any) -> None:
     for seed in range(10):
