@@ -14,10 +14,10 @@ from ..core import registry
 from ..core.config import Settings
 from ..core.errors import UserError
 from ..core.project import Project, read_report
-from .cast import cast_column, conform
+from .cast import conform
 from .infer import has_target, require_target
 from .keys import ROW, recorded_version, row_keys
-from .schema import Column, Schema, with_columns
+from .schema import Column, Schema
 
 Frame = nw.DataFrame[Any]
 
@@ -73,15 +73,7 @@ def drop_duplicates(frame: Frame) -> Frame:
 def _with_target(frame: Frame, target: Column, settings: Settings) -> Frame:
     """Return the rows whose target is known."""
     known = has_target(frame.get_column(target.name).to_pandas(), settings)
-    if known.all():
-        return frame
-    kept = frame.filter(known.tolist())
-    native = kept.to_native()
-    if not isinstance(native, pd.DataFrame):
-        return kept
-    # Integers and booleans have another type where values are missing.
-    typed, _ = cast_column(native[target.name], target)
-    return nw.from_native(with_columns(native, {target.name: typed}), eager_only=True)
+    return frame if known.all() else frame.filter(known.tolist())
 
 
 def count_copies(
