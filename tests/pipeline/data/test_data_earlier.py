@@ -16,6 +16,7 @@ from cases import every_case
 from earlier import printed, python
 from mlproj import ingest
 from mlproj.bundle.bundle import load_bundle
+from mlproj.core import pipeline
 from mlproj.core.config import DataSettings, load_settings
 from mlproj.core.errors import UserError
 from mlproj.core.pipeline import is_current
@@ -157,6 +158,32 @@ def test_an_earlier_project_keeps_rows_types_and_split(
     pd.testing.assert_frame_equal(later, before)
     assert project.schema_file.read_text("utf-8") == lines
     assert not any("earlier" in note or "otherwise" in note for note in aloud)
+
+
+def test_an_earlier_project_goes_on_dropping_equal_rows(place: Place, run_earlier: Run) -> None:
+    """Rows, split, champion and the closed test stay; `ingest --infer` then keeps equal rows."""
+    frame = typed_columns(table()).drop(columns=["key", "seen"])
+    project = place(
+        pd.concat([frame, frame.head(40)]),
+        model={"candidates": "linear", "folds": "0"},
+        evaluate={"bootstrap": "100", "margin": "0"},
+    )
+    run_earlier(project, "run", "--until", "evaluate")
+    kept = {path: path.read_bytes() for path in (project.champion_file, project.ledger)}
+    manifest = load_manifest(project)
+    lines: list[str] = []
+    assert sum(manifest["rows"].values()) == ROWS
+    pipeline.run(project, load_settings(project), until="evaluate", say=lines.append)
+    again = load_manifest(project)
+    assert again["rules"] == {"duplicates": "drop"}
+    assert again["split"].pop("keys") == BY_COLUMN
+    for part in ("fingerprint", "rows", "split"):
+        assert again[part] == manifest[part], part
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert any("duplicates = drop, by which this project was split" in line for line in lines)
+    read(project, infer=True)
+    preprocess(project, load_settings(project))
+    assert sum(load_manifest(project)["rows"].values()) == ROWS + 40
 
 
 def said_otherwise(project: Project) -> str:

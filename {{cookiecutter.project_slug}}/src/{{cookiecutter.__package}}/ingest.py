@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from .core.config import redact
 from .core.errors import UserError
-from .core.files import file_sha256, fingerprint, write_atomic
+from .core.files import file_sha256, fingerprint, write_atomic, write_json
 from .core.pipeline import write_report
 from .core.project import Project, Report, read_report
 from .data.cast import conform
 from .data.differences import differences
 from .data.earlier_files import upgraded
-from .data.infer import check_target, conditions, infer_schema, refuse_missing
+from .data.infer import check_target, conditions, infer_schema
 from .data.keys import ROW, content_keys, row_keys, table_fingerprint
 from .data.original import (
     FETCHED,
@@ -37,7 +37,7 @@ from .data.schema import (
     with_roles,
 )
 from .data.sources import locate
-from .data.split import data_keys, load_manifest
+from .data.split import data_keys, load_manifest, with_newest_rules
 from .data.words import read_words
 from .data.writers import write_parquet
 
@@ -57,7 +57,8 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
     Args:
         project: Where to write.
         settings: `[data]`, the task, and the most values of a category.
-        infer: Whether to infer the schema again even if somebody edited it.
+        infer: Whether to infer the schema again even if somebody edited it; from then on, rows are
+            split by the rules of today.
 
     Raises:
         UserError: If the source cannot be read, or does not fit the schema. Nothing of what an
@@ -75,8 +76,6 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
         frame, file = _choose_schema(frame, kept, settings, original)
         typed = conform(frame, file.schema, where=name, values=True, advice=INFER_AGAIN)
         check_target(typed, file.schema, settings)
-        for column in file.schema.ids:
-            refuse_missing(typed[column.name], "id", "name other columns as id")
         manifest = load_manifest(project) if project.manifest_file.exists() else None
         version = data_keys(manifest, redact(settings.data.source))
         # From here on, nothing is refused any more.
@@ -86,7 +85,10 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
             notes += _changed_values(project, original, typed, earlier.schema, file.schema)
             notes.append(_read_otherwise(typed, file.schema, settings, original))
         aloud = _cut_off([*notes, *file.notes])
-        return _write(project, settings, original, file, typed, version, aloud, inferred=not kept)
+        report = _write(project, settings, original, file, typed, version, aloud, inferred=not kept)
+        if infer and manifest:
+            write_json(project.manifest_file, with_newest_rules(manifest))
+        return report
     finally:
         shutil.rmtree(project.original / FETCHED, ignore_errors=True)
 

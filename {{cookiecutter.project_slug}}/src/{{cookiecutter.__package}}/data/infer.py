@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..core import registry
 from ..core.config import redact
@@ -178,7 +180,7 @@ def check_target(frame: pd.DataFrame, schema: Schema, settings: Settings) -> Non
     """Check that the target can be learnt: its type fits the task, and its values differ.
 
     Raises:
-        UserError: If the target is not named, of the wrong type, constant, or missing in a row.
+        UserError: If the target is not named, of the wrong type, missing in all rows, or constant.
     """
     target = require_target(schema)
     task: Task = registry.task(settings.model.task)
@@ -187,13 +189,35 @@ def check_target(frame: pd.DataFrame, schema: Schema, settings: Settings) -> Non
             f"[data] target = {target.name} is of type {target.type} in data/schema.yaml, but "
             f"{task.name} needs {task.target_word}; change one, or infer again: `ingest --infer`."
         )
-    series = frame[target.name]
-    refuse_missing(series, "target", "leave those rows out of the source")
-    if series.nunique() < 2:
+    known = frame[target.name].dropna()
+    if known.empty:
         raise UserError(
-            f"[data] target = {target.name} is '{spell(series.iloc[0])}' in all "
-            f"{len(series):,} rows, so there is nothing to learn."
+            f"[data] target = {target.name} has no value in any of {len(frame):,} rows; fill it, "
+            "or name another target."
         )
+    if known.nunique() < 2:
+        having = "" if len(known) == len(frame) else " that have one"
+        raise UserError(
+            f"[data] target = {target.name} is '{spell(known.iloc[0])}' in all "
+            f"{len(known):,} rows{having}, so there is nothing to learn."
+        )
+
+
+def has_target(series: pd.Series[Any], settings: Settings) -> NDArray[np.bool_]:
+    """Tell which rows have a target, and so can be learnt from.
+
+    Raises:
+        UserError: If more rows lack it than `[data] target_missing` allows.
+    """
+    known: NDArray[np.bool_] = series.notna().to_numpy()
+    rows, missing = len(known), int((~known).sum())
+    allowed = {"auto": rows / 2, "refuse": 0, "drop": rows}[settings.data.target_missing]
+    if missing > allowed:
+        raise UserError(
+            f"[data] target = {series.name} is missing in {missing:,} of {rows:,} rows; fill it, "
+            "or leave those rows out: [data] target_missing = drop in conf.cfg."
+        )
+    return known
 
 
 def refuse_missing(series: pd.Series[Any], role: str, otherwise: str) -> None:

@@ -58,11 +58,13 @@ class KnownRows:
 
     Attributes:
         keys: One per row; shape (rows,).
+        splits: 0, 1 or 2 for train, valid or test, in which each row was; None if nobody noted it.
         version: Of the keys: those of other rows have to be of the same.
     """
 
     keys: NDArray[np.int64]
-    version: int
+    splits: NDArray[np.int64] | None = None
+    version: int = NEWEST
 
 
 @dataclass(frozen=True)
@@ -247,7 +249,10 @@ def _bring_in(
         raise
     # Under the time rule, thresholds that are kept would make all new rows test.
     refit = choose_rule(load_schema(project), settings).name == "time"
-    say(f"preprocess   {preprocess(project, settings, refit=refit).facts['summary']}")
+    facts = preprocess(project, settings, refit=refit).facts
+    say(f"preprocess   {facts['summary']}")
+    for note in facts["aloud"]:
+        say(f"{'':<12} - {note}")
     manifest = load_manifest(project)
     if manifest["fingerprint"] == champion.document["data"]:
         raise UserError(
@@ -268,27 +273,59 @@ def _known_rows(project: Project, champion: Bundle) -> KnownRows | None:
     kept = earlier.with_stem(f"{earlier.stem}-keys{NEWEST}")
     for path, version in ((kept, NEWEST), (earlier, BY_COLUMN)):
         if path.exists():
-            return KnownRows(np.load(path), version)
+            held = np.atleast_2d(np.load(path))  # earlier versions did not note the splits
+            return KnownRows(held[0], held[1] if len(held) > 1 else None, version)
     if not project.manifest_file.exists():
         return None
     if load_manifest(project)["fingerprint"] != champion.document["data"]:
         return None
-    frames = (load_split(project, name) for name in SPLITS)
-    keys = np.concatenate([row_keys(frame, champion.schema, NEWEST) for frame in frames])
+    keys, splits = _present_keys(project, champion, NEWEST)
     with write_atomic(kept) as temporary:
-        np.save(temporary, keys)
+        np.save(temporary, np.stack([keys, splits]))
     for path in folder.glob(f"{KNOWN}*.npy"):
         if path != kept:
             path.unlink()
-    return KnownRows(keys, NEWEST)
+    return KnownRows(keys, splits)
 
 
-def _is_new(frame: pd.DataFrame, champion: Bundle, known: KnownRows | None) -> NDArray[np.bool_]:
-    """Tell which rows the champion was not made from; all where that is not known."""
+def _present_keys(
+    project: Project, champion: Bundle, version: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the key of each row as it is split now, and the number of its split."""
+    frames = (load_split(project, name) for name in SPLITS)
+    keys = [row_keys(frame, champion.schema, version) for frame in frames]
+    return np.concatenate(keys), np.repeat(np.arange(len(keys)), [len(each) for each in keys])
+
+
+def _is_new(
+    project: Project, name: str, champion: Bundle, known: KnownRows | None
+) -> NDArray[np.bool_]:
+    """Tell which rows of a split the champion was not made from; all where that is not known.
+
+    Of equal rows without an id, as many are known as were there: none of them moves to another
+    split, unless all do.
+    """
+    present, splits = _present_keys(project, champion, known.version if known else NEWEST)
+    keys = present[splits == SPLITS.index(name)]
     if known is None:
-        return np.ones(len(frame), dtype=bool)
-    new: NDArray[np.bool_] = ~np.isin(row_keys(frame, champion.schema, known.version), known.keys)
+        return np.ones(len(keys), dtype=bool)
+    held = _count(keys, known.keys)
+    if champion.schema.ids or not pd.Series(present).duplicated().any():
+        return ~held.astype(bool)
+    here = known.keys if known.splits is None else known.keys[known.splits == SPLITS.index(name)]
+    added = np.maximum(_count(keys, present) - held, 0)
+    known_here = np.maximum(_count(keys, here), _count(keys, keys) - added)
+    new: NDArray[np.bool_] = pd.Series(keys).groupby(keys).cumcount().to_numpy() >= known_here
     return new
+
+
+def _count(keys: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how often each key is among others; shape (keys,)."""
+    values, counts = np.unique(among, return_counts=True)
+    if not len(values):
+        return np.zeros(len(keys), dtype=np.int64)
+    at = np.minimum(np.searchsorted(values, keys), len(values) - 1)
+    return np.where(values[at] == keys, counts[at], 0)
 
 
 def _require_still(project: Project, champion: Bundle) -> None:
@@ -338,7 +375,7 @@ def _warm_start(
     model = settings.model.model_copy(update={"candidates": (name,), "folds": 0})
 
     def fit(data: TrainingData, rows: Rows | None) -> Pipeline:
-        new = _is_new(load_split(project, "train"), champion, known)
+        new = _is_new(project, "train", champion, known)
         if rows is None:
             return go_on(fitted, data, new)
         return go_on(fitted, data.take(rows), new[rows])
@@ -404,7 +441,7 @@ def _compare(
 ) -> Comparison:
     """Judge both on the rows of valid that the champion was not made from."""
     frame = load_split(project, "valid")
-    new, about = _is_new(frame, champion, known), "all of valid"
+    new, about = _is_new(project, "valid", champion, known), "all of valid"
     if known is not None and new.sum() >= LEAST_NEW:
         frame, about = frame[new], "the rows of valid that are new since the champion"
     elif known is not None:

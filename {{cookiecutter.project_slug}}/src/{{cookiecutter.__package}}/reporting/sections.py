@@ -305,7 +305,15 @@ def _proofs(facts: dict[str, Any]) -> Iterator[str]:
         yield f"Rows of a group that is in two parts: {facts['overlap_groups']}."
     if "time_travel" in facts:
         yield f"Rows that are as late as a later part: {facts['time_travel']:,}."
-    yield f"Exact duplicates dropped before the split: {facts['duplicates_dropped']:,}."
+    if facts.get("duplicates", "drop") == "drop":
+        yield f"Equal rows dropped before the split: {facts['duplicates_dropped']:,}."
+    elif facts["equal_rows"]:
+        yield (
+            f"Rows that equal another and are kept: {facts['equal_rows']:,}, of which almost "
+            f"certainly copies: {facts['copies']:,}."
+        )
+    if facts.get("without_target"):
+        yield f"Rows left out since their target is missing: {facts['without_target']:,}."
     if facts["twins_removed"]:
         yield f"Rows taken out since an earlier part holds their equal: {facts['twins_removed']:,}."
     if facts["removed_by_custom"]:
