@@ -85,7 +85,10 @@ class DataSettings(Section):
         default=(), description="names of the twelve months in dates of a language not known here"
     )
     encoding: str = Field(default="utf-8", description="of CSV, TSV and JSON lines")
-    delimiter: str = Field(default="auto", description="of CSV: a character, tab or spaces; auto looks at the first lines")
+    delimiter: str = Field(
+        default="auto",
+        description="of CSV: a character, tab or spaces; auto looks at the first lines",
+    )
     header_row: int | None = Field(
         default=None, ge=1, description="of CSV: the line of the column names; auto if not set"
     )
