@@ -351,6 +351,9 @@ def _notes(
         "Candidates, calibration and threshold were chosen on valid; its scores are slightly "
         "optimistic."
     )
+    weight = evaluation.bundle.document.get("weight")
+    if weight is not None:
+        yield f"Scores, intervals and curves are weighted by {weight}."
     most, rows = evaluation.settings.evaluate.rows, result["rows"]
     for split, count in (("valid", rows), ("test", test["rows"] if test else 0)):
         if count > most:

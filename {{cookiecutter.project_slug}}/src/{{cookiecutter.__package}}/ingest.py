@@ -14,7 +14,7 @@ from .core.pipeline import write_report
 from .core.project import Project, Report
 from .data.cast import conform
 from .data.differences import differences
-from .data.infer import check_target, conditions, infer_schema, refuse_missing
+from .data.infer import check_target, check_weights, conditions, infer_schema, refuse_missing
 from .data.keys import ROW, content_keys, row_keys, table_fingerprint
 from .data.original import (
     FETCHED,
@@ -71,6 +71,7 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
         frame, file = _choose_schema(frame, kept, settings, original)
         typed = conform(frame, file.schema, where=name, values=True, advice=INFER_AGAIN)
         check_target(typed, file.schema, settings)
+        check_weights(typed, file.schema)
         for column in file.schema.ids:
             refuse_missing(typed[column.name], "id", "name other columns as id")
         manifest = load_manifest(project) if project.manifest_file.exists() else None

@@ -168,6 +168,7 @@ def _describe(
 ) -> dict[str, Any]:
     """Return what reports/split.json says beside the proof: how and why the rows were split."""
     rule = plan.rule
+    aloud = [f"{cleaned.weightless:,} rows have the weight 0 and are left out"]
     shown = " / ".join(f"{count:,}" for count in rows.counts().values())
     return {
         "summary": f"{rule.name} split, train / valid / test {shown}",
@@ -182,6 +183,7 @@ def _describe(
         "purged": rows.purged,
         "twins_removed": rows.leaked,
         "notes": _notes(rows, plan, thresholds),
+        **({"aloud": aloud, "weightless": cleaned.weightless} if cleaned.weightless else {}),
     }
 
 

@@ -15,6 +15,7 @@ from ..core.config import Settings
 from ..core.errors import UserError
 from ..core.project import Project, read_report
 from .cast import conform
+from .infer import check_weights
 from .keys import ROW, recorded_version, row_keys
 from .schema import Schema
 
@@ -30,26 +31,39 @@ class CleanedRows:
         changed: Whether the team's rules did anything, so that keys no longer tell content.
         duplicates: How many exact copies were dropped.
         removed: How many rows the team's rules took out.
+        weightless: How many rows had the weight 0.
     """
 
     frame: Frame
     changed: bool
     duplicates: int
     removed: int
+    weightless: int = 0
 
 
 def clean(frame: Frame, schema: Schema, settings: Settings) -> CleanedRows:
-    """Drop exact copies of rows, then apply `clean` of custom.py.
+    """Drop exact copies of rows, apply `clean` of custom.py, then drop rows of weight 0.
 
     Raises:
-        UserError: If custom.py takes out needed columns or adds some, or leaves no row.
+        UserError: If custom.py takes out needed columns or adds some, or leaves no row; or a weight
+            cannot be used.
     """
     before = len(frame)
     if settings.data.duplicates == "drop":
         frame = drop_duplicates(frame)
     duplicates = before - len(frame)
     cleaned = _apply_custom(frame, schema)
-    return CleanedRows(cleaned, cleaned is not frame, duplicates, len(frame) - len(cleaned))
+    counting = _drop_weightless(cleaned, schema)
+    removed, weightless = len(frame) - len(cleaned), len(cleaned) - len(counting)
+    return CleanedRows(counting, cleaned is not frame, duplicates, removed, weightless)
+
+
+def _drop_weightless(frame: Frame, schema: Schema) -> Frame:
+    """Return the rows that count: one of weight 0 is neither learnt from nor judged by."""
+    if schema.weight is None:
+        return frame
+    check_weights(frame.select(schema.weight.name).to_pandas(), schema)
+    return frame.filter(nw.col(schema.weight.name) > 0)
 
 
 def drop_duplicates(frame: Frame) -> Frame:

@@ -145,6 +145,7 @@ def models_section(project: Project, settings: Settings) -> Section:
         "Peak, MB",
     )
     text = part("models", entries[chosen or 0]["label"], facts["reason"])
+    text += bullets(facts.get("aloud", ()))
     drawn = [
         {
             "label": entry["label"],
@@ -310,6 +311,8 @@ def _proofs(facts: dict[str, Any]) -> Iterator[str]:
         yield f"Rows taken out since an earlier part holds their equal: {facts['twins_removed']:,}."
     if facts["removed_by_custom"]:
         yield f"Rows taken out by custom.py: {facts['removed_by_custom']:,}."
+    if facts.get("weightless"):
+        yield f"Rows taken out since their weight is 0: {facts['weightless']:,}."
     yield f"Fingerprint of the split: {facts['fingerprint']}; seed {facts['seed']}."
 
 
