@@ -26,7 +26,7 @@ from mlproj.evaluation import MetricFunction, curves, decision, diagnostics, met
 from mlproj.evaluation.bootstrap import bootstrap
 from mlproj.evaluation.predictions import PredictionsWithTruth
 from mlproj.ingest import ingest
-from mlproj.models import Candidate
+from mlproj.models import Candidate, make_candidate
 from mlproj.models.training_data import fit_weighted, load_training_data, takes_weights
 from mlproj.monitoring import labelled as labelled_rows
 from mlproj.monitoring import labels, monitor, retrain, settings, window
@@ -428,6 +428,12 @@ def test_what_is_weighted_is_said(weighted: Any) -> None:
     assert "It reads 2 columns: `x`, `noise`." in make_card(document)
     page = (project.reports / "index.html").read_text("utf-8")
     assert "Scores, intervals and curves are weighted by w." in page
+    weights = load_split(project, "valid")["w"]
+    effective = weights.sum() ** 2 / (weights**2).sum()
+    assert 0.5 * len(weights) < effective < 0.9 * len(weights)
+    tell = f"the {len(weights)} rows of valid tell as much as {effective:.0f} of equal weight"
+    assert tell in page
+    assert "Target: share of each class, not weighted by w" in page
     assert any("fits and scores are weighted by w" in line for line in said)
     assert facts(project, "train")["unweighted"] == []
 
@@ -510,6 +516,16 @@ def test_who_takes_no_weights_is_fitted_without_and_named(
     assert train.fit(plain, data).predict_proba(data.inputs).shape == (len(data.target), 2)
     bare = replace(data.schema, columns=tuple(replace(c, roles=()) for c in data.schema.columns))
     assert train._weighing(replace(data, schema=bare), [plain]) == {}
+
+
+def test_the_median_that_is_a_baseline_is_weighted(weighted: Any) -> None:
+    data = load_training_data(weighted[0], load_settings(weighted[0]))
+    amount, weights = load_split(weighted[0], "train")["amount"].to_numpy(), data.weights
+    median = make_candidate("baseline", "regression", 0, REGRESSION.baseline_parameters("mae"))
+    fitted = train.fit(median, replace(data, target=amount, task=REGRESSION))
+    value = fitted.predict(data.inputs[:1])[0]
+    assert weights is not None and value > np.median(amount) + 0.1
+    assert weights[amount < value].sum() <= weights.sum() / 2 <= weights[amount <= value].sum()
 
 
 def test_without_weights_nothing_is_new() -> None:
