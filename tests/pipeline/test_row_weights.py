@@ -23,6 +23,7 @@ from mlproj.data.infer import conditions
 from mlproj.data.schema import Column, Schema, load_schema, row_weights
 from mlproj.data.split import SPLITS, load_split
 from mlproj.evaluation import MetricFunction, curves, decision, diagnostics, metrics, team_metrics
+from mlproj.evaluation import bootstrap as resampling
 from mlproj.evaluation.bootstrap import bootstrap
 from mlproj.evaluation.predictions import PredictionsWithTruth
 from mlproj.ingest import ingest
@@ -30,6 +31,7 @@ from mlproj.models import Candidate, make_candidate
 from mlproj.models.training_data import fit_weighted, load_training_data, takes_weights
 from mlproj.monitoring import labelled as labelled_rows
 from mlproj.monitoring import labels, monitor, retrain, settings, window
+from mlproj.tasks.classification import CLASSIFICATION
 from mlproj.tasks.regression import REGRESSION
 from scored import classes, label, numbers, scikit_learns
 from sklearn import dummy, ensemble, linear_model, neighbors
@@ -112,10 +114,19 @@ def test_intervals_are_those_of_resampled_rows_that_keep_their_weights(name: str
         assert (gap.low, gap.high) == (0, 0)
 
 
+def test_weights_of_a_cell_are_those_of_its_rows() -> None:
+    labelled = MODELS["five classes"].weighted(some_weights(400))
+    _, sums, place = metrics.distinct_rows("labels", labelled)
+    once = np.ones((1, len(labelled)))
+    (drawn,) = resampling._weigh([once], np.asarray(labelled.weights), place)
+    assert drawn[0] == pytest.approx(sums)
+    assert len(sums) < 30 < len(labelled)
+
+
 # ------------------------------------------------------------------------------------ decisions
 
 
-def test_the_cheapest_threshold_and_the_temperature_follow_the_heavy_rows() -> None:
+def test_the_cheapest_threshold_is_that_of_repeated_rows() -> None:
     random = np.random.default_rng(3)
     counts = random.integers(1, 9, 200)
     shares = random.uniform(size=200)
@@ -125,35 +136,64 @@ def test_the_cheapest_threshold_and_the_temperature_follow_the_heavy_rows() -> N
     assert found == decision.cheapest_threshold(shares[often], truth[often], 1.0, 3.0)
     assert found != decision.cheapest_threshold(shares, truth, 1.0, 3.0)
 
-    # Of the heavy rows a probability is right; of the light ones it is far too sure.
-    shares = random.uniform(size=2000)
-    heavy = np.arange(2000) % 2 == 0
-    weights = np.where(heavy, 1000.0, 1.0)
-    right = random.uniform(size=2000) < np.where(heavy, shares, 0.5)
-    both = np.column_stack([1 - shares, shares])
-    found = decision.fit_temperature(both, right.astype(int), 0)
-    assert found["temperature"] > 1.3
-    weighted = decision.fit_temperature(both, right.astype(int), 0, weights)
-    assert weighted["temperature"] == pytest.approx(1, abs=0.1)
-    loss = reference.log_loss(right, shares, sample_weight=weights)
-    assert weighted["before"] == pytest.approx(loss)
-    alike = decision.fit_temperature(both, right.astype(int), 0, np.ones(2000))
-    assert alike == found
+
+def sure_of_the_heavy() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probabilities three times too sure of heavy rows and right of light ones, truth, weights."""
+    random = np.random.default_rng(0)
+    logits, heavy = random.normal(0, 4, 4000), np.arange(4000) % 2 == 0
+    shares, honest = (1 / (1 + np.exp(-each)) for each in (logits, logits / np.where(heavy, 3, 1)))
+    codes = (random.uniform(size=4000) < honest).astype(int)
+    return np.column_stack([1 - shares, shares]), codes, np.where(heavy, 1000.0, 1.0)
+
+
+def test_the_temperature_follows_the_heavy_rows() -> None:
+    shares, codes, weights = sure_of_the_heavy()
+
+    def loss(temperature: float) -> float:
+        return float(
+            reference.log_loss(codes, decision.temper(shares, temperature), sample_weight=weights)
+        )
+
+    found = decision.fit_temperature(shares, codes, 0, weights)
+    assert found["temperature"] == pytest.approx(3, rel=0.05)
+    assert found["before"] == pytest.approx(loss(1), abs=1e-3)
+    # So good only if the folds' own temperatures follow the weights as well.
+    assert found["after"] == pytest.approx(loss(found["temperature"]), abs=0.005)
+    plain = decision.fit_temperature(shares, codes, 0)
+    assert plain["temperature"] < 2.2
+    assert plain == decision.fit_temperature(shares, codes, 0, np.ones(4000))
+
+
+def test_the_packaged_decision_is_made_by_the_weights() -> None:
+    shares, codes, weights = sure_of_the_heavy()
+    truth, model = np.array(["no", "yes"])[codes], SimpleNamespace(classes_=np.array(["no", "yes"]))
+    own = Settings(decision={"cost_fp": 1, "cost_fn": 3})
+    fields, found = CLASSIFICATION.fit_decision(model, shares, truth, own, weights)
+    assert found["calibration"] == decision.fit_temperature(shares, codes, 42, weights)
+    tempered = decision.temper(shares, fields["calibration"]["temperature"])[:, 1]
+    assert found["threshold"] == decision.fit_threshold(tempered, codes == 1, 1, 3, 42, weights)
+    odd = np.where(np.arange(4000) < 10, "other", truth)  # a class that only valid has
+    _, found = CLASSIFICATION.fit_decision(model, shares, odd, own, weights)
+    rest = (shares[10:], codes[10:], 42, weights[10:])
+    assert found["calibration"] == decision.fit_temperature(*rest)
 
 
 def test_the_threshold_is_chosen_by_weighted_costs() -> None:
     random = np.random.default_rng(1)
     shares = random.uniform(size=4000)
-    light = np.arange(4000) % 2 == 0
-    # Of the light rows nobody is positive until 0.9; of the heavy ones the shares are right.
-    truth = np.where(light, shares > 0.9, random.uniform(size=4000) < shares)
+    few = np.arange(4000) % 5 == 0
+    # Of the few nobody is positive until 0.9; of all others the shares are right.
+    truth = np.where(few, shares > 0.9, random.uniform(size=4000) < shares)
     plain = decision.fit_threshold(shares, truth, 1.0, 1.0, 0)
-    assert plain["kept"] and plain["value"] > 0.6
-    weights = np.where(light, 0.001, 1.0)
+    assert (plain["kept"], plain["value"]) == (False, 0.5)
+    weights = np.where(few, 1000.0, 1.0)
     found = decision.fit_threshold(shares, truth, 1.0, 1.0, 0, weights)
-    assert (found["kept"], found["value"]) == (False, 0.5)
+    assert found["kept"] and found["value"] == pytest.approx(0.9, abs=0.01)
     cost = np.average((shares >= 0.5) != truth, weights=weights)
     assert found["cost_of_theory"] == pytest.approx(cost)
+    assert found["cost"] < 0.1 * cost
+    light = decision.fit_threshold(shares, truth, 1.0, 1.0, 0, 1 / weights)
+    assert (light["kept"], light["value"]) == (False, 0.5)
 
 
 def test_the_interval_of_a_number_covers_its_level_of_the_weight() -> None:
@@ -501,6 +541,10 @@ def test_a_regression_is_weighted_and_its_baseline_is(make_project: Any, tmp_pat
     covered = np.average(inside, weights=valid["w"])
     assert found["interval"]["coverage"] == pytest.approx(covered)
     assert covered >= 0.9
+    half = decision.conformal_interval(
+        np.abs(valid["amount"] - scored["prediction"]).to_numpy(), 0.9, valid["w"].to_numpy(float)
+    )["half_width"]
+    assert bundle.document["interval"]["half_width"] == pytest.approx(half)
 
 
 def test_who_takes_no_weights_is_fitted_without_and_named(
