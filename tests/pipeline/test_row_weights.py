@@ -15,6 +15,7 @@ from cases import every_case
 from mlproj import predict, train
 from mlproj.bundle import bundle as bundles
 from mlproj.bundle.card import make_card
+from mlproj.checklist import measured
 from mlproj.core import pipeline
 from mlproj.core.config import DataSettings, Settings, load_settings
 from mlproj.core.errors import UserError
@@ -479,6 +480,8 @@ def test_what_is_weighted_is_said(weighted: Any) -> None:
     assert "Target: share of each class, not weighted by w" in page
     assert any("fits and scores are weighted by w" in line for line in said)
     assert facts(project, "train")["unweighted"] == []
+    read = measured.features_of(facts(project, "schema")["columns"])
+    assert [each["name"] for each in read] == ["x", "noise"]
 
 
 def test_a_weight_is_no_feature_and_not_demanded_at_prediction(
@@ -663,6 +666,20 @@ def test_later_rows_are_judged_by_their_weights_where_they_have_them(weighted: A
     assert any("no weights, so the metric was compared without" in n for n in facts_of["notes"])
     _, facts_of = monitor.inspect(bundle, known, own, policy)
     assert not any("no weights" in note for note in facts_of["notes"])
+
+
+def test_of_rows_of_which_some_have_no_label_each_keeps_its_own_weight(weighted: Any) -> None:
+    bundle, rows = bundle_of(weighted[0]), rows_of(400, 7)
+    rows.loc[rows.index % 3 == 0, "kind"] = None
+    seen = window.window_of(bundle, rows, "rows")
+    with_label = rows.dropna(subset=["kind"])
+    assert seen.weights is not None and seen.weights.tolist() == with_label["w"].tolist()
+    found = labels.labelled_rows(bundle, seen)
+    right = bundle.predict(with_label)["prediction"] == with_label["kind"]
+    assert found is not None
+    assert metrics.score(found)["accuracy"] == pytest.approx(
+        np.average(right, weights=with_label["w"])
+    )
 
 
 def test_a_wrong_weight_is_counted_and_its_row_left_out(weighted: Any) -> None:
