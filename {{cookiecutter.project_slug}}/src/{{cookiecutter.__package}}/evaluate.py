@@ -203,8 +203,13 @@ def _measure(
     )
     floor = score(baseline)
     scores = {name: vars(each) | {"baseline": floor[name]} for name, each in intervals.items()}
+    weighed: dict[str, Any] = {}
+    if labelled.weights is not None:
+        effective = labelled.weights.sum() ** 2 / (labelled.weights**2).sum()
+        weighed = {"effective_rows": round(effective)}
     return labelled, {
         "rows": len(frame),
+        **weighed,
         "metrics": scores,
         "difference": vars(difference),
         "skill": skill(
@@ -351,6 +356,7 @@ def _notes(
         "Candidates, calibration and threshold were chosen on valid; its scores are slightly "
         "optimistic."
     )
+    yield from _notes_on_weights(evaluation, result)
     most, rows = evaluation.settings.evaluate.rows, result["rows"]
     for split, count in (("valid", rows), ("test", test["rows"] if test else 0)):
         if count > most:
@@ -368,6 +374,21 @@ def _notes(
         if not math.isfinite(found["value"]):
             yield f"{find_metric(name).title} is not defined on valid."
     yield from _notes_on_test(evaluation, test, final)
+
+
+def _notes_on_weights(evaluation: Evaluation, result: dict[str, Any]) -> Iterator[str]:
+    """Yield by what rows are weighted, and how many rows of equal weight would tell as much."""
+    weight = evaluation.bundle.document.get("weight")
+    if weight is None:
+        return
+    yield f"Scores, intervals and curves are weighted by {weight}."
+    rows, effective = result["rows"], result.get("effective_rows", result["rows"])
+    few = ": read the intervals before the values" if effective < FEW_ROWS <= rows else ""
+    if effective < rows:
+        yield (
+            f"By their weights, the {rows:,} rows of valid tell as much as {effective:,} of equal "
+            f"weight (Kish, 1965){few}."
+        )
 
 
 def _notes_on_test(

@@ -15,7 +15,7 @@ from .core.project import Project, Report, read_report
 from .data.cast import conform
 from .data.differences import differences
 from .data.earlier_files import upgraded
-from .data.infer import check_target, conditions, infer_schema
+from .data.infer import check_target, check_weights, conditions, infer_schema
 from .data.keys import ROW, content_keys, row_keys, table_fingerprint
 from .data.original import (
     FETCHED,
@@ -76,6 +76,7 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
         frame, file = _choose_schema(frame, kept, settings, original)
         typed = conform(frame, file.schema, where=name, values=True, advice=INFER_AGAIN)
         check_target(typed, file.schema, settings)
+        check_weights(typed, file.schema)
         manifest = load_manifest(project) if project.manifest_file.exists() else None
         version = data_keys(manifest, redact(settings.data.source))
         # From here on, nothing is refused any more.

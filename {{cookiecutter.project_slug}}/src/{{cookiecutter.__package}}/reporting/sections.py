@@ -145,6 +145,7 @@ def models_section(project: Project, settings: Settings) -> Section:
         "Peak, MB",
     )
     text = part("models", entries[chosen or 0]["label"], facts["reason"])
+    text += bullets(facts.get("aloud", ()))
     drawn = [
         {
             "label": entry["label"],
@@ -338,6 +339,7 @@ def _target_table(facts: dict[str, Any], names: Sequence[str]) -> Markup:
         for key in keys[:SHOWN_CLASSES]
     ]
     caption = "Target: share of each class" if classes else "Target: mean and standard deviation"
+    caption += f", not weighted by {facts['weight']}" if "weight" in facts else ""
     if len(keys) > SHOWN_CLASSES:
         caption += f" ({len(keys) - SHOWN_CLASSES} more classes are in reports/split.json)"
     return table(("Class" if classes else "Statistic", *names), rows, caption=caption)
