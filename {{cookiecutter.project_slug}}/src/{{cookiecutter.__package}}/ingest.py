@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from .core.config import Settings
 
 LEAST_ROWS = 3
-# So many notes are printed; all of them stand in data/schema.yaml.
+# Of so many columns it is said how they would be read otherwise.
 MOST_NOTES = 20
 
 
@@ -79,7 +79,7 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
         notes = _kept_notes(kept.schema, settings) if kept else []
         if kept and kept.schema.is_earlier:
             notes.append(_read_otherwise(typed, file.schema, settings, original))
-        aloud = _cut_off([*notes, *file.notes])
+        aloud = [*notes, *file.notes]
         return _write(project, settings, original, file, typed, version, aloud, inferred=not kept)
     finally:
         shutil.rmtree(project.original / FETCHED, ignore_errors=True)
@@ -202,12 +202,6 @@ def _read_otherwise(
         return "`ingest --infer` would read each column as it is read now"
     more = f" and {len(found) - MOST_NOTES} more" if len(found) > MOST_NOTES else ""
     return f"would be read otherwise: {', '.join(found[:MOST_NOTES])}{more}"
-
-
-def _cut_off(notes: list[str]) -> list[str]:
-    """Return what people should hear of how the table was read, a long list cut off."""
-    more = len(notes) - MOST_NOTES
-    return notes if more <= 0 else [*notes[:MOST_NOTES], f"{more} more notes in data/schema.yaml"]
 
 
 # ----------------------------------------------------------------------------------------- write
