@@ -267,7 +267,12 @@ def _diagnose(
         step("looking for leaks")
         rows = sum(load_manifest(project)["rows"].values())
         facts["leaks"] = find_leaks(
-            train, bundle.schema, classes=bool(bundle.classes), rows=rows, seed=subject.seed
+            train,
+            bundle.schema,
+            evaluation.target,
+            classes=bool(bundle.classes),
+            rows=rows,
+            seed=subject.seed,
         )
         step("learning curve")
         facts["learning_curve"] = learning_curve(subject, train, bundle.model)
@@ -531,6 +536,7 @@ def _probabilities(judged: Judged) -> Iterator[str]:
             f"{show(loss['baseline'])}: do not use the probabilities; more rows, or [model] metric "
             "= log_loss, may help."
         )
+        return
     calibration = judged.diagnostics.get("calibration")
     if not calibration or calibration["error"] <= MISCALIBRATED:
         return

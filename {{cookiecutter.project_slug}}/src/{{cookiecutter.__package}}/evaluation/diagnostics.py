@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -330,7 +330,7 @@ class Answers:
 
 
 def find_leaks(
-    train: pd.DataFrame, schema: Schema, *, classes: bool, rows: int, seed: int
+    train: pd.DataFrame, schema: Schema, target: str, *, classes: bool, rows: int, seed: int
 ) -> list[dict[str, Any]]:
     """Return columns that give the target away (Kaufman et al., 2012).
 
@@ -346,6 +346,7 @@ def find_leaks(
     Args:
         train: A sample of the rows of train.
         schema: Their columns.
+        target: The column to predict.
         classes: Whether the target is one of several classes, or a number.
         rows: How many the whole table has.
         seed: Of the folds.
@@ -355,31 +356,28 @@ def find_leaks(
         the `skill` of the column alone (1 is perfect), the `outcome` that it gives away (None where
         it is any), the share of rows in which it is `filled`.
     """
-    answers = Answers(train[schema.target.name], classes, seed) if schema.target else None
+    answers = Answers(train[target], classes, seed)
+    features = train[[column.name for column in schema.features]]
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for column in schema.features if answers else ():
-        series = train[column.name]
-        filled = series.notna().to_numpy()
-        leak = _leak_of(series, filled, answers, train, schema, rows)
+    for name in features.columns:
+        leak = _leak_of(name, features, answers, rows)
         if leak is None:
             continue
-        alike = filled.tobytes() if leak["kind"] in ("filled", "missing") else column.name
+        gaps = leak["kind"] in ("filled", "missing")
+        alike = features[name].isna().to_numpy().tobytes() if gaps else name
         entry = found.setdefault((leak["kind"], alike), {"columns": [], **leak})
-        entry["columns"].append(column.name)
+        entry["columns"].append(name)
     return list(found.values())
 
 
 def _leak_of(
-    series: pd.Series[Any],
-    filled: NDArray[np.bool_],
-    answers: Answers,
-    train: pd.DataFrame,
-    schema: Schema,
-    rows: int,
+    name: str, features: pd.DataFrame, answers: Answers, rows: int
 ) -> dict[str, Any] | None:
     """Return in which way one column gives the target away, or None."""
+    series = features[name]
+    filled = series.notna().to_numpy()
     facts = {"skill": None, "outcome": None, "filled": significant(filled.mean())}
-    kind, outcome = _told_by_gaps(filled, answers, len(schema.features))
+    kind, outcome = _told_by_gaps(filled, answers, features.shape[1])
     if kind:
         return facts | {"kind": kind, "outcome": outcome}
     count, truth = int(filled.sum()), answers.truth[filled]
@@ -393,10 +391,10 @@ def _leak_of(
         return leak | {"kind": "numbering"} if skill >= trend else None
     if skill >= max(GIVES_AWAY[answers.classes], HONEST + DOUBT * error):
         return leak | {"kind": "alone"}
-    late = filled.mean() <= 1 - FEWEST_MISSING and len(schema.features) > 1
+    late = filled.mean() <= 1 - FEWEST_MISSING and features.shape[1] > 1
     if late and skill >= max(SUSPECT, HONEST + MORE_DOUBT * error):
-        others = [each for each in schema.features if each.name != series.name]
-        if _skill_together(train[filled], others, answers, filled) <= OTHERS * skill:
+        others = features[filled].drop(columns=name)
+        if _skill_together(others, truth, answers.fold[filled], answers.classes) <= OTHERS * skill:
             return leak | {"kind": "late"}
     return None
 
@@ -449,14 +447,23 @@ def _skill_alone(
 
 
 def _skill_together(
-    train: pd.DataFrame, columns: Sequence[Column], answers: Answers, kept: NDArray[np.bool_]
+    features: pd.DataFrame, truth: NDArray[Any], fold: NDArray[Any], classes: bool
 ) -> float:
-    """Return how well columns tell the target together: a linear model of what each tells alone."""
-    truth, fold = answers.truth[kept], answers.fold[kept]
-    told = [_means_of_bins(_bins(train[each.name])[0], truth, fold) for each in columns]
-    inputs = np.column_stack([*told, np.ones(len(truth))])
-    weights = np.linalg.lstsq(inputs, truth, rcond=None)[0]
-    return _skill(inputs @ weights, truth, answers.classes)
+    """Return how well columns tell the target together: a weighted sum of what each tells alone.
+
+    No weight is negative: the mean of a row's bin without the row itself falls as its truth rises.
+    """
+    from scipy.optimize import nnls
+
+    bins = [_bins(features[name])[0] for name in features.columns]
+    told = np.stack([_means_of_bins(codes, truth, fold) for codes in bins])
+    told -= told.mean(axis=1, keepdims=True)
+    centred = truth - truth.mean(axis=0)
+    each = [
+        told[:, :, place].T @ nnls(told[:, :, place].T, centred[:, place])[0]
+        for place in range(truth.shape[1])
+    ]
+    return _skill(np.column_stack(each) + truth.mean(axis=0), truth, classes)
 
 
 def _bins(series: pd.Series[Any]) -> tuple[NDArray[np.intp], NDArray[np.float64] | None]:
@@ -470,7 +477,8 @@ def _bins(series: pd.Series[Any]) -> tuple[NDArray[np.intp], NDArray[np.float64]
     if pd.api.types.is_bool_dtype(series) or pd.api.types.is_numeric_dtype(series):
         numbers = series.to_numpy(float, na_value=np.nan)
         bins = int(np.clip(len(numbers) // ROWS_OF_BIN, FEWEST_BINS, MOST_BINS))
-        edges = np.unique(np.nanquantile(numbers, np.arange(1, bins) / bins))
+        known = numbers[~np.isnan(numbers)]
+        edges = np.unique(np.quantile(known, np.arange(1, bins) / bins)) if len(known) else known
         codes = np.searchsorted(edges, numbers, side="right")
         return np.where(np.isnan(numbers), len(edges) + 1, codes), numbers
     codes = pd.factorize(series)[0] + 1
