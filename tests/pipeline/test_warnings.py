@@ -248,7 +248,7 @@ def judged(
     diagnostics = {"leaks": list(found)}
     if classes:
         diagnostics["calibration"] = curves.calibration(
-            SimpleNamespace(labelled=labelled, bundle=bundle)  # type: ignore[arg-type]
+            SimpleNamespace(labelled=labelled, bundle=bundle)
         )
     facts = {"margin": margin, "test": test}
     return evaluate.Judged(evaluation, labelled, result, facts, diagnostics)
@@ -308,7 +308,7 @@ def test_decisions_like_the_baselines_are_said_with_the_setting_that_helps() -> 
 
 def test_one_of_many_classes_for_every_row_is_said() -> None:
     labelled: Any = SimpleNamespace(labels=np.zeros(9, int), positive=None, names=("a", "b", "c"))
-    subject = evaluate.Judged(None, labelled, {}, {}, {})  # type: ignore[arg-type]
+    subject = evaluate.Judged(None, labelled, {}, {}, {})
     assert list(evaluate._decision(subject)) == ["The model predicts 'a' for every row."]
     labelled.labels = np.array([0, 1, 0])
     assert list(evaluate._decision(subject)) == []
@@ -469,7 +469,7 @@ def test_the_page_and_the_terminal_warn(
         pass
     shown = " ".join(capsys.readouterr().out.split())
     assert "Check before you rely on it: - 'y' is nearly always 'yes' where 'leak' is" in shown
-    facts = read_report(project, "metrics").facts  # type: ignore[union-attr]
+    facts = read_report(project, "metrics").facts
     assert [each["check"] for each in facts["warnings"]] == ["leaks"]
 
 

@@ -56,6 +56,7 @@ NUMBERING, TREND = 3, 0.1
 LEAK_FOLDS = 5
 MOST_BINS, FEWEST_BINS, ROWS_OF_BIN = 100, 5, 10
 MOST_OUTCOMES = 10
+LEAK_COLUMNS = 1_000
 
 
 @dataclass(frozen=True)
@@ -335,7 +336,8 @@ def find_leaks(
     """Return columns that give the target away (Kaufman et al., 2012).
 
     A column is held against the target alone, in `LEAK_FOLDS` folds, by the mean of the target in
-    bins of its values. Which kind of leak it is:
+    bins of its values; of a table that is wider, the first `LEAK_COLUMNS` are. Which kind of leak
+    it is:
 
     - "numbering": it numbers the rows, and they are in the target's order;
     - "filled", "missing": where it is filled (missing), the target is nearly always the same, or,
@@ -357,7 +359,7 @@ def find_leaks(
         it is any), the share of rows in which it is `filled`.
     """
     answers = Answers(train[target], classes, seed)
-    features = train[[column.name for column in schema.features]]
+    features = train[[column.name for column in schema.features[:LEAK_COLUMNS]]]
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for name in features.columns:
         leak = _leak_of(name, features, answers, rows)
