@@ -13,8 +13,7 @@ from .core.files import file_sha256, fingerprint, write_atomic, write_json
 from .core.pipeline import write_report
 from .core.project import Project, Report, read_report
 from .data.cast import conform
-from .data.differences import differences
-from .data.earlier_files import upgraded
+from .data.earlier_files import differences, upgraded
 from .data.infer import check_target, check_weights, conditions, infer_schema
 from .data.keys import ROW, content_keys, row_keys, table_fingerprint
 from .data.original import (
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from .core.config import Settings
 
 LEAST_ROWS = 3
-# So many notes are printed; all of them stand in data/schema.yaml.
+# Of so many columns it is said how they would be read otherwise.
 MOST_NOTES = 20
 
 
@@ -85,7 +84,7 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
             notes += _migration_notes(earlier.schema, file.schema)
             notes += _changed_values(project, original, typed, earlier.schema, file.schema)
             notes.append(_read_otherwise(typed, file.schema, settings, original))
-        aloud = _cut_off([*notes, *file.notes])
+        aloud = [*notes, *file.notes]
         report = _write(project, settings, original, file, typed, version, aloud, inferred=not kept)
         if infer and manifest:
             write_json(project.manifest_file, with_newest_rules(manifest))
@@ -260,12 +259,6 @@ def _read_otherwise(
         return "`ingest --infer` would read each column as it is read now"
     more = f" and {len(found) - MOST_NOTES} more" if len(found) > MOST_NOTES else ""
     return f"would be read otherwise: {', '.join(found[:MOST_NOTES])}{more}"
-
-
-def _cut_off(notes: list[str]) -> list[str]:
-    """Return what people should hear of how the table was read, a long list cut off."""
-    more = len(notes) - MOST_NOTES
-    return notes if more <= 0 else [*notes[:MOST_NOTES], f"{more} more notes in data/schema.yaml"]
 
 
 # ----------------------------------------------------------------------------------------- write
