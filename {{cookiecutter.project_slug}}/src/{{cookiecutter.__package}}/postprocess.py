@@ -43,7 +43,7 @@ from .core.pipeline import require, write_report
 from .core.project import Project, Report
 from .core.registry import announce
 from .data.clean import count_copies
-from .data.schema import load_schema
+from .data.schema import load_schema, with_positive
 from .data.split import load_manifest, load_split
 from .evaluation.metrics import score, skill
 from .evaluation.reference import ROWS as REFERENCE_ROWS
@@ -91,7 +91,7 @@ def postprocess(project: Project, settings: Settings) -> Report:
     inputs, truth = prepare(valid, schema), valid[target.name].to_numpy()
     raw = task.raw_scores(model, inputs, trained.facts["classes"])
     document = _describe(project, settings, trained, schema, target.name, manifest)
-    decision, facts = task.fit_decision(model, raw, truth, settings)
+    decision, facts = task.fit_decision(model, raw, truth, with_positive(settings, schema))
     document |= decision
     document["answer"] = task.answer_form(document)
     bundle = Bundle(project.bundle_folder(run_id), document, model, custom)

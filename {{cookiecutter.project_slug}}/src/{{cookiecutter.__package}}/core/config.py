@@ -171,7 +171,8 @@ class DecisionSettings(Section):
     cost_fp: float = Field(default=1.0, gt=0, description="cost of a false alarm")
     cost_fn: float = Field(default=1.0, gt=0, description="cost of a miss")
     positive: str | None = Field(
-        default=None, description="the class to find; default: the last in order"
+        default=None,
+        description="the positive class of two, which is to be found; default: the rarer",
     )
 
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -42,6 +44,7 @@ Step = tuple[str, Any, Any]
 # Stands for a missing number where an estimator cannot take one: below all that data holds, so
 # that a tree can split it off, and within float32, in which other forms of a model compute.
 MISSING = -1e30
+STRINGS = "strings"
 # What an estimator of scikit-learn has that turns columns into others.
 METHODS = ("fit", "transform", "get_params")
 
@@ -270,8 +273,39 @@ def string_steps(columns: list[str], options: StepOptions) -> list[Step]:
     )
     if options.kind == "linear":
         scaled = Pipeline([("encode", encoder), ("scale", StandardScaler())])
-        return [("strings", scaled, columns)]
-    return [("strings", encoder, columns)]
+        return [(STRINGS, scaled, columns)]
+    return [(STRINGS, encoder, columns)]
+
+
+def as_learnt(
+    features: ColumnTransformer, inputs: pd.DataFrame, target: NDArray[Any], rows: int
+) -> Any:
+    """Return rows of train as a model learnt from them: strings as means of other folds.
+
+    What `transform` returns holds each row's own target. Of a string that occurs once it holds
+    little else, and a model that never learnt from such means may be wrong on every row.
+
+    Args:
+        features: Fitted.
+        inputs: Prepared rows.
+        target: Their classes or numbers.
+        rows: How many it was fitted on.
+
+    Returns:
+        An array (rows, features); None where the folds were of rows that are not here.
+    """
+    columns = next((of for name, _, of in features.transformers if name == STRINGS), None)
+    if columns is None:
+        return features.transform(inputs)
+    place = features.output_indices_[STRINGS]
+    means = clone(features.named_transformers_[STRINGS]).fit_transform(inputs[columns], target)
+    if rows > len(inputs) or means.shape[1] != place.stop - place.start:
+        return None
+    found = features.transform(inputs)
+    if not sparse.issparse(found):
+        found[:, place] = means
+        return found
+    return sparse.hstack([found[:, : place.start], means, found[:, place.stop :]], format="csr")
 
 
 def text_steps(columns: list[str], options: StepOptions) -> list[Step]:

@@ -409,7 +409,7 @@ def _compare(
     elif known is not None:
         about = f"all of valid, since only {int(new.sum())} of its rows are new"
     metric = choose_metric(challenger.task, settings.model.metric)
-    old, fresh = (_label(bundle, frame, settings) for bundle in (champion, challenger))
+    old, fresh = (_label(bundle, frame, challenger) for bundle in (champion, challenger))
     options = settings.evaluate
     gain = paired_gain(
         fresh,
@@ -439,9 +439,9 @@ def _compare(
     return _with_verdict(result, promoted=False)
 
 
-def _label(bundle: Bundle, frame: pd.DataFrame, settings: Settings) -> PredictionsWithTruth:
+def _label(bundle: Bundle, frame: pd.DataFrame, challenger: Bundle) -> PredictionsWithTruth:
     """Return a model's predictions beside the truth; both models look for the same class."""
-    truth, positive = frame[bundle.document["target"]].to_numpy(), settings.decision.positive
+    truth, positive = frame[bundle.document["target"]].to_numpy(), challenger.document["positive"]
     return bundle.task.with_truth(truth, bundle.predict_arrays(frame), bundle.classes, positive)
 
 
