@@ -107,8 +107,12 @@ class FeatureSettings(Section):
     max_categories: int = Field(
         default=30, ge=2, le=1000, description="above: a high-cardinality column"
     )
-    text_words: int = Field(
-        default=300, ge=1, le=100_000, description="words kept of a free-text column"
+    text_words: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="words kept of a free-text column; default: 300 for trees, 5,000 for a linear "
+        "model, and as many pairs of words from 3,000 rows on",
     )
 
 

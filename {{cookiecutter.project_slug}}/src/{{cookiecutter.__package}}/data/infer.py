@@ -57,9 +57,7 @@ UNIQUE = 0.98
 FEWEST_IDS = 50
 
 
-def infer_schema(
-    reading: Reading, settings: Settings, target: Column | None = None
-) -> SchemaFile:
+def infer_schema(reading: Reading, settings: Settings, target: Column | None = None) -> SchemaFile:
     """Infer types, bounds and categories from a whole table.
 
     Args:

@@ -238,7 +238,9 @@ def _check_classes(item: Mapping[str, Any], place: str) -> None:
         try:
             GIVEN[values](category)
         except (ValueError, KeyError):
-            raise UserError(f"{place}: the category '{category}' is not of {values} values.") from None
+            raise UserError(
+                f"{place}: the category '{category}' is not of {values} values."
+            ) from None
 
 
 def _one_of(words: Sequence[str]) -> str:
