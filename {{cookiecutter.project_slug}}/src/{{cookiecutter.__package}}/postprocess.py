@@ -43,7 +43,7 @@ from .core.pipeline import require, write_report
 from .core.project import Project, Report
 from .core.registry import announce
 from .data.clean import count_copies
-from .data.schema import load_schema, row_weights
+from .data.schema import load_schema, row_weights, with_positive
 from .data.split import load_manifest, load_split
 from .evaluation.metrics import score, skill
 from .evaluation.reference import ROWS as REFERENCE_ROWS
@@ -93,7 +93,8 @@ def postprocess(project: Project, settings: Settings) -> Report:
     raw = task.raw_scores(model, inputs, trained.facts["classes"])
     document = _describe(project, settings, trained, schema, target.name, manifest)
     weighing = {} if weights is None else {"weights": weights}
-    decision, facts = task.fit_decision(model, raw, truth, settings, **weighing)
+    positive = with_positive(settings, schema)
+    decision, facts = task.fit_decision(model, raw, truth, positive, **weighing)
     document |= decision
     document["answer"] = task.answer_form(document)
     bundle = Bundle(project.bundle_folder(run_id), document, model, custom)

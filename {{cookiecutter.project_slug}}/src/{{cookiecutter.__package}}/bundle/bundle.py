@@ -165,9 +165,9 @@ class Bundle:
             first_row: The number of its first row in an error.
 
         Returns:
-            The id columns that `frame` has, `prediction` (a class as data/schema.yaml spells it),
-            and `probability_<class>` for classes or `lower` and `upper` for numbers; a row per row
-            of `frame`, under its index.
+            The id columns that `frame` has, `prediction` (a class as the source has it: 1 and true
+            are no text), and `probability_<class>` for classes or `lower` and `upper` for numbers;
+            a row per row of `frame`, under its index.
 
         Raises:
             UserError: With column, row and value, for what the model cannot take.
@@ -186,6 +186,10 @@ class Bundle:
             if column.name in typed.columns
         }
         columns |= self.task.columns(self.document, self.predict_typed(typed))
+        given = given_classes(self.document)
+        if given != self.classes:
+            codes = pd.Index(self.classes).get_indexer(pd.Index(columns["prediction"]))
+            columns["prediction"] = pd.Series(given).array.take(codes)
         return pd.DataFrame(columns, index=typed.index, copy=False)
 
     def predict_arrays(self, frame: pd.DataFrame, *, strict: bool = False) -> Predictions:
@@ -341,6 +345,16 @@ def answer_of(document: Mapping[str, Any]) -> dict[str, Any]:
     Bundles of earlier versions do not say it; then it follows from their task.
     """
     return dict(document.get("answer") or task_of(document).answer_form(document))
+
+
+def given_classes(document: Mapping[str, Any]) -> list[Any]:
+    """Return `classes` of bundle.json as the source has them, and answers give them.
+
+    Such as 0 and 1 where the model has `0` and `1`. Bundles of before there was `values` in
+    data/schema.yaml answer by text.
+    """
+    answer = answer_of(document)
+    return list(answer["label"]["enum"] if answer["kind"] == "class" else document["classes"])
 
 
 def with_truth(

@@ -130,8 +130,12 @@ class FeatureSettings(Section):
     max_categories: int = Field(
         default=30, ge=2, le=1000, description="above: a high-cardinality column"
     )
-    text_words: int = Field(
-        default=300, ge=1, le=100_000, description="words kept of a free-text column"
+    text_words: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="words kept of a free-text column; default: 300 for trees, 5,000 for a linear "
+        "model, and as many pairs of words from 3,000 rows on",
     )
 
 
@@ -194,7 +198,8 @@ class DecisionSettings(Section):
     cost_fp: float = Field(default=1.0, gt=0, description="cost of a false alarm")
     cost_fn: float = Field(default=1.0, gt=0, description="cost of a miss")
     positive: str | None = Field(
-        default=None, description="the class to find; default: the last in order"
+        default=None,
+        description="the positive class of two, which is to be found; default: the rarer",
     )
 
 

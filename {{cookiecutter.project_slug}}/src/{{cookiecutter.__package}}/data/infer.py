@@ -95,12 +95,13 @@ UNIQUE = 0.98
 FEWEST_IDS = 50
 
 
-def infer_schema(reading: Reading, settings: Settings) -> SchemaFile:
+def infer_schema(reading: Reading, settings: Settings, target: Column | None = None) -> SchemaFile:
     """Infer types, bounds and categories from a whole table.
 
     Args:
         reading: The table, its numbers read by `read_words`.
         settings: Roles, the task, and how many values a category may have.
+        target: As an earlier schema has it: while its classes are the same, so is the one to find.
 
     Returns:
         The schema with the roles of conf.cfg, and notes on what was decided or could not be.
@@ -114,7 +115,7 @@ def infer_schema(reading: Reading, settings: Settings) -> SchemaFile:
     require_columns(names, settings.data.text, "[data] text: the table")
     blank = tuple(Column(name, "string", True) for name in names)
     roles = with_roles(Schema(blank, redact(settings.data.source)), settings.data)
-    clues = Clues(settings, [*reading.notes], reading.forms)
+    clues = Clues(settings, [*reading.notes], reading.forms, target)
     frame = _without_empty(reading.frame, roles, clues.notes)
     chosen = [column for column in roles.columns if column.name in frame.columns]
     _find_dates(frame, chosen, clues)
@@ -153,6 +154,7 @@ class Clues:
         settings: The task, roles, and how many values a category may have.
         notes: What should be said; grows.
         numbers: How columns of text write their numbers.
+        target: As an earlier schema has it.
         dates: The formats that columns of text may be dates in; grows.
         months: The months of those whose months are not English; grows.
     """
@@ -160,6 +162,7 @@ class Clues:
     settings: Settings
     notes: list[str]
     numbers: dict[str, NumberForm]
+    target: Column | None = None
     dates: dict[str, list[str | None]] = field(default_factory=dict)
     months: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -338,9 +341,28 @@ def _infer_column(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) 
         low, high = widen(float(typed.min()), float(typed.max()), whole=column.type == "integer")
         return replace(column, nullable=nullable, minimum=low, maximum=high, roles=roles)
     if column.type == "category":
-        categories = tuple(sorted(typed.dropna().unique()))
-        return Column(name, "category", nullable, categories=categories, roles=roles)
+        column = replace(column, categories=tuple(sorted(typed.dropna().unique())))
+        if "target" in roles:
+            column = _with_positive(column, typed, clues)
     return replace(column, nullable=nullable, roles=roles)
+
+
+def _with_positive(column: Column, classes: pd.Series[Any], clues: Clues) -> Column:
+    """Return a target of two classes with the one to find: the rarer, else the last in order."""
+    earlier = clues.target
+    if earlier and (earlier.name, earlier.categories) == (column.name, column.categories):
+        return replace(column, values=earlier.values, positive=earlier.positive)
+    counts = classes.value_counts().sort_index(ascending=False)
+    if len(counts) != 2:
+        return column
+    positive = str(counts.idxmin())  # of equals the first here
+    why = "the last in order of two equal classes" if counts.nunique() == 1 else "the rarer of two"
+    share = 100 * counts[positive] / counts.sum()
+    clues.notes.append(
+        f"the positive class, the one to find, is '{positive}', {why} ({share:.2g}% of the rows); "
+        "[decision] positive in conf.cfg names the other"
+    )
+    return replace(column, positive=positive)
 
 
 def widen(low: float, high: float, *, whole: bool) -> tuple[float, float]:

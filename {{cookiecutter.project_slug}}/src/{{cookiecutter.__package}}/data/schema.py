@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import shutil
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +24,18 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from ..core.config import DataSettings
+    from ..core.config import DataSettings, Settings
 
 TYPES = ("integer", "number", "boolean", "category", "string", "text", "datetime")
 ROLES = ("target", "time", "group", "sensitive", "id", "ignore", "weight")
 NUMBERS = ("integer", "number")
 WORDS = ("category", "string", "text")
+# From a category to the value that the source has: what `values` of a target may be.
+GIVEN: dict[str, Callable[[str], Any]] = {
+    "integer": int,
+    "number": float,
+    "boolean": {"False": False, "True": True}.__getitem__,
+}
 # Version 1 was made by other rules of reading: `earlier_files` writes down what they decided.
 SCHEMA_VERSION = 2
 VERSIONS = (1, SCHEMA_VERSION)
@@ -52,6 +58,9 @@ HEADER = """\
 #   unit      what stands beside each number and is taken off, such as $ or kg
 #   missing   words that stand for a missing value in this column, besides those of conf.cfg
 #   exact     true where text keeps the spaces around it and accents as they are written
+#   values    integer, number or boolean where a target's classes are such in the source, and
+#             predictions give them so
+#   positive  of two classes the one to find, unless [decision] positive names the other
 #   roles     follow conf.cfg: change them there
 # `ingest --infer` infers it again and keeps this file as schema.old.yaml.
 """
@@ -76,6 +85,8 @@ class Column:
         missing: Words that stand for a missing value, besides those of conf.cfg.
         exact: Whether text keeps the spaces around it, and accents beside their letters.
         categories: The values allowed, for category, in sorted order.
+        values: What the categories of a target are in the source, of `GIVEN`; None stands for text.
+        positive: Of a target's two categories the one to find; None stands for the last in order.
         roles: Some of `ROLES`.
     """
 
@@ -92,7 +103,13 @@ class Column:
     missing: tuple[str, ...] | None = None
     exact: bool | None = None
     categories: tuple[str, ...] | None = None
+    values: str | None = None
+    positive: str | None = None
     roles: tuple[str, ...] = ()
+
+    def as_given(self, category: str) -> Any:
+        """Return a category as the source has it: `1` as 1, `True` as true."""
+        return GIVEN[self.values](category) if self.values else category
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, without those that are not set."""
@@ -221,6 +238,7 @@ def _read_column(item: Any, where: str) -> Column:
     wrong = [value for value in [*(categories or ()), *(missing or ())] if type(value) is not str]
     if wrong:
         raise UserError(f"{place}: put the word {wrong[0]} into quotes.")
+    _check_classes(item, place)
     roles = tuple(item.get("roles") or ())
     if any(role not in ROLES for role in roles):
         raise UserError(f"{place}: roles have to be of {_one_of(ROLES)}.")
@@ -253,6 +271,26 @@ def _read_times(item: dict[str, Any], place: str) -> tuple[str, ...] | None:
             "in quotes such as '+01:00'."
         ) from None
     return None if months is None else tuple(months)
+
+
+def _check_classes(item: Mapping[str, Any], place: str) -> None:
+    """Refuse `values` and `positive` that do not suit a column's categories."""
+    categories, values, positive = (item.get(key) for key in ("categories", "values", "positive"))
+    if positive is not None and positive not in (categories or ()):
+        raise UserError(f"{place}: positive is '{positive}', but has to be one of its categories.")
+    if values is None:
+        return
+    if values not in GIVEN or categories is None:
+        raise UserError(
+            f"{place}: values is '{values}', but has to be {_one_of(tuple(GIVEN))}, for a category."
+        )
+    for category in categories:
+        try:
+            GIVEN[values](category)
+        except (ValueError, KeyError):
+            raise UserError(
+                f"{place}: the category '{category}' is not of {values} values."
+            ) from None
 
 
 def _one_of(words: Sequence[str]) -> str:
@@ -353,6 +391,15 @@ def save_schema(project: Project, file: SchemaFile) -> None:
         with write_atomic(path.with_name("schema.old.yaml")) as temporary:
             shutil.copyfile(path, temporary)
     write_text(path, "\n".join(lines) + "\n")
+
+
+def with_positive(settings: Settings, schema: Schema) -> Settings:
+    """Return the settings with the schema's class to find, where conf.cfg names none."""
+    target = schema.target
+    if settings.decision.positive is not None or target is None or target.positive is None:
+        return settings
+    decision = settings.decision.model_copy(update={"positive": target.positive})
+    return settings.model_copy(update={"decision": decision})
 
 
 def columns_fingerprint(schema: Schema) -> str:

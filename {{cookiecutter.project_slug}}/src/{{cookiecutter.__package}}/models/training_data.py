@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..core import registry
 from ..core.errors import UserError
-from ..data.schema import load_schema, row_weights
+from ..data.schema import load_schema, row_weights, with_positive
 from ..data.split import load_manifest, load_split
 from .features import prepare
 
@@ -47,7 +47,7 @@ class TrainingData:
     """All that a fit follows from.
 
     Attributes:
-        settings: The project's settings.
+        settings: The project's settings, with the class to find.
         schema: The types of the columns.
         task: What is predicted.
         metric: What candidates are compared by.
@@ -129,7 +129,7 @@ def load_training_data(
     del frame  # before the next one is read
     frame = load_split(project, "valid", [*features, target, *weighing])
     return TrainingData(
-        settings=settings,
+        settings=with_positive(settings, schema),
         schema=schema,
         task=task,
         metric=metric or task.default_metric,
