@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,8 @@ from .core.files import file_sha256, fingerprint
 from .core.pipeline import code_of, progress_bar, write_report
 from .core.project import Report
 from .data.split import load_split
-from .evaluation.metrics import choose_metric, score, skill
+from .evaluation.metrics import choose_metric, find_metric, score, skill
+from .evaluation.naive import FOUND, baseline_in_words, has_rules, predictions_of, read_timeline
 from .models import Candidate, make_candidate
 from .models.features import build_features, check_team_steps
 from .models.persist import model_files, remove_unused, save_model
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
 
     from .core.config import Settings
     from .core.project import Project
+    from .data.schema import Schema
+    from .evaluation.predictions import Predictions
     from .tasks.task import Task
 
 # On so many rows a rule of the team is tried.
@@ -137,7 +140,11 @@ def judge(pipeline: Pipeline, data: TrainingData, inputs: Any, target: Any) -> d
     A fold may lack a class; the task then gives it the probability 0.
     """
     raw = data.task.raw_scores(pipeline, inputs, data.classes)
-    predictions = data.task.uncalibrated(raw)
+    return _scores(data, data.task.uncalibrated(raw), target)
+
+
+def _scores(data: TrainingData, predictions: Predictions, target: Any) -> dict[str, float]:
+    """Return every metric of predictions."""
     positive = data.settings.decision.positive
     return score(data.task.with_truth(target, predictions, data.classes, positive))
 
@@ -310,6 +317,7 @@ def _run(
         run |= {
             "cv": cv,
             "valid": valid,
+            **(_best_naive(project, data, run, valid, parts) if "constant" in run else {}),
             "fit_seconds": round(seconds, 3),
             "seconds": round(time.perf_counter() - began, 3),
             "peak_memory_mb": peak_memory_mb(),
@@ -340,11 +348,57 @@ def _cross_validate(
         inputs, target = _take(candidate, data.inputs, judge_rows), data.target[judge_rows]
         values.append(judge(pipeline, data, inputs, target)[data.metric])
         log.info("fold %d of %d: %s %.6g", number, len(parts), data.metric, values[-1])
-    defined = [value for value in values if math.isfinite(value)]
-    if not parts:
+    return _summary_of(values)
+
+
+def _summary_of(values: list[float]) -> dict[str, Any] | None:
+    """Return mean, standard deviation and the score of each fold; None without folds."""
+    if not values:
         return None
+    defined = [value for value in values if math.isfinite(value)]
     mean, std = (np.mean(defined), np.std(defined)) if defined else (math.nan, math.nan)
     return {"mean": float(mean), "std": float(std), "folds": values}
+
+
+def _best_naive(
+    project: Project,
+    data: TrainingData,
+    run: dict[str, Any],
+    valid: dict[str, float],
+    parts: list[tuple[Rows, Rows]],
+) -> dict[str, Any]:
+    """Return what becomes of the baseline where the rows before each predict it better.
+
+    Args:
+        project: Whose data it is.
+        data: What candidates are fitted on.
+        run: The constant baseline.
+        valid: Its scores.
+        parts: The folds.
+
+    Returns:
+        What it is by (`naive`), and its scores by that rule; {} where the constant is best.
+    """
+    if not has_rules(data.schema, data.rule):
+        return {}
+    metric, best = find_metric(data.metric), valid
+    timeline, first = read_timeline(project, data.schema, "valid", run["constant"], data.classes)
+    found: dict[str, Any] = {}
+    for rule in timeline.rules():
+        values, known = timeline.predict(rule)
+        if known[first:].mean() < FOUND:
+            continue
+        predicted = predictions_of(values, data.classes)
+        scores = _scores(data, predicted.take(np.arange(first, len(values))), data.valid_target)
+        gain = metric.sign * (scores[metric.name] - best[metric.name])
+        if gain > 0 or (math.isnan(best[metric.name]) and math.isfinite(scores[metric.name])):
+            best, found = scores, {"naive": rule, "valid": scores}
+            judged = [
+                _scores(data, predicted.take(rows), data.target[rows])[metric.name]
+                for _, rows in parts
+            ]
+            found["cv"] = _summary_of(judged)
+    return found
 
 
 def _take(candidate: Candidate, inputs: pd.DataFrame, rows: Rows) -> pd.DataFrame:
@@ -374,17 +428,30 @@ def _code(candidate: Candidate, settings: Settings) -> str:
     return code_of("train", settings, ESTIMATORS=(candidate.name,))
 
 
+def _notes(schema: Schema, parts: Sequence[str] | None, settings: Settings) -> list[str]:
+    """Say what the model gets of the time by which rows are split."""
+    if schema.time is None or parts is None or not settings.features.time:
+        return []
+    if schema.time.type != "datetime":
+        return []
+    given = ", ".join(parts) or "nothing, since train covers no whole day, week or year of it"
+    return [f"of {schema.time.name} the model gets: {given}"]
+
+
 def _facts(
     data: TrainingData, runs: list[dict[str, Any]], winner: dict[str, Any], reason: str
 ) -> dict[str, Any]:
     """Return what `reports/train.json` says: no time of day, so that equal work looks equal."""
     kept = ("name", "label", "kind", "run_id", "params", "cv", "valid", "skill")
-    measured = ("fit_seconds", "peak_memory_mb", "constant")
+    measured = ("fit_seconds", "peak_memory_mb", "constant", "naive")
     entries = [{key: run[key] for key in (*kept, *measured) if key in run} for run in runs]
-    metric = data.metric
+    metric, rule = data.metric, runs[0].get("naive")
+    parts = data.schema.time and data.schema.time.parts
+    of_baseline = f"baseline {metric_of(runs[0], metric):.3f}"
+    of_baseline += f" ({baseline_in_words(rule)})" if rule else ""
     summary = (
         f"{winner['label']} {winner['run_id']}: {metric} {winner['valid'][metric]:.3f} on valid, "
-        f"baseline {metric_of(runs[0], metric):.3f}; {reason}"
+        f"{of_baseline}; {reason}"
     )
     return {
         "task": data.task.name,
@@ -398,6 +465,8 @@ def _facts(
         "rule": data.rule,
         "rows": {"train": len(data.inputs), "valid": len(data.valid)},
         "features": data.inputs.shape[1],
+        "parts": parts,
+        "aloud": _notes(data.schema, parts, data.settings),
         "versions": winner["versions"],
         "seed": data.settings.split.seed,
         "summary": summary,

@@ -69,6 +69,9 @@ class DataSettings(Section):
     duplicates: Literal["drop", "keep"] = Field(
         default="drop", description="rows equal in every column"
     )
+    keep: Names = Field(
+        default=(), description="columns to learn from that would be left out as names of the rows"
+    )
     missing: Names = Field(default=(), description="further spellings of a missing value")
     text: Names = Field(
         default=(), description="columns to take as text, though they look like numbers or dates"
@@ -118,6 +121,9 @@ class FeatureSettings(Section):
     )
     text_words: int = Field(
         default=300, ge=1, le=100_000, description="words kept of a free-text column"
+    )
+    time: bool = Field(
+        default=True, description="give the model month, weekday and hour of [data] time"
     )
 
 

@@ -17,7 +17,7 @@ from ..core.config import redact
 from ..core.errors import UserError
 from ..core.files import fingerprint, write_atomic, write_text, yaml_loader
 from ..core.project import Project
-from .dates import CLOCKS, zone_info
+from .dates import CALENDAR, CLOCKS, DATE_PARTS, zone_info
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from ..core.config import DataSettings
 
 TYPES = ("integer", "number", "boolean", "category", "string", "text", "datetime")
-ROLES = ("target", "time", "group", "sensitive", "id", "ignore")
+ROLES = ("target", "time", "group", "sensitive", "id", "ignore", "name")
+# Of a column that was found to name the rows only: it is ignored, though conf.cfg does not say so.
+NAMES_ROWS = ("ignore", "name")
 NUMBERS = ("integer", "number")
 WORDS = ("category", "string", "text")
 # Of version 1, whose files are read by the rules of then: `earlier_files`.
@@ -43,12 +45,14 @@ HEADER = """\
 #             and a half; M:S where it is a minute and a half
 #   months    the names of the months in dates, where they are not English
 #   zone      whose hours, days and months count, such as Europe/Berlin or +01:00; else those of UTC
+#   parts     what the model gets of the time: month, weekday, hour, each where train covers it
 #   nullable  whether values may be missing
 #   minimum, maximum  the observed range, widened on each side by its own width, so that new data
 #             slightly beyond is not refused; never across zero where no observed value was
 #   decimal   ',' where a column writes its numbers like 1.234,5
 #   unit      what stands beside each number and is taken off, such as $ or kg
-#   roles     follow conf.cfg: change them there
+#   roles     follow conf.cfg: change them there; what only names the rows is ignored, unless
+#             [data] keep lists it
 # `ingest --infer` infers it again and keeps this file as schema.old.yaml.
 """
 
@@ -67,6 +71,8 @@ class Column:
             where text holds times of day or durations.
         months: The names of the months in a datetime; None stands for English ones.
         zone: The time zone whose hours, days and months a datetime has; None stands for UTC.
+        parts: What a model gets of a datetime, some of `DATE_PARTS`; None stands for all, and for
+            none of the time in a schema from before it gave any.
         decimal: The decimal sign where text holds the number; None stands for the point.
         unit: The currency or unit beside each number in text.
         categories: The values allowed, for category, in sorted order.
@@ -81,6 +87,7 @@ class Column:
     format: str | None = None
     months: tuple[str, ...] | None = None
     zone: str | None = None
+    parts: tuple[str, ...] | None = None
     decimal: str | None = None
     unit: str | None = None
     categories: tuple[str, ...] | None = None
@@ -93,6 +100,12 @@ class Column:
             for key, value in vars(self).items()
             if value is not None and (key != "roles" or value)
         }
+
+
+def is_feature(roles: Sequence[str], parts: Sequence[str] | None) -> bool:
+    """Tell whether a model may use a column with these roles and parts."""
+    unseen = {"target", "id", "group", "ignore", *(() if parts else ("time",))}
+    return not unseen & set(roles)
 
 
 class EarlierColumn(Column):
@@ -139,9 +152,17 @@ class Schema:
 
     @property
     def features(self) -> tuple[Column, ...]:
-        """The columns that a model may use: not target, id, group, time or ignored ones."""
-        unseen = {"target", "id", "group", "ignore", "time"}
-        return tuple(column for column in self.columns if not unseen & set(column.roles))
+        """The columns that a model may use: not target, id, group or ignored ones.
+
+        Of the time it may use the parts that its column names.
+        """
+        return tuple(column for column in self.columns if is_feature(column.roles, column.parts))
+
+    @property
+    def needed(self) -> tuple[Column, ...]:
+        """The features that a row to predict has to have: not its time, if there are others."""
+        others = tuple(column for column in self.features if "time" not in column.roles)
+        return others or self.features
 
     def having(self, role: str) -> tuple[Column, ...]:
         """Return the columns with a role."""
@@ -203,6 +224,7 @@ def _read_column(item: Any, where: str, kind: type[Column]) -> Column:
     if item.get("decimal") not in (None, ".", ","):
         raise UserError(f"{place}: decimal is '{item['decimal']}', but has to be '.' or ','.")
     months = _read_times(item, place) if kind is Column else None
+    parts = _read_parts(item, place)
     categories = item.get("categories")
     if item["type"] == "category" and not isinstance(categories, list):
         raise UserError(f"{place}: a category needs a list of categories (else type: string).")
@@ -213,7 +235,7 @@ def _read_column(item: Any, where: str, kind: type[Column]) -> Column:
     if any(role not in ROLES for role in roles):
         raise UserError(f"{place}: roles have to be of {_one_of(ROLES)}.")
     categories = None if categories is None else tuple(categories)
-    read = {"categories": categories, "roles": roles, "months": months}
+    read = {"categories": categories, "roles": roles, "months": months, "parts": parts}
     return kind(**{"nullable": True, **item, **read})
 
 
@@ -239,6 +261,17 @@ def _read_times(item: dict[str, Any], place: str) -> tuple[str, ...] | None:
             "in quotes such as '+01:00'."
         ) from None
     return None if months is None else tuple(months)
+
+
+def _read_parts(item: dict[str, Any], place: str) -> tuple[str, ...] | None:
+    """Check what a model gets of a date."""
+    parts = item.get("parts")
+    allowed = CALENDAR if "time" in (item.get("roles") or ()) else DATE_PARTS
+    if parts is not None and not (isinstance(parts, list) and set(parts) <= set(allowed)):
+        raise UserError(f"{place}: parts has to be a list of {', '.join(allowed)}.")
+    if parts and item["type"] != "datetime":
+        raise UserError(f"{place}: parts is for datetime, but type is {item['type']}.")
+    return None if parts is None else tuple(parts)
 
 
 def _one_of(words: Sequence[str]) -> str:
@@ -351,6 +384,8 @@ def columns_fingerprint(schema: Schema) -> str:
 def with_roles(schema: Schema, data: DataSettings, names: Sequence[str] | None = None) -> Schema:
     """Return the schema with the roles that conf.cfg gives.
 
+    What names the rows stays ignored, unless conf.cfg gives it a role or keeps it as a feature.
+
     Args:
         schema: The columns.
         data: The roles.
@@ -367,17 +402,20 @@ def with_roles(schema: Schema, data: DataSettings, names: Sequence[str] | None =
         "id": data.id,
         "ignore": data.ignore,
     }
-    for role, chosen in named.items():
+    for role, chosen in {**named, "keep": data.keep}.items():
         require_columns(names or schema.names, chosen, f"[data] {role}: the table")
     for role in ("time", "group", "id", "ignore"):
         if data.target in named[role]:
             raise UserError(f"[data] target = {data.target} is also [data] {role}; it can be one.")
+
+    def roles_of(column: Column) -> tuple[str, ...]:
+        given = tuple(role for role, chosen in named.items() if column.name in chosen)
+        names_rows = set(NAMES_ROWS) <= set(column.roles) and column.name not in data.keep
+        return given + NAMES_ROWS if names_rows and set(given) <= {"sensitive"} else given
+
     return replace(
         schema,
-        columns=tuple(
-            replace(column, roles=tuple(role for role in ROLES if column.name in named[role]))
-            for column in schema.columns
-        ),
+        columns=tuple(replace(column, roles=roles_of(column)) for column in schema.columns),
     )
 
 
