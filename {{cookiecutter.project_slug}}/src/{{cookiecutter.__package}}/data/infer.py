@@ -154,7 +154,7 @@ def _without_names(frame: pd.DataFrame, columns: Sequence[Column], clues: Clues)
     listed = ", ".join(sorted(found, key=list(frame.columns).index))
     if len(found) == len(free) and not any(column.parts for column in columns):
         clues.notes.append(
-            f"{listed} may only name or number the rows, but no other column is there to learn from"
+            f"there is no column to learn from but what may only name or number the rows: {listed}"
         )
         return list(columns)
     them = "it" if len(found) == 1 else "them"

@@ -26,8 +26,13 @@ if TYPE_CHECKING:
     from ..tasks.task import Task
 
 Rows = NDArray[np.intp]
-# After how many days each part of a time has taken all its values, and how many there are.
-CYCLES = {"month": (365, 12), "weekday": (7, 7), "hour": (1, 24)}
+# Each part of a time by pandas' name, after how many days it has taken all its values, and how many
+# there are.
+CYCLES = {
+    "month": ("month", 365, 12),
+    "weekday": ("day_of_week", 7, 7),
+    "hour": ("hour", 1, 24),
+}
 # Rows that are further apart have no weekday of their own: the first of a month is on any.
 WEEKLY = 7
 
@@ -179,8 +184,8 @@ def covered_parts(times: pd.Series[Any]) -> list[str]:
     days = (distinct - pd.Timestamp(1970, 1, 1)) / pd.Timedelta(days=1)
     span, apart = days.iloc[-1] - days.iloc[0], float(days.diff().median())
     found = []
-    for part, (cycle, values) in CYCLES.items():
-        seen = getattr(distinct.dt, part).nunique()
+    for part, (name, cycle, values) in CYCLES.items():
+        seen = getattr(distinct.dt, name).nunique()
         covered = seen == values or (seen > 1 and span >= cycle)
         if covered and not (part == "weekday" and apart > WEEKLY):
             found.append(part)
