@@ -446,7 +446,7 @@ def _facts(
     measured = ("fit_seconds", "peak_memory_mb", "constant", "naive")
     entries = [{key: run[key] for key in (*kept, *measured) if key in run} for run in runs]
     metric, rule = data.metric, runs[0].get("naive")
-    parts = data.schema.time and data.schema.time.parts
+    parts = data.schema.time.parts if data.schema.time else None
     of_baseline = f"baseline {metric_of(runs[0], metric):.3f}"
     of_baseline += f" ({baseline_in_words(rule)})" if rule else ""
     summary = (

@@ -94,14 +94,17 @@ class Timeline:
     def _cell(self) -> NDArray[np.intp]:
         """The line of `_cells` that each row belongs to; (rows,)."""
         rows = pd.DataFrame({"group": self.groups, "time": self.times})
-        return rows.groupby(["group", "time"]).ngroup().to_numpy()
+        cell: NDArray[np.intp] = np.asarray(rows.groupby(["group", "time"]).ngroup(), np.intp)
+        return cell
 
     @cached_property
     def _sums(self) -> tuple[Array, Array]:
         """Sum and number of the values in each cell; (cells, columns) and (cells, 1)."""
         cells = len(self._cells)
-        sums = np.column_stack([np.bincount(self._cell, each, cells) for each in self.values.T])
-        return sums, np.bincount(self._cell, minlength=cells)[:, None].astype(float)
+        each = [np.bincount(self._cell, values, cells) for values in self.values.T]
+        sums: Array = np.column_stack(each)
+        count: Array = np.bincount(self._cell, minlength=cells)[:, None].astype(np.float64)
+        return sums, count
 
     def rules(self) -> list[str]:
         """Return what can be predicted besides the constant, the simplest first.
@@ -111,7 +114,8 @@ class Timeline:
         found = [SHARE, LAST] if self.values.shape[1] > 1 else [LAST]
         if not pd.api.types.is_datetime64_any_dtype(self.times):
             return found
-        apart = self._cells.groupby("group")["time"].diff().median() / pd.Timedelta(days=1)
+        steps = self._cells.groupby("group")["time"].diff()
+        apart = float((steps.dt.total_seconds() / 86_400).median())
         return found + [
             name for name, season in SEASONS.items() if season.apart[0] < apart <= season.apart[1]
         ]
