@@ -90,14 +90,14 @@ def test_the_season_follows_from_the_distance_of_the_rows(step: Any, season: lis
     line = timeline(both, np.arange(1600), np.repeat([0, 1], 800))
     assert line.rules() == ["last value", *season]
     for rule in season:
-        found, known = line.predict(rule)
-        assert known.any() and (found[known, 0] < np.arange(1600)[known]).all()
+        back = np.arange(1600) - line.predict(rule)[:, 0]
+        assert back[-1] > 1 and (np.delete(back, [0, 800]) > 0).all()  # two first rows
 
 
 def test_numbers_as_times_have_a_last_value_alone() -> None:
     line = timeline([3, 1, 2, 2], [30.0, 10.0, 20.0, 40.0], constant=[7.0])
     assert line.rules() == ["last value"]
-    assert line.predict("last value")[0][:, 0].tolist() == [30.0, 7.0, 10.0, 10.0]
+    assert line.predict("last value")[:, 0].tolist() == [30.0, 7.0, 10.0, 10.0]
 
 
 def test_each_row_is_predicted_from_earlier_rows_of_its_series_alone() -> None:
@@ -106,14 +106,13 @@ def test_each_row_is_predicted_from_earlier_rows_of_its_series_alone() -> None:
     times, values = pd.Timestamp("2024-01-01") + pd.to_timedelta(days, "D"), random.random(300)
     line = timeline(times, values, groups, constant=[-1.0])
     for rule, back in (("last value", None), ("7 days before", 7)):
-        found, known = line.predict(rule)
+        found = line.predict(rule)
         for row in range(300):
             own = (groups == groups[row]) & (days < days[row])
             latest = days[own].max() if own.any() else None
             day = days[row] - back if back else latest
-            has_it = bool((own & (days == day)).any())
-            assert known[row] == has_it
-            meant = own & (days == (day if has_it else latest))
+            meant = own & (days == day)
+            meant = meant if meant.any() else own & (days == latest)
             expected = values[meant].mean() if meant.any() else -1.0
             assert found[row, 0] == pytest.approx(expected)
 
@@ -122,15 +121,30 @@ def test_classes_get_their_share_so_far_or_half_of_the_last_one() -> None:
     flags = [[1, 0], [0, 1], [0, 1], [1, 0]]
     line = timeline(pd.date_range("2024-01-01", periods=4), flags, constant=[0.5, 0.5])
     assert line.rules()[0] == SHARE
-    assert np.allclose(line.predict(SHARE)[0][:, 0], [0.5, 0.75, 0.5, 0.375])
-    assert np.allclose(line.predict("last value")[0][:, 0], [0.5, 0.75, 0.25, 0.25])
+    assert np.allclose(line.predict(SHARE)[:, 0], [0.5, 0.75, 0.5, 0.375])
+    assert np.allclose(line.predict("last value")[:, 0], [0.5, 0.75, 0.25, 0.25])
 
 
 def test_months_of_different_length_have_the_same_month_before() -> None:
     times = pd.date_range("2023-01-31", periods=30, freq="ME")
-    found, known = timeline(times, np.arange(30)).predict("12 months before")
-    assert known.tolist() == [False] * 12 + [True] * 18
+    found = timeline(times, np.arange(30)).predict("12 months before")
     assert found[12:, 0].tolist() == list(range(18))
+
+
+def test_of_several_times_of_a_day_the_last_stands_for_the_day_a_week_before() -> None:
+    times = pd.date_range("2024-01-01", periods=20, freq="12h")
+    found = timeline(times, np.arange(20)).predict("7 days before")
+    assert found[14:, 0].tolist() == [1, 1, 3, 3, 5, 5]
+
+
+def test_a_row_may_lack_its_time_unless_it_has_nothing_else() -> None:
+    time = Column("at", "datetime", True, parts=("hour",), roles=("time",))
+    target = Column("y", "number", False, roles=("target",))
+    alone, beside = Schema((time, target), "t"), Schema(
+        (time, target, Column("x", "number", True)), "t"
+    )
+    assert [column.name for column in alone.needed] == ["at"]
+    assert [column.name for column in beside.needed] == ["x"]
 
 
 # -------------------------------------------------------------------------------- a whole pipeline
@@ -259,8 +273,8 @@ def test_the_service_takes_the_time_as_batches_do_and_does_not_ask_for_it(
     expected = bundle.predict(pd.DataFrame(rows))["prediction"]
     assert np.allclose(scores, expected) and scores[1] == scores[2] != scores[0]
     with pytest.raises(Refusal) as refused:
-        model.reader.read(json.dumps({"rows": [{"day": "soon"}]}).encode())
-    assert [dict(fault)["field"] for fault in refused.value.detail] == ["day", "noise"]
+        model.reader.read(json.dumps({"rows": [{"day": "soon"}, {"noise": "much"}]}).encode())
+    assert [dict(fault)["field"] for fault in refused.value.detail] == ["day", "noise", "noise"]
 
 
 def test_a_batch_without_the_time_is_scored_and_says_so(project: Project, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from .core.pipeline import code_of, progress_bar, write_report
 from .core.project import Report
 from .data.split import load_split
 from .evaluation.metrics import choose_metric, find_metric, score, skill
-from .evaluation.naive import FOUND, baseline_in_words, has_rules, predictions_of, read_timeline
+from .evaluation.naive import baseline_in_words, has_rules, predictions_of, read_timeline
 from .models import Candidate, make_candidate
 from .models.features import build_features, check_team_steps
 from .models.persist import model_files, remove_unused, save_model
@@ -385,9 +385,7 @@ def _best_naive(
     timeline, first = read_timeline(project, data.schema, "valid", run["constant"], data.classes)
     found: dict[str, Any] = {}
     for rule in timeline.rules():
-        values, known = timeline.predict(rule)
-        if known[first:].mean() < FOUND:
-            continue
+        values = timeline.predict(rule)
         predicted = predictions_of(values, data.classes)
         scores = _scores(data, predicted.take(np.arange(first, len(values))), data.valid_target)
         gain = metric.sign * (scores[metric.name] - best[metric.name])

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 SHARE, LAST = "share so far", "last value"
-# A season is one where at least this share of the rows has a value a season before.
-FOUND = 0.5
 # Of classes, what one earlier row says counts half; the rest is the constant, so that no class is
 # ruled out.
 TRUST = 0.5
@@ -120,27 +118,24 @@ class Timeline:
             name for name, season in SEASONS.items() if season.apart[0] < apart <= season.apart[1]
         ]
 
-    def predict(self, rule: str) -> tuple[Array, NDArray[np.bool_]]:
-        """Predict every row by earlier ones.
+    def predict(self, rule: str) -> Array:
+        """Predict every row by earlier ones; (rows, columns).
+
+        A row without a value a season before gets the last one, and a first row the constant.
 
         Args:
             rule: One of `rules`.
-
-        Returns:
-            The values, (rows, columns), and which rows the rule itself has a value for: the others
-            get the last value, or the constant where nothing is earlier.
         """
         if rule == SHARE:
-            found = self._so_far()
-            return found[self._cell], np.ones(len(self._cell), dtype=bool)
+            return self._so_far()[self._cell]
         sums, count = self._sums
         means, trust = sums / count, TRUST if sums.shape[1] > 1 else 1.0
         before = self._previous()
         own = before if rule == LAST else self._a_season_before(SEASONS[rule])
         source = np.where(own >= 0, own, before)
         known = trust * means[source] + (1 - trust) * self.constant
-        found = np.where((source >= 0)[:, None], known, self.constant)
-        return found[self._cell], (own >= 0)[self._cell]
+        found: Array = np.where((source >= 0)[:, None], known, self.constant)
+        return found[self._cell]
 
     def _previous(self) -> NDArray[np.intp]:
         """Return the cell before each in its series; -1 for the first."""
@@ -236,7 +231,7 @@ def naive_predictions(
         return None
     schema = Schema.from_dict(document["schema"], "bundle.json")
     timeline, first = read_timeline(project, schema, split, baseline["constant"], classes)
-    return predictions_of(timeline.predict(baseline["naive"])[0][first:], classes)
+    return predictions_of(timeline.predict(baseline["naive"])[first:], classes)
 
 
 def _values(target: pd.Series[Any], classes: Sequence[Any]) -> Array:
