@@ -80,6 +80,9 @@ class DataSettings(Section):
         default="auto",
         description="rows without a target: drop them, or refuse the table; auto drops up to half",
     )
+    keep: Names = Field(
+        default=(), description="columns to learn from that would be left out as names of the rows"
+    )
     missing: Names = Field(default=(), description="further spellings of a missing value")
     text: Names = Field(
         default=(), description="columns to take as text, though they look like numbers or dates"
@@ -136,6 +139,9 @@ class FeatureSettings(Section):
         le=100_000,
         description="words kept of a free-text column; default: 300 for trees, 5,000 for a linear "
         "model, and as many pairs of words from 3,000 rows on",
+    )
+    time: bool = Field(
+        default=True, description="give the model month, weekday and hour of [data] time"
     )
 
 

@@ -32,9 +32,9 @@ from sklearn.preprocessing import (
 
 from ..core import registry
 from ..core.errors import UserError, failure
-from ..data.dates import local_times
+from ..data.dates import DATE_PARTS, local_times
 from ..data.schema import require_columns
-from . import DATE_PARTS, input_kinds, kinds_by_type, words
+from . import input_kinds, kinds_by_type, words
 
 if TYPE_CHECKING:
     from ..core.config import FeatureSettings
@@ -79,8 +79,9 @@ def prepare(frame: pd.DataFrame, schema: Schema, custom: ModuleType | None = Non
     """Turn typed rows into the model's inputs, each row by itself.
 
     Numbers and flags become float64 with NaN, a date becomes six numbers in the time of its zone
-    (the last, `__days`, is counted from 1970), strings keep their text with "" for a missing one,
-    and a text becomes its words in lower case. Columns that need no change are not copied.
+    (the last, `__days`, is counted from 1970) or those that its column names, strings keep their
+    text with "" for a missing one, and a text becomes its words in lower case. Columns that need no
+    change are not copied.
 
     Args:
         frame: Rows that conform to `schema`; columns beside its features are left out.
@@ -96,6 +97,13 @@ def prepare(frame: pd.DataFrame, schema: Schema, custom: ModuleType | None = Non
     """
     types = {column.name: column.type for column in schema.features}
     zones = {column.name: column.zone for column in schema.features if column.zone}
+    unused = {
+        f"{column.name}__{part}"
+        for column in schema.features
+        if column.parts
+        for part in DATE_PARTS
+        if part not in column.parts
+    }
     custom = registry.team() if custom is None else custom
     kinds = input_kinds(custom)
     names = kinds_by_type(kinds)
@@ -110,7 +118,7 @@ def prepare(frame: pd.DataFrame, schema: Schema, custom: ModuleType | None = Non
             values = local_times(values, zones[name])
         columns = registry.load(kind.prepare)(values)
         changed = changed or columns.get(name) is not values
-        inputs |= columns
+        inputs |= {each: column for each, column in columns.items() if each not in unused}
     return pd.DataFrame(inputs, index=rows.index, copy=False) if changed else rows
 
 

@@ -146,6 +146,7 @@ def _facts(model: Model) -> dict[str, Any]:
         "temperature": document["calibration"]["temperature"],
         "half": (document["interval"] or {}).get("half_width"),
         "columns": [_column(column, rules) for column in model.reader.columns],
+        "needed": [column.name for column in model.schema.needed],
         "known": model.schema.names,
         "ids": [column.name for column in model.schema.ids],
         "strict": rules.strict,

@@ -30,8 +30,9 @@ from ..bundle.onnx.form import ONNX_FILE, read_onnx
 from ..core import registry
 from ..core.errors import UserError
 from ..core.files import read_json
+from ..data.dates import DATE_PARTS
 from ..data.schema import Schema
-from ..models import DATE_PARTS, are_plain, date_parts, input_sources, local_time, words
+from ..models import are_plain, date_parts, input_sources, local_time, words
 from .example import reference_row
 from .kinds import as_scores, make_kind
 from .rows import Refusal, Row, RowReader, Rules
