@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess  # pathlib and shutil would cost more to import than the hook takes to run
-from typing import Any
+import subprocess  # pathlib, shutil and typing would cost more to import than the hook to run
 
 # A hook is rendered before it runs. Its code stands between raw markers, so that this file is
 # Python as it stands, and the answers arrive as JSON, from which no text can break out.
@@ -95,13 +94,13 @@ ELSEWHERE = {
 }
 
 
-def is_kept(condition: str, answers: dict[str, Any]) -> bool:
+def is_kept(condition: str, answers: dict[str, str]) -> bool:
     """Tell whether the answers meet a condition such as `ci=github` or `stage=mvp|production`."""
     asked = [term.partition("=") for term in condition.split()]
     return all(answers[prompt] in choices.split("|") for prompt, _, choices in asked)
 
 
-def prune(answers: dict[str, Any]) -> None:
+def prune(answers: dict[str, str]) -> None:
     """Remove every module that the answers do not ask for."""
     for condition, paths in MODULES.items():
         if not is_kept(condition, answers):
@@ -142,7 +141,7 @@ def git(*arguments: str, folder: str = ".") -> str:
     return done.stdout
 
 
-def start_folders(answers: dict[str, Any]) -> list[str]:
+def start_folders(answers: dict[str, str]) -> list[str]:
     """Return where cookiecutter may have been started, the likeliest first.
 
     It hands over paths as they were typed, and runs hooks in another folder.
@@ -151,7 +150,7 @@ def start_folders(answers: dict[str, Any]) -> list[str]:
     return [os.path.realpath(shell), answers["_output_dir"]]
 
 
-def template_folder(answers: dict[str, Any]) -> str | None:
+def template_folder(answers: dict[str, str]) -> str | None:
     """Return the absolute path of the template that was rendered, or None if it cannot be told."""
     for start in start_folders(answers):
         folder = os.path.normpath(os.path.join(start, answers["_repo_dir"]))
@@ -169,7 +168,7 @@ def without_password(address: str) -> str:
     return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
 
 
-def template_url(answers: dict[str, Any], folder: str) -> str:
+def template_url(answers: dict[str, str], folder: str) -> str:
     """Return where `cruft` finds the template again: a local path as such, else what was cloned."""
     for start in start_folders(answers):
         if os.path.normpath(os.path.join(start, answers["_template"])) == folder:
@@ -177,7 +176,7 @@ def template_url(answers: dict[str, Any], folder: str) -> str:
     return without_password(git("config", "--get", "remote.origin.url", folder=folder).strip())
 
 
-def template_version(answers: dict[str, Any]) -> tuple[str, str | None]:
+def template_version(answers: dict[str, str]) -> tuple[str, str | None]:
     """Return the template's address and commit; as it was given and None where git knows neither.
 
     So it is with a downloaded archive, without git, and in a folder of another repository.
@@ -193,7 +192,7 @@ def template_version(answers: dict[str, Any]) -> tuple[str, str | None]:
         return given, None
 
 
-def write_cruft_file(answers: dict[str, Any]) -> None:
+def write_cruft_file(answers: dict[str, str]) -> None:
     """Write .cruft.json: the answers, and what brings later versions of the template."""
     address, commit = template_version(answers)
     if commit is None:
@@ -241,7 +240,7 @@ def make_first_commit() -> None:
         say(f"No first commit: git failed ({reason}).")
 
 
-def show_next_steps(answers: dict[str, Any]) -> None:
+def show_next_steps(answers: dict[str, str]) -> None:
     """Print the three next steps."""
     project = os.getcwd()
     for start in start_folders(answers):
@@ -258,7 +257,7 @@ def say(sentence: str) -> None:
     print(sentence.encode("ascii", "backslashreplace").decode("ascii"))
 
 
-def main(answers: dict[str, Any]) -> None:
+def main(answers: dict[str, str]) -> None:
     """Prune; and only on a first bake, which plain cookiecutter makes, do what belongs to it."""
     prune(answers)
     if "_output_dir" in answers:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import keyword
 import re
-import sys
-from typing import Any
+import sys  # and not typing, which would cost more to import than the hook takes to run
 
 # A hook is rendered before it runs. Its code stands between raw markers, so that this file is
 # Python as it stands, and the answers arrive as JSON, from which no text can break out.
@@ -145,7 +144,7 @@ DEVICES = {
 PRINTABLE_TOO = "\u00a0\u200c\u200d"
 
 
-def text_fault(value: Any, longest: int) -> str | None:
+def text_fault(value: object, longest: int) -> str | None:
     """Say what is wrong with a free-text answer, or None."""
     if not isinstance(value, str):
         return "is not text: one line of it is required"
@@ -191,7 +190,7 @@ def slug_fault(slug: str) -> str | None:
     return None
 
 
-def find_fault(answers: dict[str, Any]) -> str | None:
+def find_fault(answers: dict[str, object]) -> str | None:
     """Return the first fault as a sentence that names the prompt, the value and what is allowed."""
     for prompt, longest in LENGTHS.items():
         value = answers.get(prompt)
@@ -211,12 +210,12 @@ def find_fault(answers: dict[str, Any]) -> str | None:
     return None
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Return a short ASCII form of any value: a console that is not UTF-8 must not fail on it."""
     return ascii(value) if len(ascii(value)) <= 70 else f"{ascii(value)[:66]}...{ascii(value)[-1]}"
 
 
-def main(answers: dict[str, Any]) -> None:
+def main(answers: dict[str, object]) -> None:
     """Leave with status 1 and the sentence on stderr if an answer cannot be used."""
     fault = find_fault(answers)
     if fault is not None:

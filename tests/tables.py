@@ -13,6 +13,12 @@ from mlproj.data import split
 from mlproj.preprocess import preprocess
 
 ROWS = 400
+# The 2,201 people on the Titanic (Dawson, 1995): class, adult, male, survived, and how many.
+TITANIC = """
+1 1 1 1 57,1 1 1 0 118,1 1 0 1 140,1 1 0 0 4,1 0 1 1 5,1 0 0 1 1,2 1 1 1 14,2 1 1 0 154,
+2 1 0 1 80,2 1 0 0 13,2 0 1 1 11,2 0 0 1 13,3 1 1 1 75,3 1 1 0 387,3 1 0 1 76,3 1 0 0 89,
+3 0 1 1 13,3 0 1 0 35,3 0 0 1 14,3 0 0 0 17,0 1 1 1 192,0 1 1 0 670,0 1 0 1 20,0 1 0 0 3
+"""
 
 
 def mixed_table(rows: int = ROWS, seed: int = 0) -> pd.DataFrame:
@@ -33,6 +39,14 @@ def mixed_table(rows: int = ROWS, seed: int = 0) -> pd.DataFrame:
             "label": random.choice(["no", "yes"], rows, p=[0.7, 0.3]),
         }
     ).assign(shop=lambda frame: "shop-" + frame["shop"])
+
+
+def titanic() -> pd.DataFrame:
+    """Return one row per person, shuffled."""
+    counted = [[*map(int, each.split())] for each in TITANIC.split(",")]
+    table = pd.DataFrame(counted, columns=["class", "adult", "male", "survived", "people"])
+    people = table.loc[table.index.repeat(table.pop("people"))]
+    return people.sample(frac=1, random_state=0, ignore_index=True)
 
 
 def write_source(table: Any, path: Path) -> None:

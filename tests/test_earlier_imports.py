@@ -43,7 +43,10 @@ GIVEN_UP = {
     "checklist.summary": ("check_stage check_area check_state", "verify.check_name does it"),
     "checklist.verify": ("own_stage OUT", "the stage is read by checklist/catalogue.py"),
     "cli": ("preprocess train postprocess report", "commands follow from the registry of stages"),
-    "data.formats": ("TableWriter WRITTEN", "`open_writer` gives a function that writes"),
+    "data.formats": (
+        "TableWriter WRITTEN TEXT_TYPES",
+        "`open_writer` gives a function that writes; the schema says how each column is read",
+    ),
     "data.infer": (
         "MOST_CLASSES_OF_FRACTIONS MOST_CLASSES_OF_INTEGERS MOST_CLASSES Inference DATES TIMES "
         "DATE_SHAPE",

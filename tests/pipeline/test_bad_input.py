@@ -119,9 +119,9 @@ BAD_TABLES = {
     "one row": (csv(lambda frame: frame.head(1)).encode(), ["row"]),
     "no such target": (csv(lambda frame: frame.drop(columns="target")).encode(), ["target"]),
     "constant target": (csv(lambda frame: frame.assign(target="yes")).encode(), ["target"]),
-    "missing target": (
-        csv(lambda frame: frame.assign(target=frame["target"].where(frame.index != 7))).encode(),
-        ["target", "missing"],
+    "no target": (
+        csv(lambda frame: frame.assign(target=frame["target"].where(frame.index < 0))).encode(),
+        ["target", "no value in any"],
     ),
     "duplicate column names": (csv(duplicated).encode(), ["number"]),
     "text in row 70,000": (text_in_row_70000().encode(), ["number", "70,000", "about three"]),

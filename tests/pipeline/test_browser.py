@@ -25,10 +25,11 @@ from mlproj.bundle import bundle as bundles
 from mlproj.bundle import champion
 from mlproj.core import config
 from mlproj.core.errors import UserError
+from mlproj.data.dates import CLOCK, DURATION, LANGUAGES, read_seconds
 from mlproj.data.numbers import NumberForm, read_numbers
 from mlproj.data.schema import Column
 from mlproj.data.split import load_split
-from mlproj.models import date_parts, read_date, words
+from mlproj.models import date_parts, local_time, read_date, words
 from mlproj.serving import browser as pages
 from mlproj.serving import runtime as runtimes
 from mlproj.serving.rows import Rules
@@ -220,6 +221,7 @@ def test_nothing_can_be_sent(browser: Browser, page: Path) -> None:
     assert {event["params"].get("blockedReason") for event in answered} <= {"csp"}
 
 
+GERMAN, SPANISH = ([*LANGUAGES[name]] for name in ("German", "Spanish"))
 DATES: list[tuple[str, str | None]] = [
     ("2024-01-31", None),
     ("20240131", None),
@@ -260,25 +262,67 @@ DATES: list[tuple[str, str | None]] = [
 ]
 
 
-def python_parts(text: str, form: str | None) -> list[float] | None:
+# With months of a language, or the clock of a zone; summer begins and ends.
+PLACED: list[tuple[str, str | None, list[str] | None, str | None]] = [
+    ("5. März 2021", "%d. %b %Y", GERMAN, None),
+    ("05-Mrz-21", "%d-%b-%y", GERMAN, None),
+    ("5. May 2021", "%d. %b %Y", GERMAN, None),
+    ("5. Ju 2021", "%d. %b %Y", GERMAN, None),
+    ("5. mayo 2021", "%d. %b %Y", GERMAN, None),
+    ("5 de  mayo del 2021 18:30", "%d %b %Y %H:%M", SPANISH, "America/Lima"),
+    ("Sept. 5, 2021", "%b %d, %Y", SPANISH, None),
+    *(
+        (text, None, None, zone)
+        for text in ("2021-03-27T23:30:00.25Z", "2021-03-28T02:30:00+01:00", "2021-10-31T00:30Z")
+        for zone in ("Europe/Lisbon", "America/St_Johns", "Asia/Kolkata", "+05:45", "-03:00")
+    ),
+]
+
+
+def python_parts(
+    text: str, form: str | None, months: list[str] | None = None, zone: str | None = None
+) -> list[float] | None:
     """Return what inputs.py makes of a date; None where it is none."""
     try:
-        return list(date_parts(read_date(text, form)))
+        date = read_date(text, form, tuple(months) if months else None)
     except ValueError:
         return None
+    return list(date_parts(local_time(date, zone)))
 
 
 def test_dates_are_pythons(browser: Browser, page: Path) -> None:
     browser.open(page.as_uri())
-    found = browser.ask(f"{json.dumps(DATES)}.map(([text, format]) => readDate(text, format))")
-    expected = [python_parts(*each) for each in DATES]
+    dates = [*((*each, None, None) for each in DATES), *PLACED]
+    named = "([text, format, months, zone]) => readDate(text, { format, months, zone })"
+    found = browser.ask(f"{json.dumps(dates)}.map({named})")
+    expected = [python_parts(*each) for each in dates]
     wrong = [
         (each, theirs, ours)
-        for each, theirs, ours in zip(DATES, found, expected, strict=True)
+        for each, theirs, ours in zip(dates, found, expected, strict=True)
         if (theirs is None) != (ours is None) or (ours and theirs != pytest.approx(ours, rel=1e-12))
     ]
     assert wrong == []
-    assert len([each for each in expected if each is None]) == 12
+    assert len([each for each in expected if each is None]) == 14
+
+
+CLOCKS = (
+    *("14:35", "2:05 PM", "12:05 a.m.", "13:00 pm", "1:23:45", "00:03:12.5", "3:12.25", "61:05"),
+    *("1 day, 02:03:04", "-1 days +22:30:00", "-1:30", "PT1H30M", "-P1DT0.25S", "P1M", "P", "1:60"),
+    *("", "930", "2 weeks"),
+)
+
+
+def test_times_are_pythons(browser: Browser, page: Path) -> None:
+    browser.open(page.as_uri())
+    for form in ("H:M:S", "M:S"):
+        patterns = [each.replace("?P<", "?<") for each in (CLOCK, DURATION)]
+        column = json.dumps({"type": "number", "format": form, "patterns": patterns})
+        found = browser.ask(f"{json.dumps(CLOCKS)}.map((text) => numberIn({column}, text))")
+        read = read_seconds(pd.Series(CLOCKS), form)
+        expected = [
+            text if pd.isna(value) else value for text, value in zip(CLOCKS, read, strict=True)
+        ]
+        assert found == expected
 
 
 def test_words_are_pythons(browser: Browser, page: Path) -> None:
@@ -616,5 +660,5 @@ def test_every_directive_that_is_allowed_is_known_to_the_page(browser: Browser, 
         form = f"%{sign} %Y" if sign != "Y" else "%Y"
         text = now.strftime(form).replace("  ", " +0000 ") if sign == "z" else now.strftime(form)
         text = f"+0200 {now:%Y}" if sign == "z" else text
-        found = browser.ask(f"readDate({json.dumps(text)}, {json.dumps(form)})")
+        found = browser.ask(f"readDate({json.dumps(text)}, {json.dumps({'format': form})})")
         assert found == pytest.approx(python_parts(text, form)), (form, text)

@@ -401,7 +401,7 @@ def test_copies_are_counted_by_the_keys_that_ingest_gave(
     place: Place, by_column: Callable[..., Any]
 ) -> None:
     table = pd.concat([large_ids(), large_ids().iloc[:100]])
-    project = place(table)
+    project = place(table, data={"duplicates": "drop"})
     by_column(project)
     settings = config.load_settings(project, ["split.seed=7"])
     preprocess(project, settings)  # by value now, while data/typed.parquet stays as it is
@@ -510,6 +510,7 @@ def test_a_project_of_the_code_before_goes_on_unchanged(place: Place, code_befor
     )
     now = split.load_manifest(project)
     assert now["split"].pop("keys") == now.pop("keys") == keys.BY_COLUMN
+    assert now.pop("rules") == {"duplicates": "drop"}
     assert now == earlier
     assert places(project) == before and typed_keys(project) == keyed
     assert project.champion_file.read_bytes() == champion
@@ -527,6 +528,7 @@ def test_a_new_project_of_small_integers_is_split_as_by_the_code_before(
         run_before(code_before, one, ["ingest"], ["preprocess"])
         now, earlier = run_data(other), split.load_manifest(one)
         assert now["split"].pop("keys") == now.pop("keys") == keys.BY_VALUE
+        assert now["split"].pop("equals") == (split.BY_ID if data else split.SPREAD)
         assert now["split"] == {**earlier["split"], "fingerprint": now["split"]["fingerprint"]}
         # With some missing, whole numbers are integers now, and were numbers: the keys are equal.
         assert typed_keys(other) == typed_keys(one) and places(other) == places(one)

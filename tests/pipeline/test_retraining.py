@@ -8,16 +8,20 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from cases import every_case
 from mlproj.bundle import champion
 from mlproj.bundle.bundle import load_bundle
 from mlproj.core import config, pipeline
 from mlproj.core.errors import GateError, UserError
+from mlproj.core.project import SPLITS
 from mlproj.data.sample import sample_table
+from mlproj.data.schema import load_schema
 from mlproj.data.split import load_manifest, load_split
 from mlproj.evaluation.metrics import score
 from mlproj.evaluation.predictions import Predictions
@@ -28,6 +32,7 @@ from mlproj.preprocess import preprocess
 from mlproj.tasks.classification import CLASSIFICATION
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import Pipeline
+from tables import run_data, titanic
 
 TARGET = {"source": "rows.csv", "target": "churned", "id": "customer_id", "ignore": "signup"}
 
@@ -114,6 +119,36 @@ def test_what_is_new_stays_known_where_the_champion_stays(project: Any, tmp_path
     with pytest.raises(UserError, match="no new row"):
         run(project, data=more_rows(tmp_path / "new.csv"))
     assert len(list((project.root / "data").glob("champion-rows-*.npy"))) == 1
+
+
+@every_case("rule", ["stratified", "time"])
+def test_of_equal_people_those_who_came_later_are_new(
+    rule: str, make_project: Any, tmp_path: Path
+) -> None:
+    """As many of each kind are new as were added, in the split where they are."""
+    people, data = titanic(), {"source": "t.csv", "target": "survived"}
+    if rule == "time":
+        people, data = people.assign(day=np.arange(2201) // 100), data | {"time": "day"}
+    project = make_project(tmp_path, data=data)
+    people.iloc[:1500].to_csv(tmp_path / "t.csv", index=False)
+    run_data(project)
+    before = {name: len(load_split(project, name)) for name in SPLITS}
+    document = {"data": load_manifest(project)["fingerprint"]}
+    served: Any = SimpleNamespace(document=document, schema=load_schema(project))
+    retrain._known_rows(project, served)
+    people.to_csv(tmp_path / "t.csv", index=False)
+    settings = config.load_settings(project)
+    ingest(project, settings)
+    preprocess(project, settings, refit=rule == "time")
+    known = retrain._known_rows(project, served)  # as it was written down
+    new = {name: retrain._is_new(project, name, served, known) for name in SPLITS}
+    assert sum(int(each.sum()) for each in new.values()) == 701
+    if rule == "stratified":
+        for name, each in new.items():
+            assert each.sum() == len(each) - before[name] > 50
+    else:
+        for name, each in new.items():
+            assert (load_split(project, name)["day"][each] >= 15).all(), name
 
 
 def test_a_champion_that_came_meanwhile_is_not_replaced(

@@ -454,6 +454,22 @@ import sklearn.ensemble
     assert (count != "0") is spins
 
 
+def test_nothing_is_searched_for_garbage_at_the_end(
+    package_environment: Mapping[str, str],
+) -> None:
+    script = """
+import contextlib, gc, sys
+from mlproj.__main__ import main
+
+sys.argv = ["mlproj", "--help"]
+with contextlib.suppress(SystemExit):
+    main()
+print(gc.get_freeze_count())
+"""
+    done = run_script(script, package_environment)
+    assert int(done.stdout.split()[-1]) > 10_000
+
+
 def run_script(script: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Run a script in a Python of its own."""
     return subprocess.run(

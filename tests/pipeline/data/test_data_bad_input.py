@@ -35,7 +35,9 @@ BAD_INPUT = [
     bad("no such target", GOOD.replace("label", "lable"), "close to it: 'lable'"),
     bad("no target set", GOOD, "target is not set", target=""),
     bad("constant target", GOOD.replace("b\n", "a\n"), "is 'a' in all 40 rows"),
-    bad("target missing", GOOD.replace("3.5,b", "3.5,"), "first in row 4"),
+    bad(
+        "no target", GOOD.replace(",a", ",").replace(",b", ","), "'label' has no value in any of 40"
+    ),
     bad("duplicate names", "x,x,label\n1,2,a\n3,4,b\n5,6,a\n", "2 columns named 'x'"),
     bad(
         "all missing", GOOD.replace("x,", "x,z,").replace(".5,", ".5,,"), "'z' has no value", id="z"
@@ -59,12 +61,6 @@ BAD_INPUT = [
     ),
     bad("many numbers as classes", PRICES, "= regression"),
     bad("ids as classes", NAMES, "too many"),
-    bad(
-        "missing id",
-        GOOD.replace("\n7.5", "\n"),
-        "id = x is missing in 1 of 40 rows, first in row 8",
-        id="x",
-    ),
     bad("reserved name", GOOD.replace("x,", "_row,"), "'_row'"),
     bad("unknown suffix", GOOD, "use one of .csv", file="t.data"),
     bad("no Parquet", b"PAR1 no", "cannot be read as Parquet", file="t.parquet"),

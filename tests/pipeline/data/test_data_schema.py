@@ -26,7 +26,7 @@ def test_types_are_inferred_from_all_rows(place: Any) -> None:
         "label": "category",
     }  # fmt: skip
     names = [column.name for column in schema.load_schema(project).features]
-    assert names == ["shop", "size", "price", "colour", "member", "note"]
+    assert names == ["when", "shop", "size", "price", "colour", "member", "note"]
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,17 @@ def test_dates_are_read_strictly(written: str, type: str, format: str | None, pl
     assert (column.type, column.format) == (type, format)
 
 
-def test_ambiguous_dates_stay_text_with_a_note(place: Any) -> None:
+def test_the_reading_of_ambiguous_dates_is_changed_in_the_schema(place: Any) -> None:
     rows = [f"{1 + row % 12:02d}/{1 + row % 7:02d}/2024,{'ab'[row % 2]}" for row in range(100)]
     project = place("d,label\n" + "\n".join(rows) + "\n")
     run_data(project)
-    assert schema.load_schema(project).column("d").type in ("string", "category")
     text = project.schema_file.read_text(encoding="utf-8")
-    assert "# Note: d may be dates written as %m/%d/%Y or %d/%m/%Y" in text
+    assert "set its format to '%m/%d/%Y' in data/schema.yaml" in text
+    assert pd.read_parquet(project.typed)["d"][8] == pd.Timestamp("2024-02-09")
+    text = text.replace("format: '%d/%m/%Y'", "format: '%m/%d/%Y'")
+    project.schema_file.write_text(text, encoding="utf-8", newline="\n")
+    run_data(project)
+    assert pd.read_parquet(project.typed)["d"][8] == pd.Timestamp("2024-09-02")
 
 
 def test_codes_with_leading_zeros_stay_text(place: Any) -> None:
@@ -101,14 +105,33 @@ def test_an_edited_schema_is_never_replaced_unasked(place: Any) -> None:
     assert (project.data / "schema.old.yaml").read_text(encoding="utf-8") == edited
 
 
-def test_a_column_that_names_the_rows_is_noted(place: Any) -> None:
+def test_columns_that_name_the_rows_are_left_out_and_said(place: Any) -> None:
     project = place(mixed_table().assign(number=range(ROWS)))
     run_data(project)
     text = project.schema_file.read_text(encoding="utf-8")
-    assert "# Note: key differs in every row" in text and "# Note: number differs" in text
-    assert "note differs" not in text and "price differs" not in text
-    run_data(project, "data.id=key, number")
-    assert "# Note" not in project.schema_file.read_text(encoding="utf-8")
+    assert "# Note: left out, since each row has another value: key, number; " in text
+    found = schema.load_schema(project)
+    assert [column.name for column in found.having("name")] == ["key", "number"]
+    assert not {"key", "number"} & {column.name for column in found.features}
+    run_data(project, "data.id=key", "data.keep=number")
+    found = schema.load_schema(project)
+    assert found.column("key").roles == ("id",) and found.column("number") in found.features
+    assert "left out" not in project.schema_file.read_text(encoding="utf-8")
+
+
+def test_an_edited_schema_keeps_what_names_the_rows_unless_it_is_to_be_learnt(place: Any) -> None:
+    project = place(mixed_table().assign(number=range(ROWS)))
+    run_data(project)
+    text = project.schema_file.read_text(encoding="utf-8").replace("type: text", "type: string")
+    project.schema_file.write_text(text, encoding="utf-8")
+    run_data(project, "data.sensitive=key")
+    assert schema.load_schema(project).column("key").roles == ("sensitive", "ignore", "name")
+    run_data(project, "data.keep=key")
+    assert schema.load_schema(project).column("key").roles == ()
+    taken_back = text.replace(", roles: [ignore, name]", "")
+    project.schema_file.write_text(taken_back, encoding="utf-8")
+    run_data(project)
+    assert schema.load_schema(project).having("name") == ()
 
 
 def test_roles_follow_the_settings_even_in_an_edited_schema(place: Any) -> None:

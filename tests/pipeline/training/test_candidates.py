@@ -27,6 +27,10 @@ def test_folds_of_the_stratified_rule_keep_the_shares(material: train.TrainingDa
     for fit_rows, judge_rows in train.folds(material):
         assert not set(fit_rows) & set(judge_rows)
         assert (material.target[judge_rows] == "yes").mean() == pytest.approx(share, abs=0.01)
+    expected = material.task.folds(material.target, material.settings.model.folds, 42)
+    by_words = expected.split(material.inputs, material.target)
+    for ours, theirs in zip(train.folds(material), by_words, strict=True):
+        assert np.array_equal(ours[1], theirs[1])
 
 
 def test_folds_of_the_group_rule_share_no_group(ready: Callable[..., Project]) -> None:
@@ -63,6 +67,34 @@ def test_folds_become_fewer_where_there_are_few_rows_of_a_class(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(train.folds(few)) == 2
+
+
+@pytest.mark.parametrize(
+    ("target", "classes"),
+    [
+        (np.array(["no", "yes", "maybe", "no"], object), ["maybe", "no", "yes"]),
+        (np.array([30, 4, 30]), [4, 30]),
+        (np.array([True, False]), [False, True]),
+        (np.array([2.0, -1.0, 2.0]), [-1.0, 2.0]),
+    ],
+    ids=["words", "integers", "flags", "floats"],
+)
+def test_classes_are_in_order_and_one_alone_teaches_nothing(
+    target: np.ndarray[Any, Any], classes: list[Any]
+) -> None:
+    task = registry.task("classification")
+    assert task.classes_of(target) == classes
+    assert [type(each) for each in task.classes_of(target)] == [type(each) for each in classes]
+    assert task.can_learn(target)
+    assert not task.can_learn(np.repeat(target[:1], 3))
+    assert not task.can_learn(target[:0])
+
+
+def test_folds_are_at_most_as_many_as_rows_of_the_largest_class() -> None:
+    folds = registry.task("classification").folds
+    target = np.array(["b", "a", "b", "c", "b"], object)
+    assert (folds(target, 2, 0).n_splits, folds(target, 9, 0).n_splits) == (2, 3)
+    assert folds(target[:2], 9, 0) is None
 
 
 def load_settings_with(material: train.TrainingData, **model: Any) -> Any:

@@ -10,10 +10,14 @@ def main() -> None:
     # take the processor from those that work. OpenMP reads this once, when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # Importing makes many small objects, none of which is garbage yet.
-    gc.set_threshold(20_000)
+    gc.set_threshold(100_000)
     from .cli import main as command_line
 
-    command_line()
+    try:
+        command_line()
+    finally:
+        # The system takes all memory back: at the end nothing is worth a search for garbage.
+        gc.freeze()
 
 
 if __name__ == "__main__":

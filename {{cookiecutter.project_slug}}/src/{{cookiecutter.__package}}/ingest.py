@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from .core.config import redact
 from .core.errors import UserError
-from .core.files import file_sha256, fingerprint, write_atomic
+from .core.files import file_sha256, fingerprint, write_atomic, write_json
 from .core.pipeline import write_report
-from .core.project import Project, Report
+from .core.project import Project, Report, read_report
 from .data.cast import conform
-from .data.differences import differences
-from .data.infer import check_target, conditions, infer_schema, refuse_missing
+from .data.earlier_files import differences, upgraded
+from .data.infer import check_target, check_weights, conditions, infer_schema
 from .data.keys import ROW, content_keys, row_keys, table_fingerprint
 from .data.original import (
     FETCHED,
@@ -33,10 +33,11 @@ from .data.schema import (
     columns_fingerprint,
     read_schema_file,
     save_schema,
+    types_fingerprint,
     with_roles,
 )
 from .data.sources import locate
-from .data.split import data_keys, load_manifest
+from .data.split import data_keys, load_manifest, with_newest_rules
 from .data.words import read_words
 from .data.writers import write_parquet
 
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from .core.config import Settings
 
 LEAST_ROWS = 3
-# So many notes are printed; all of them stand in data/schema.yaml.
+# Of so many columns it is said how they would be read otherwise.
 MOST_NOTES = 20
 
 
@@ -56,7 +57,8 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
     Args:
         project: Where to write.
         settings: `[data]`, the task, and the most values of a category.
-        infer: Whether to infer the schema again even if somebody edited it.
+        infer: Whether to infer the schema again even if somebody edited it; from then on, rows are
+            split by the rules of today.
 
     Raises:
         UserError: If the source cannot be read, or does not fit the schema. Nothing of what an
@@ -67,23 +69,29 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
         earlier = read_schema_file(project)
         again = infer or (earlier and _is_outdated(earlier, settings, original))
         kept = None if again else earlier
+        migrated = kept is not None and kept.schema.is_earlier
+        kept = _upgraded(kept, original, settings) if kept and migrated else kept
         frame = _read(original, settings, kept.schema if kept else None)
         name = original.name
         target = None if infer or earlier is None else earlier.schema.target
         frame, file = _choose_schema(frame, kept, settings, original, target)
         typed = conform(frame, file.schema, where=name, values=True, advice=INFER_AGAIN)
         check_target(typed, file.schema, settings)
-        for column in file.schema.ids:
-            refuse_missing(typed[column.name], "id", "name other columns as id")
+        check_weights(typed, file.schema)
         manifest = load_manifest(project) if project.manifest_file.exists() else None
         version = data_keys(manifest, redact(settings.data.source))
         # From here on, nothing is refused any more.
         notes = _kept_notes(kept.schema, settings) if kept else []
         notes += _positive_note(typed, file.schema, settings)
-        if kept and kept.schema.is_earlier:
+        if earlier and migrated:
+            notes += _migration_notes(earlier.schema, file.schema)
+            notes += _changed_values(project, original, typed, earlier.schema, file.schema)
             notes.append(_read_otherwise(typed, file.schema, settings, original))
-        aloud = _cut_off([*notes, *file.notes])
-        return _write(project, settings, original, file, typed, version, aloud, inferred=not kept)
+        aloud = [*notes, *file.notes]
+        report = _write(project, settings, original, file, typed, version, aloud, inferred=not kept)
+        if infer and manifest:
+            write_json(project.manifest_file, with_newest_rules(manifest))
+        return report
     finally:
         shutil.rmtree(project.original / FETCHED, ignore_errors=True)
 
@@ -180,19 +188,68 @@ def _choose_schema(
 
 
 def _kept_notes(schema: Schema, settings: Settings) -> list[str]:
-    """Say that a new source is held against the schema of another, or one that is older."""
-    notes = []
-    if schema.source != redact(settings.data.source):
-        notes.append(
-            f"data/schema.yaml was made for {schema.source} and is kept; `ingest --infer` makes a "
-            "new one"
+    """Say that a new source is held against the schema of another."""
+    if schema.source == redact(settings.data.source):
+        return []
+    return [
+        f"data/schema.yaml was made for {schema.source} and is kept; `ingest --infer` makes a "
+        "new one"
+    ]
+
+
+def _upgraded(file: SchemaFile, original: Original, settings: Settings) -> SchemaFile:
+    """Return a schema of version 1 as one of today's that reads the files alike.
+
+    What somebody edited still counts as edited, and the rest as inferred.
+
+    Raises:
+        UserError: If the table has nothing in common with the schema, or is read otherwise.
+    """
+    if not {*column_names(original.path, settings.data, file.schema)} & {*file.schema.names}:
+        raise UserError(
+            f"{original.name} has no column of data/schema.yaml, which is of an earlier version; "
+            "correct [data] source, or infer it again with `ingest --infer`."
         )
-    if schema.is_earlier:
-        notes.append(
-            "data/schema.yaml is of an earlier version, and CSV and Excel are read as they were "
-            "then; `ingest --infer` reads each column by its own values"
-        )
-    return notes
+    files = [original.path, *original.appended]
+    schema = upgraded(file.schema, files, settings.data, INFER_AGAIN)
+    inferred = file.inferred if file.edited else columns_fingerprint(schema)
+    return replace(file, schema=schema, inferred=inferred, conditions=conditions(settings))
+
+
+def _migration_notes(before: Schema, after: Schema) -> list[str]:
+    """Say what an update wrote into the schema."""
+    added = []
+    for old, new in zip(before.columns, after.columns, strict=True):
+        changed = [f"decimal '{new.decimal}'"] if new.decimal != old.decimal else []
+        changed += [f"missing {', '.join(new.missing)}"] if new.missing and not old.missing else []
+        changed += ["exact"] if new.exact and not old.exact else []
+        added += [f"{new.name} ({'; '.join(changed)})"] if changed else []
+    more = [f"and {len(added) - MOST_NOTES} more"] if len(added) > MOST_NOTES else []
+    listed = f", with {', '.join([*added[:MOST_NOTES], *more])}" if added else ""
+    return [
+        "data/schema.yaml was of an earlier version, and now says itself how its columns are "
+        f"read{listed}; the earlier one is kept as schema.old.yaml, and `ingest --infer` reads "
+        "each column by its own values"
+    ]
+
+
+def _changed_values(
+    project: Project, original: Original, typed: pd.DataFrame, before: Schema, after: Schema
+) -> list[str]:
+    """Say what differs from the table that the earlier version made of the same file."""
+    import pandas as pd
+
+    report = read_report(project, "ingest")
+    if report is None or not project.typed.exists():
+        return []
+    files = [report.facts["original"], *report.facts["appended"]]
+    same = [original.sha256, *map(sha256_of, original.appended)]
+    if [file["sha256"] for file in files] != same:
+        return []
+    found = differences(pd.read_parquet(project.typed), before, typed, after)
+    if not found:
+        return []
+    return [f"read otherwise than before the update: {', '.join(found[:MOST_NOTES])}"]
 
 
 def _positive_note(typed: pd.DataFrame, schema: Schema, settings: Settings) -> list[str]:
@@ -226,12 +283,6 @@ def _read_otherwise(
     return f"would be read otherwise: {', '.join(found[:MOST_NOTES])}{more}"
 
 
-def _cut_off(notes: list[str]) -> list[str]:
-    """Return what people should hear of how the table was read, a long list cut off."""
-    more = len(notes) - MOST_NOTES
-    return notes if more <= 0 else [*notes[:MOST_NOTES], f"{more} more notes in data/schema.yaml"]
-
-
 # ----------------------------------------------------------------------------------------- write
 
 
@@ -252,7 +303,7 @@ def _write(
     schema = file.schema
     keys = row_keys(typed, schema, version)
     content = table_fingerprint(content_keys(typed, schema.names, version) if schema.ids else keys)
-    data = fingerprint(content, columns_fingerprint(schema), _roles(schema))
+    data = fingerprint(content, types_fingerprint(schema), _roles(schema))
     schema_facts = {"inferred": inferred, **_schema_facts(typed, file)}
     # Not by `insert`: pandas warns of it where a table has many columns.
     typed = pd.concat([pd.Series(keys, index=typed.index, name=ROW), typed], axis=1)

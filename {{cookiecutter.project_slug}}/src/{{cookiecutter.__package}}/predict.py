@@ -271,8 +271,9 @@ def _scored(
     Raises:
         UserError: If violations are refused, with those of the whole file.
     """
-    from .data.cast import check_table, merged, refuse
+    from .data.cast import Violation, check_table, merged, refuse
 
+    bundle = for_file(bundle, source, job.data, bundle.columns_to_read([*bundle.schema.names]))
     where, strict = str(source), job.options.strict
     refused: list[Violation] = []
     at = 0
@@ -283,7 +284,12 @@ def _scored(
         rows = piece.iloc[max(0, skip - first) :]
         first = max(first, skip) + 1
         typed = bundle.typed(rows, strict=strict, where=where, first_row=first)
-        violations = check_table(typed, bundle.feature_schema, first)
+        violations = [
+            Violation(each.name, "is not in the table, so it is unknown in all rows")
+            for each in bundle.schema.features
+            if each.name not in rows.columns
+        ]
+        violations += check_table(typed, bundle.feature_schema, first)
         refused += filter(job.is_refused, violations)
         if not refused:  # else nothing is scored any more, but listed
             yield _predictions(bundle, job, typed).reset_index(drop=True), violations
@@ -304,6 +310,33 @@ def _predictions(bundle: Bundle, job: Job, typed: pd.DataFrame) -> pd.DataFrame:
             "[predict] violations = count."
         )
     return with_columns(scored, {MARK: mark_rows(typed, bundle.feature_schema)})
+
+
+def for_file(bundle: Bundle, path: Path, data: DataSettings, names: Sequence[str]) -> Bundle:
+    """Return a bundle whose schema says how a file is read.
+
+    One of an earlier version leaves that to the rules of its time.
+
+    Args:
+        bundle: The model.
+        path: The file.
+        data: How text files are read.
+        names: The columns that will be read.
+
+    Raises:
+        UserError: If the file cannot be read, or not as it was then.
+    """
+    schema = bundle.schema
+    if not schema.is_earlier:
+        return bundle
+    from .data.earlier_files import upgraded
+
+    read = tuple(column for column in schema.columns if column.name in names)
+    later = upgraded(replace(schema, columns=read), [path], data)
+    found = {column.name: column for column in later.columns}
+    columns = tuple(found.get(column.name, column) for column in schema.columns)
+    document = {**bundle.document, "schema": replace(later, columns=columns).to_dict()}
+    return replace(bundle, document=document)
 
 
 def _pieces(bundle: Bundle, job: Job, source: Path) -> Iterator[pd.DataFrame]:

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import narwhals as nw
 import numpy as np
+import pandas as pd
 
-from .core.config import Settings
+from .core.config import Settings, kept_rules, newest_rules
 from .core.errors import UserError
-from .core.files import fingerprint, write_atomic, write_json
+from .core.files import fingerprint, read_json, write_atomic, write_json
 from .core.pipeline import write_report
 from .core.project import SPLITS, Project, Report, read_report
 from .data.arrow import read_parquet
+from .data.cast import spell
 from .data.clean import CleanedRows, clean
 from .data.infer import check_target, refuse_missing
-from .data.keys import ROW, recorded_version, row_keys, table_fingerprint
+from .data.keys import ROW, content_keys, recorded_version, row_keys, table_fingerprint
 from .data.original import verify_original
-from .data.overlap import SplitRows, drop_leaks, prove_no_overlap
+from .data.overlap import (
+    BY_KEY,
+    EqualRows,
+    SplitRows,
+    contents,
+    drop_leaks,
+    find_equal_rows,
+    prove_no_overlap,
+)
 from .data.schema import Schema, load_schema
 from .data.split import (
     MANIFEST_VERSION,
+    ONE,
+    TOGETHER,
     SplitRule,
     Thresholds,
     assign,
@@ -30,11 +43,15 @@ from .data.split import (
     fit_thresholds,
     kept_thresholds,
     load_manifest,
+    placed_as_before,
     rare_strata,
     split_keys,
     with_bucket,
 )
 from .data.writers import write_parquet
+
+# By more than this share of its rows, a class has other shares than those asked for.
+UNEVEN = 0.02
 
 
 @dataclass(frozen=True)
@@ -46,12 +63,14 @@ class SplitPlan:
         ids: The columns that identify a row.
         kept: The thresholds of the last split; None where they are to be fitted.
         key_version: Of the rows' keys; where thresholds are kept, so are the keys.
+        duplicates: What becomes of equal rows: the setting.
     """
 
     rule: SplitRule
     ids: list[str]
     kept: Thresholds | None
     key_version: int
+    duplicates: str
 
 
 def preprocess(project: Project, settings: Settings, *, refit: bool = False) -> Report:
@@ -74,12 +93,18 @@ def preprocess(project: Project, settings: Settings, *, refit: bool = False) -> 
     plan = _plan_split(project, settings, ingested, schema, refit)
     cleaned = _clean(project, settings, ingested, schema, plan)
     thresholds, rows = _split(cleaned, plan, schema)
-    facts = prove_no_overlap(rows, plan.rule, schema, settings)
+    equal = find_equal_rows(rows, schema) if plan.duplicates != "drop" else EqualRows(0, 0, False)
+    facts = prove_no_overlap(rows, plan.rule, schema, settings, equal)
     facts |= _describe(rows, cleaned, plan, thresholds)
+    rules = kept_rules(project) or newest_rules()
+    aloud = [*_row_notes(cleaned, rows, equal, plan), *_split_notes(rows, plan, thresholds)]
+    aloud += _rule_notes(project, rules)
+    facts |= {"equal_rows": equal.rows, "copies": equal.copies, "aloud": aloud}
+    facts["notes"] = [*_kept_notes(plan), *aloud]
     # From here on, nothing is refused any more.
     split = _split_record(rows, plan, thresholds, ingested)
     parts = _write_parts(project, rows, plan.rule, split["fingerprint"])
-    _write_manifest(project, ingested, split, parts)
+    _write_manifest(project, ingested, split, parts, rules)
     _remove_old_parts(project, parts)
     files = [project.root / part["file"] for name in SPLITS for part in parts[name]]
     facts["files"] = project.sizes(project.manifest_file, *files)
@@ -102,11 +127,11 @@ def _plan_split(
     project: Project, settings: Settings, ingested: Report, schema: Schema, refit: bool
 ) -> SplitPlan:
     """Choose the rule, and keep thresholds and keys of the last split where they still apply."""
-    rule = choose_rule(schema, settings)
-    ids = [column.name for column in schema.ids]
     earlier = load_manifest(project) if project.manifest_file.exists() else None
+    rule = placed_as_before(choose_rule(schema, settings), earlier, settings)
+    ids = [column.name for column in schema.ids]
     kept = None if refit else kept_thresholds(earlier, rule, ingested.facts["source"], ids)
-    return SplitPlan(rule, ids, kept, split_keys(earlier, kept))
+    return SplitPlan(rule, ids, kept, split_keys(earlier, kept), settings.data.duplicates)
 
 
 # ---------------------------------------------------------------------------------------- clean
@@ -122,8 +147,20 @@ def _clean(
     cleaned = clean(nw.from_native(frame, eager_only=True), schema, settings)
     rows = cleaned.frame.to_native()
     check_target(rows, schema, settings)
+    otherwise = "drop them in clean of custom.py"
+    for column in schema.ids:
+        refuse_missing(rows[column.name], "id", f"name other columns as id, or {otherwise}")
     if plan.rule.name == "time":
-        refuse_missing(rows[plan.rule.column], "time", "drop them in clean of custom.py")
+        refuse_missing(rows[plan.rule.column], "time", otherwise)
+    if schema.group and plan.kept is None and not rows[schema.group.name].duplicated().any():
+        raise UserError(
+            f"[data] group = {schema.group.name} differs in every row, so it groups nothing; empty "
+            "it, or name the column that rows of one customer, device or the like share."
+        )
+    if plan.rule.equals == TOGETHER and (schema.ids or cleaned.changed):
+        held = content_keys(rows, contents(schema), plan.key_version) >> np.uint64(1)
+        keyed = rows.assign(**{ROW: held.astype(np.int64)})
+        return replace(cleaned, frame=nw.from_native(keyed, eager_only=True))
     return cleaned
 
 
@@ -135,7 +172,7 @@ def _split(cleaned: CleanedRows, plan: SplitPlan, schema: Schema) -> tuple[Thres
     bucketed = with_bucket(cleaned.frame, plan.rule)
     thresholds = fit_thresholds(bucketed, plan.rule, plan.kept)
     assigned = assign(bucketed, plan.rule, thresholds).to_native()
-    rows = drop_leaks(cleaned, assigned, schema, plan.key_version)
+    rows = drop_leaks(cleaned, assigned, plan.rule, schema, plan.key_version)
     empty = next((name for name, count in rows.counts().items() if count == 0), None)
     if empty:
         raise UserError(_why_empty(empty, rows, plan))
@@ -169,30 +206,92 @@ def _describe(
     """Return what reports/split.json says beside the proof: how and why the rows were split."""
     rule = plan.rule
     shown = " / ".join(f"{count:,}" for count in rows.counts().values())
+    missing = cleaned.without_target
+    left_out = f"; {missing:,} without a target left out" if missing else ""
     return {
-        "summary": f"{rule.name} split, train / valid / test {shown}",
+        "summary": f"{rule.name} split, train / valid / test {shown}{left_out}",
         "rule": rule.name,
         "column": rule.column,
         "reason": rule.reason,
         "seed": rule.seed,
         "fractions": dict(zip(SPLITS, rule.fractions, strict=True)),
         "thresholds": "fitted" if plan.kept is None else "kept",
+        "duplicates": plan.duplicates,
         "duplicates_dropped": cleaned.duplicates,
+        "without_target": missing,
         "removed_by_custom": cleaned.removed,
         "purged": rows.purged,
         "twins_removed": rows.leaked,
-        "notes": _notes(rows, plan, thresholds),
+        "weightless": cleaned.weightless,
     }
 
 
-def _notes(rows: SplitRows, plan: SplitPlan, thresholds: Thresholds) -> list[str]:
-    """Return what a reader of the report might not expect."""
+def _kept_notes(plan: SplitPlan) -> list[str]:
+    """Say that the thresholds are those of the last split."""
+    if plan.kept is None:
+        return []
+    return [
+        "the thresholds of the last split were kept, so that no earlier row moved; another [split] "
+        "seed splits again"
+    ]
+
+
+def _rule_notes(project: Project, rules: dict[str, str]) -> list[str]:
+    """Say which rules of an earlier version are written into the manifest, and so stay."""
+    if not project.manifest_file.exists() or "rules" in read_json(project.manifest_file):
+        return []
+    return [
+        f"[data] {key} = {value}, by which this project was split so far, now stands in "
+        f"data/manifest.json; `ingest --infer` takes today's default, {newest_rules()[key]}"
+        for key, value in rules.items()
+        if value != newest_rules()[key]
+    ]
+
+
+def _row_notes(
+    cleaned: CleanedRows, rows: SplitRows, equal: EqualRows, plan: SplitPlan
+) -> list[str]:
+    """Say which rows were left out, and which equal another."""
+    total = len(cleaned.frame) + cleaned.duplicates + cleaned.removed
+    total += cleaned.without_target + cleaned.weightless
+
+    def of(count: int) -> str:
+        return f"{count:,} of {total:,} rows ({count / total:.2%})"
+
     notes = []
-    if plan.kept is not None:
+    if cleaned.without_target:
+        notes.append(f"left out, since the target is missing: {of(cleaned.without_target)}")
+    if cleaned.weightless:
+        notes.append(f"left out, since their weight is 0: {of(cleaned.weightless)}")
+    if cleaned.duplicates:
+        setting = "[data] duplicates = drop"
+        notes.append(f"dropped, since they equal another row: {of(cleaned.duplicates)}; {setting}")
+    ids = ", ".join(plan.ids)
+    apart = f", {ids} apart," if ids else " in every column"
+    together = plan.rule.equals == TOGETHER
+    otherwise = "[data] duplicates = drop would leave out all but one"
+    otherwise += "" if together else ", together keep them in one split"
+    if equal.copies:
+        why = f"they equal others{apart} far more often than by chance"
+        if not equal.by_copying:
+            why = f"they equal others in every column, {ids} among them"
+        notes.append(f"almost certainly copies: {of(equal.copies)}; {why}; {otherwise}")
+    if equal.rows > equal.copies:
+        how = "in the split of those" if together else "as different people or events"
+        kept = f"{of(equal.rows - equal.copies)} equal others{apart} and are kept {how}"
+        notes.append(f"{kept}; {otherwise}")
+    repeated = int(rows.frame[ROW].duplicated().sum()) - equal.with_id if ids else 0
+    if repeated and plan.rule.name in BY_KEY:
         notes.append(
-            "the thresholds of the last split were kept, so that no earlier row moved; another "
-            "[split] seed splits again"
+            f"{of(repeated)} repeat an id ({ids}), and stay in one split; if it is that of a "
+            "person or a thing with several rows, name it as [data] group instead"
         )
+    return notes
+
+
+def _split_notes(rows: SplitRows, plan: SplitPlan, thresholds: Thresholds) -> list[str]:
+    """Say which rows the split left out, and where it is not as conf.cfg asks for."""
+    notes = []
     rare = rare_strata(thresholds) if plan.rule.name == "stratified" else []
     if rare:
         listed = ", ".join(rare[:10])
@@ -201,7 +300,37 @@ def _notes(rows: SplitRows, plan: SplitPlan, thresholds: Thresholds) -> list[str
         notes.append(f"{rows.purged:,} rows left out: their {plan.rule.purge_by} has later rows")
     if rows.leaked:
         notes.append(f"{rows.leaked:,} rows left out: an earlier split has equal rows")
+    if plan.duplicates == "keep" and plan.rule.equals == ONE:
+        notes.append("equal rows stay in one split, as before; `ingest --infer` spreads them")
+    uneven = _uneven_shares(rows, plan.rule, {*rare})
+    if uneven:
+        asked = _in_percent(plan.rule.fractions)
+        more = f" and {len(uneven) - 5} more" if len(uneven) > 5 else ""
+        notes.append(
+            f"train / valid / test are not as asked for ({asked} %): {'; '.join(uneven[:5])}{more}"
+        )
     return notes
+
+
+def _uneven_shares(rows: SplitRows, rule: SplitRule, rare: set[str]) -> list[str]:
+    """Return the classes, or all rows, whose shares are not those asked for, with their shares."""
+    if rule.name == "stratified":
+        strata, names = pd.factorize(rows.frame[rule.column])
+    else:
+        strata, names = np.zeros(len(rows.codes), dtype=np.int64), pd.Index(["all rows"])
+    held = np.bincount(strata * 3 + rows.codes, minlength=3 * len(names)).reshape(-1, 3)
+    uneven = []
+    for name, counts in zip(map(spell, names), held, strict=True):
+        total = counts.sum()
+        off = np.abs(counts - total * np.array(rule.fractions)).max()
+        if name not in rare and off > max(1.5, UNEVEN * total):  # rows cannot be divided further
+            uneven.append(f"{name}: {_in_percent(counts / total)} %")
+    return uneven
+
+
+def _in_percent(shares: Iterable[float]) -> str:
+    """Write shares as whole percent."""
+    return " / ".join(f"{100 * share:.3g}" for share in shares)
 
 
 # ---------------------------------------------------------------------------------------- write
@@ -223,6 +352,8 @@ def _split_record(
     split["fingerprint"] = fingerprint(split, contents, ingested.data)
     split["contents"] = contents  # which rows, whatever the roles of their columns
     split["keys"] = plan.key_version
+    if plan.duplicates != "drop":
+        split["equals"] = plan.rule.equals
     return split
 
 
@@ -252,6 +383,7 @@ def _write_manifest(
     ingested: Report,
     split: dict[str, Any],
     parts: dict[str, list[dict[str, Any]]],
+    rules: dict[str, str],
 ) -> None:
     """Write data/manifest.json, with which the new parts become the splits."""
     manifest = {
@@ -261,6 +393,7 @@ def _write_manifest(
         "source": ingested.facts["source"],
         "original": ingested.facts["original"],
         "rows": {name: sum(part["rows"] for part in parts[name]) for name in SPLITS},
+        "rules": rules,
         "split": split,
         "parts": parts,
     }

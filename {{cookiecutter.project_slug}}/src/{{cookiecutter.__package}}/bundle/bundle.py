@@ -104,7 +104,7 @@ class Bundle:
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise UserError(f"{where} has the column '{twice}' twice; rename one of them.")
-        require_columns(names, [column.name for column in self.schema.features], where)
+        require_columns(names, [column.name for column in self.schema.needed], where)
         if strict:
             trained = {*self.schema.names}
             new = [
@@ -138,14 +138,22 @@ class Bundle:
     def typed(
         self, frame: pd.DataFrame, *, strict: bool, where: str, first_row: int = 1
     ) -> pd.DataFrame:
-        """Return what `conform` does, whatever the categories; `strict` is for columns alone."""
+        """Return what `conform` does, whatever the categories; `strict` is for columns alone.
+
+        Where the rows do not say their time, it is unknown.
+        """
+        import pandas as pd
+
         from ..data.cast import conform
+        from ..data.schema import with_columns
 
         names = [str(name) for name in frame.columns]
         self.check_columns(names, where, strict=strict)
         read = self.columns_to_read(names)
         chosen = frame if read == names else frame[read]
-        return conform(chosen, self._read_schema, where=where, first_row=first_row, target=False)
+        typed = conform(chosen, self._read_schema, where=where, first_row=first_row, target=False)
+        unknown = [each.name for each in self.schema.features if each.name not in typed.columns]
+        return with_columns(typed, dict.fromkeys(unknown, pd.NaT)) if unknown else typed
 
     def predict(
         self,
@@ -214,9 +222,15 @@ class Bundle:
         return apply_rule(self.custom.decide, self.task, self.document, typed, predictions)
 
     def evaluate(self, frame: pd.DataFrame) -> PredictionsWithTruth:
-        """Score rows whose target is known, and return predictions beside the truth."""
+        """Score rows whose target is known, and return predictions beside the truth.
+
+        Where the model's data has weights and `frame` has them too, rows of weight 0 are left out.
+        """
+        from ..data.schema import row_weights
+
         truth = frame[self.document["target"]].to_numpy()
-        return with_truth(self.document, truth, self.predict_arrays(frame))
+        labelled = with_truth(self.document, truth, self.predict_arrays(frame))
+        return labelled.weighted(row_weights(frame, self.schema))
 
     def score(self, typed: pd.DataFrame) -> NDArray[np.float64]:
         """Return the model's own output for conformed rows, before calibration.
@@ -366,9 +380,33 @@ def with_truth(
     )
 
 
+def baseline_of_split(
+    project: Project,
+    document: Mapping[str, Any],
+    split: str,
+    truth: Any,
+    labelled: PredictionsWithTruth,
+) -> PredictionsWithTruth:
+    """Return the baseline's predictions of a whole split beside the truth.
+
+    Args:
+        project: Whose data it is.
+        document: The content of bundle.json.
+        split: "valid" or "test".
+        truth: The target of its rows.
+        labelled: The model's predictions of these rows.
+    """
+    from ..evaluation.naive import naive_predictions
+
+    naive = naive_predictions(project, document, split)
+    if naive is None:
+        return baseline_with_truth(document, labelled)
+    return with_truth(document, truth, naive).weighted(labelled.weights)
+
+
 def baseline_with_truth(
     document: Mapping[str, Any], labelled: PredictionsWithTruth
 ) -> PredictionsWithTruth:
-    """Return the baseline's predictions of the same rows beside the truth."""
+    """Return the constant baseline's predictions of the same rows beside the truth."""
     constant = document["baseline"]["constant"]
     return task_of(document).constant_with_truth(labelled, constant, document["classes"])

@@ -46,7 +46,7 @@ BAR = 14
 def say(*parts: RenderableType) -> None:
     """Print parts below each other: in colour on a terminal, unless NO_COLOR is set."""
     colours: Any = None if os.environ.get("NO_COLOR") else "auto"
-    console = Console(color_system=colours, highlight=False)
+    console = Console(color_system=colours, highlight=False, markup=False, emoji=False)
     width = console.width if console.is_terminal else WIDEST
     console.width = min(max(width, NARROWEST), WIDEST)
     print(as_text(console, *parts), end="")

@@ -43,7 +43,6 @@ MOVED = {
     "data.clean:Cleaned": "data.clean:CleanedRows",
     "data.formats": "data.readers data.writers data.schema data.arrow data.text_files",
     "data.formats:SNIFFED_ROWS": "data.earlier_files:FIRST_ROWS",
-    "data.formats:TEXT_TYPES": "data.earlier_files:TEXT_TYPES",
     "data.ingest": "ingest data.original",
     "data.names": "data.schema",
     "data.schema": "data.cast",

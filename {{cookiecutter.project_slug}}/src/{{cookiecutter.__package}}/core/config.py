@@ -1,7 +1,8 @@
 """conf.cfg as typed, validated settings; every default stands here.
 
-A setting comes from, in rising order of precedence: the default below, `conf.cfg`, and the command
-line's `--set section.key=value`. A value `env:NAME` stands for an environment variable and is read
+A setting comes from, in rising order of precedence: the default below, the rules by which
+data/manifest.json says the rows were split so far, `conf.cfg`, and the command line's
+`--set section.key=value`. A value `env:NAME` stands for an environment variable and is read
 where it is used, so that no secret is ever part of the settings.
 """
 
@@ -25,6 +26,7 @@ from pydantic import (
 
 from . import registry
 from .errors import UserError
+from .files import read_json
 from .project import Project
 
 
@@ -62,23 +64,47 @@ class DataSettings(Section):
     time: str | None = Field(default=None, description="the column that orders the rows in time")
     group: str | None = Field(default=None, description="rows of one group stay in one split")
     sensitive: Names = Field(default=(), description="columns to judge fairness by")
+    weight: str | None = Field(
+        default=None, description="how much each row counts, from 0 on; never a feature"
+    )
     ignore: Names = Field(default=(), description="columns to leave out")
     original: Literal["copy", "reference"] = Field(
         default="copy", description="copy the source's file, or only refer to one too large to copy"
     )
-    duplicates: Literal["drop", "keep"] = Field(
-        default="drop", description="rows equal in every column"
+    duplicates: Literal["keep", "drop", "together"] = Field(
+        default="keep",
+        description="rows equal in every column: keep all, drop all but one, or keep them together "
+        "in one split",
+    )
+    target_missing: Literal["auto", "drop", "refuse"] = Field(
+        default="auto",
+        description="rows without a target: drop them, or refuse the table; auto drops up to half",
+    )
+    keep: Names = Field(
+        default=(), description="columns to learn from that would be left out as names of the rows"
     )
     missing: Names = Field(default=(), description="further spellings of a missing value")
     text: Names = Field(
         default=(), description="columns to take as text, though they look like numbers or dates"
     )
+    months: Names = Field(
+        default=(), description="names of the twelve months in dates of a language not known here"
+    )
     encoding: str = Field(default="utf-8", description="of CSV, TSV and JSON lines")
-    delimiter: str = Field(default="auto", description="of CSV; auto looks at the first lines")
+    delimiter: str = Field(
+        default="auto",
+        description="of CSV: a character, tab or spaces; auto looks at the first lines",
+    )
     header_row: int | None = Field(
         default=None, ge=1, description="of CSV: the line of the column names; auto if not set"
     )
     sheet: str | None = Field(default=None, description="of an Excel file; default: the first")
+
+    @model_validator(mode="after")
+    def _months_of_a_year(self) -> "DataSettings":
+        if len(self.months) not in (0, 12):
+            raise ValueError(f"months has {len(self.months)} names, but has to have 12")
+        return self
 
 
 class SplitSettings(Section):
@@ -113,6 +139,9 @@ class FeatureSettings(Section):
         le=100_000,
         description="words kept of a free-text column; default: 300 for trees, 5,000 for a linear "
         "model, and as many pairs of words from 3,000 rows on",
+    )
+    time: bool = Field(
+        default=True, description="give the model month, weekday and hour of [data] time"
     )
 
 
@@ -244,6 +273,31 @@ class Settings(BaseModel):
         return {key: redact(item) if isinstance(item, str) else item for key, item in plain.items()}
 
 
+# Settings by which the rows of a project go on being treated until `ingest --infer`, whatever the
+# default becomes; with what held before a manifest named them.
+RULES = {"duplicates": "drop"}
+
+
+def kept_rules(project: Project) -> dict[str, str]:
+    """Return the keys of [data] that hold where conf.cfg is silent, since rows were split by them.
+
+    Empty where nothing was split yet.
+    """
+    if not project.manifest_file.exists():
+        return {}
+    try:
+        manifest = read_json(project.manifest_file)
+    except UserError:  # the stage that needs it says so
+        return {}
+    recorded = manifest.get("rules") if isinstance(manifest, dict) else None
+    return RULES | (recorded if isinstance(recorded, dict) else {})
+
+
+def newest_rules() -> dict[str, str]:
+    """Return the rules of a project whose rows were never split: the defaults."""
+    return {key: DataSettings.model_fields[key].default for key in RULES}
+
+
 def load_settings(project: Project, overrides: Sequence[str] = ()) -> Settings:
     """Return the validated settings of a project.
 
@@ -251,6 +305,7 @@ def load_settings(project: Project, overrides: Sequence[str] = ()) -> Settings:
         UserError: With section, key, value and what is allowed, for the first wrong one.
     """
     values = _read_file(project)
+    values["data"] = kept_rules(project) | values.get("data", {})
     for section, key, value in map(_parse_override, overrides):
         values.setdefault(section, {})[key] = value
     models = _section_models()
@@ -285,14 +340,18 @@ def explain_settings(project: Project, overrides: Sequence[str] = ()) -> list[Ex
     settings = load_settings(project, overrides)
     written = {(name, key) for name, values in _read_file(project).items() for key in values}
     commanded = {(section, key) for section, key, _ in map(_parse_override, overrides)}
+    kept = {("data", key): value for key, value in kept_rules(project).items()}
 
     def origin(name: str, key: str) -> str:
         if (name, key) in commanded:
             return "--set"
-        return "conf.cfg" if (name, key) in written else "default"
+        if (name, key) in written:
+            return "conf.cfg"
+        default = models[name].model_fields[key].default
+        return "data/manifest.json" if kept.get((name, key), default) != default else "default"
 
-    rows = []
-    for name, model in _section_models().items():
+    rows, models = [], _section_models()
+    for name, model in models.items():
         defaults = model().model_dump()
         for key, value in settings.section(name).items():
             about = model.model_fields[key].description or ""

@@ -83,7 +83,8 @@ def _nested(table: pa.Table) -> list[str]:
 def arrow_to_pandas(table: pa.Table, where: str) -> pd.DataFrame:
     """Turn an Arrow table into a frame of float64, int64, bool, str and datetime64[us] columns.
 
-    Integers and booleans with missing values become Int64 and boolean. The table's memory is given
+    Integers and booleans with missing values become Int64 and boolean; times keep their zone, if
+    they have one, and durations are timedelta64[us]. The table's memory is given
     back column by column, so that hardly more than one copy is ever held.
 
     Raises:
@@ -147,11 +148,11 @@ def _plain_column(column: pa.ChunkedArray, where: str, name: str) -> pa.ChunkedA
     if pa.types.is_floating(kind):
         return column.cast(pa.float64())
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return column.cast(pa.timestamp("us", tz=getattr(kind, "tz", None)), safe=False).cast(
-            pa.timestamp("us")
-        )
+        zone = getattr(kind, "tz", None)
+        moments = column.cast(pa.timestamp("us", tz=zone), safe=False)
+        return moments if zone and _is_zone(zone) else moments.cast(pa.timestamp("us"))
     if pa.types.is_duration(kind):
-        return column.cast(pa.duration("us"), safe=False).cast(pa.int64()).cast(pa.float64())
+        return column.cast(pa.duration("us"), safe=False)
     if pa.types.is_null(kind):
         return column.cast(pa.float64())
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_time(kind):
@@ -160,6 +161,16 @@ def _plain_column(column: pa.ChunkedArray, where: str, name: str) -> pa.ChunkedA
         f"{where}, column '{name}', holds {kind}, where one number, text or time per row is "
         "needed; unfold it, or leave it out of the file."
     )
+
+
+def _is_zone(name: str) -> bool:
+    """Tell whether a time zone is known here, and other than UTC."""
+    from .dates import zone_info, zone_name
+
+    try:
+        return zone_name(zone_info(name)) is not None
+    except ValueError:
+        return False
 
 
 def _is_pandas_index(name: str) -> bool:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import UserError
-from .dates import COMPACT
+from .dates import CLOCKS, COMPACT, read_clock, read_seconds
 from .numbers import POINT, NumberForm, read_number
-from .schema import Column, EarlierColumn, Schema
+from .schema import NUMBERS, Column, Schema
 from .words import read_column, spells_missing, without_missing
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _wrong_names(frame: pd.DataFrame, schema: Schema, target: bool) -> list[Viol
     A column without any value is left out, as it was when the schema was inferred.
     """
     names = [str(name) for name in frame.columns]
-    needed = {column.name for column in schema.features}
+    needed = {column.name for column in schema.needed}
     if target:
         needed = {column.name for column in schema.columns if "ignore" not in column.roles}
     there = set(names)
@@ -99,7 +99,10 @@ def _wrong_names(frame: pd.DataFrame, schema: Schema, target: bool) -> list[Viol
 
 
 def check_table(frame: pd.DataFrame, schema: Schema, first_row: int = 1) -> list[Violation]:
-    """Return the values of a conformed table that violate the schema."""
+    """Return the values of a conformed table that violate the schema.
+
+    A missing target is none: `[data] target_missing` says what becomes of its row.
+    """
     return [
         _violation_of(frame[name], rows, rule, problem, first_row)
         for name, rule, problem, rows in _broken(frame, schema)
@@ -125,7 +128,8 @@ def _broken(frame: pd.DataFrame, schema: Schema) -> Iterator[tuple[str, str, str
     for column in schema.columns:
         if column.name in frame.columns and "ignore" not in column.roles:
             for rule, problem, rows in broken_rules(frame[column.name], column):
-                yield column.name, rule, problem, rows
+                if rule != "nullable" or "target" not in column.roles:
+                    yield column.name, rule, problem, rows
 
 
 def broken_rules(
@@ -162,11 +166,12 @@ def cast_column(
     if column.type not in CASTS:
         return _to_text(given, column), None
     cast, data_type, problem = CASTS[column.type]
-    if not isinstance(column, EarlierColumn):
-        given = _without_missing(given)
+    given = _without_missing(given)
     series, bad = cast(given, column)
     if bad is None or "ignore" in column.roles or not bad.any():
         return series, None
+    if column.type in NUMBERS and column.format in CLOCKS:
+        problem = "is neither a time of day nor a duration (14:35, 1:02:03.5, PT1H30M)"
     problem = problem.format(column.format or "ISO 8601 (2024-01-31 or 2024-01-31T12:30:00)")
     violation = _violation_of(given, bad, "type", problem, first_row)
     return series.mask(bad).astype(data_type), violation
@@ -307,24 +312,39 @@ def _to_number(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], A
 
 
 def _parse_numbers(given: pd.Series[Any], column: Column) -> pd.Series[Any]:
-    """Read numbers from text; what is not a number becomes missing."""
+    """Read numbers from text, and seconds from times; what is neither becomes missing."""
+    import numpy as np
     import pandas as pd
 
     if pd.api.types.is_numeric_dtype(given.dtype):
         return given
-    plain = isinstance(column, EarlierColumn) and not (column.decimal or column.unit)
-    if given.dtype == "str" and not plain:
+    is_clock = column.format in CLOCKS
+    if pd.api.types.is_timedelta64_dtype(given.dtype):
+        # A schema without a format is of before durations were read as seconds.
+        moments = pd.Series(
+            given.to_numpy() / np.timedelta64(1, "us"), given.index, name=given.name
+        )
+        return moments / 1_000_000 if is_clock else moments
+    if is_clock and given.dtype == "str":
+        return read_seconds(given, str(column.format))
+    if given.dtype == "str":
         return read_column(given, number_form(column))
-    if given.dtype == "object" and not plain:
+    if given.dtype == "object":
         # Text is in the column's form; a number beside it is what it is.
-        form = number_form(column)
-        given = given.map(lambda each: read_number(each, form) if isinstance(each, str) else each)
+        given = given.map(lambda each: number_in(each, column) if isinstance(each, str) else each)
     return pd.to_numeric(given.astype("object"), errors="coerce")
 
 
 def number_form(column: Column) -> NumberForm:
     """Return how a column of numbers writes them in text."""
     return NumberForm(column.decimal or POINT, column.unit or "")
+
+
+def number_in(word: str, column: Column) -> float | None:
+    """Read one number, time or duration as a column writes it; None where it is none."""
+    if column.format in CLOCKS:
+        return read_clock(word, str(column.format))
+    return read_number(word, number_form(column))
 
 
 def _to_boolean(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], Any]:
@@ -361,7 +381,7 @@ def _to_datetime(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any],
     if pd.api.types.is_numeric_dtype(given.dtype) and column.format != COMPACT:
         return given, given.notna()
     words = given if given.dtype == "str" else given.map(spell, na_action="ignore")
-    parsed = parse_dates(words, column.format)
+    parsed = parse_dates(words, column.format, column.months)
     series = parsed.dt.tz_localize(None).astype("datetime64[us]")
     return series, series.isna() & given.notna()
 

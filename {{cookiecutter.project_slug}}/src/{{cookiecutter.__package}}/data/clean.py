@@ -15,8 +15,9 @@ from ..core.config import Settings
 from ..core.errors import UserError
 from ..core.project import Project, read_report
 from .cast import conform
+from .infer import check_weights, has_target, require_target
 from .keys import ROW, recorded_version, row_keys
-from .schema import Schema
+from .schema import Column, Schema
 
 Frame = nw.DataFrame[Any]
 
@@ -28,28 +29,52 @@ class CleanedRows:
     Attributes:
         frame: The rows, with their keys.
         changed: Whether the team's rules did anything, so that keys no longer tell content.
-        duplicates: How many exact copies were dropped.
+        duplicates: How many rows were dropped since they equal another in every column.
         removed: How many rows the team's rules took out.
+        without_target: How many rows were left out since their target is missing.
+        weightless: How many rows had the weight 0.
     """
 
     frame: Frame
     changed: bool
     duplicates: int
     removed: int
+    without_target: int
+    weightless: int
 
 
 def clean(frame: Frame, schema: Schema, settings: Settings) -> CleanedRows:
-    """Drop exact copies of rows, then apply `clean` of custom.py.
+    """Drop equal rows where asked to, apply `clean` of custom.py, leave out what tells nothing.
+
+    That is rows without a target, and rows of weight 0.
 
     Raises:
-        UserError: If custom.py takes out needed columns or adds some, or leaves no row.
+        UserError: If custom.py takes out needed columns or adds some, or leaves no row; or if more
+            rows lack the target than `[data] target_missing` allows; or if a weight cannot be used.
     """
     before = len(frame)
     if settings.data.duplicates == "drop":
         frame = drop_duplicates(frame)
     duplicates = before - len(frame)
     cleaned = _apply_custom(frame, schema)
-    return CleanedRows(cleaned, cleaned is not frame, duplicates, len(frame) - len(cleaned))
+    known = _with_target(cleaned, require_target(schema), settings)
+    kept = _without_weightless(known, schema)
+    return CleanedRows(
+        kept,
+        changed=cleaned is not frame,
+        duplicates=duplicates,
+        removed=len(frame) - len(cleaned),
+        without_target=len(cleaned) - len(known),
+        weightless=len(known) - len(kept),
+    )
+
+
+def _without_weightless(frame: Frame, schema: Schema) -> Frame:
+    """Return the rows that count: one of weight 0 is neither learnt from nor judged by."""
+    if schema.weight is None:
+        return frame
+    check_weights(frame.select(schema.weight.name).to_pandas(), schema)
+    return frame.filter(nw.col(schema.weight.name) > 0)
 
 
 def drop_duplicates(frame: Frame) -> Frame:
@@ -62,6 +87,12 @@ def drop_duplicates(frame: Frame) -> Frame:
         return frame
     kept = frame.filter(repeated).unique(keep="any")
     return nw.concat([frame.filter(~repeated), kept], how="vertical")
+
+
+def _with_target(frame: Frame, target: Column, settings: Settings) -> Frame:
+    """Return the rows whose target is known."""
+    known = has_target(frame.get_column(target.name).to_pandas(), settings)
+    return frame if known.all() else frame.filter(known.tolist())
 
 
 def count_copies(
@@ -79,7 +110,7 @@ def count_copies(
     import pyarrow.parquet as pq
 
     once = np.ones(len(rows), dtype=np.int64)
-    if settings.data.duplicates == "keep" or schema.ids or not project.typed.exists():
+    if settings.data.duplicates != "drop" or schema.ids or not project.typed.exists():
         return once
     source = pq.ParquetFile(project.typed).read(columns=[ROW])[ROW].to_numpy()
     held, counts = np.unique(source, return_counts=True)

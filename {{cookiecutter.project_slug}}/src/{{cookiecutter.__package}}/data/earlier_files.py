@@ -1,211 +1,201 @@
-"""CSV, TSV and Excel as read before each column was decided by its own values.
+"""A schema of version 1, with what was left to the rules of its time written into its columns.
 
-For schemas of version 1, whose projects and bundles keep their rows and predictions until
-`ingest --infer` makes a new schema: one decimal sign for the file, types by pandas, codes such as
-007 by the first rows, and pandas's spellings of a missing value in every column.
+Then, a CSV file had one decimal sign, what pandas takes for missing was missing in every column of
+CSV and Excel, and text stayed as it was written. By the schema that `upgraded` returns, a file is
+read as it was then, or refused.
 """
 
 from __future__ import annotations
 
 import csv
 import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from ..core.config import DataSettings
 from ..core.errors import UserError
-from .schema import refuse_names, with_columns
-from .text_files import BLOCK, known_delimiter, open_bytes, open_text, text_errors
+from .cast import Violation, refuse, spell
+from .readers import CSV, column_names, format_of, iter_tables
+from .schema import NUMBERS, SCHEMA_VERSION, WORDS, Column, Schema, plain_names
+from .text_files import csv_layout, open_text, text_errors
+from .words import MISSING, composed, without_missing, without_padding
 
-if TYPE_CHECKING:
-    from .schema import Schema
-
-# So many rows at the start of a file show how it is written.
+# So many rows at the start of a file showed its decimal sign.
 FIRST_ROWS = 1000
-TEXT_TYPES = ("category", "string", "text", "datetime")
+ROWS = 100_000
+ABSENT = "left out"
+# What Excel shows where a formula has no result.
+ERRORS = ("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!")
 
 
-def read_csv(path: Path, kind: str, data: DataSettings, schema: Schema | None) -> pd.DataFrame:
-    """Read a whole CSV or TSV file."""
-    options = _options(path, kind, data, schema)
-    refuse_names(path, options["names"])
-    with _csv_errors(path, data):
-        frame: pd.DataFrame = pd.read_csv(path, **options)
-        # A reader that works in parts may type them differently: such columns once more, as text.
-        objects = [str(name) for name in frame if frame[name].dtype == object]
-        kinds = {name: pd.api.types.infer_dtype(frame[name], skipna=True) for name in objects}
-        mixed = [name for name in kinds if kinds[name] not in ("boolean", "string", "empty")]
-        if mixed:
-            options["dtype"] = {**options["dtype"], **dict.fromkeys(mixed, "str")}
-            again = pd.read_csv(path, usecols=mixed, **options)
-            frame = with_columns(frame, {name: again[name] for name in mixed})
-    if len(frame) and frame.iloc[:, -1].isna().any():
-        _refuse_short_rows(path, options)
-    return frame
+def upgraded(
+    schema: Schema, paths: Sequence[Path], data: DataSettings, advice: str = "correct the data"
+) -> Schema:
+    """Return a schema by which files are read as version 1 read them; any other one as it is.
 
+    Args:
+        schema: The schema.
+        paths: The files that it is for; each is read whole.
+        data: How they are read.
+        advice: The end of an error's sentence.
 
-def iter_csv(
-    path: Path,
-    kind: str,
-    data: DataSettings,
-    schema: Schema | None,
-    chunk_rows: int,
-    columns: Sequence[str] | None,
-) -> Iterator[pd.DataFrame]:
-    """Read a CSV or TSV file in pieces."""
-    options = _options(path, kind, data, schema)
-    last = options["names"][-1]
-    # The last column shows rows that are too short, so it is read in any case.
-    used = None if columns is None else [*dict.fromkeys([*columns, last])]
-    checked = False
-    with (
-        _csv_errors(path, data),
-        pd.read_csv(path, chunksize=chunk_rows, usecols=used, **options) as pieces,
-    ):
-        for piece in pieces:
-            if not checked and piece[last].isna().any():
-                _refuse_short_rows(path, options)
-                checked = True
-            yield piece.reset_index(drop=True)
-
-
-def csv_names(path: Path, kind: str, data: DataSettings) -> list[str]:
-    """Return the column names in the header."""
-    names: list[str] = _options(path, kind, data, None)["names"]
-    return names
-
-
-def read_excel(path: Path, names: Sequence[str]) -> pd.DataFrame:
-    """Read the first sheet of an Excel file, whose column names are given."""
-    frame = pd.read_excel(path, header=None, skiprows=1, engine="openpyxl")
-    if frame.shape[1] > len(names):
-        raise UserError(f"{path} has {frame.shape[1]} columns, but names for {len(names)}.")
-    frame = frame.reindex(columns=range(len(names)))
-    return frame.set_axis(list(names), axis=1).infer_objects()
-
-
-def _options(path: Path, kind: str, data: DataSettings, schema: Schema | None) -> dict[str, Any]:
-    """Return the arguments that `pandas.read_csv` gets, by the header and the first rows.
-
-    A column without a name is called unnamed_<position>.
+    Raises:
+        UserError: If a file cannot be read, or not as it was then.
     """
-    csv.field_size_limit(1 << 30)
-    with open_text(path, data.encoding) as file, text_errors(path, data.encoding):
-        delimiter = _delimiter(kind, data, file)
-        file.seek(0)
-        try:
-            rows = csv.reader(file, delimiter=delimiter)
-            header = next((row for row in rows if row), [])
-            head = [row for row, _ in zip(rows, range(FIRST_ROWS), strict=False)]
-        except csv.Error as error:
-            raise UserError(f"{path} cannot be read as {kind.upper()}: {error}.") from None
-    if not any(name.strip() for name in header):
-        raise UserError(f"{path} has no column names in its first line.")
-    names = [name or f"unnamed_{at + 1}" for at, name in enumerate(header)]
-    return {
-        "sep": delimiter,
-        "decimal": "," if delimiter == ";" and _uses_decimal_comma(head) else ".",
-        "encoding": data.encoding,
-        "header": 0,
-        "names": names,
-        # Without it, rows with one field too many would make their first field the index.
-        "index_col": False,
-        "dtype": dict.fromkeys(_text_columns(names, head, data, schema), "str"),
-        "na_values": list(data.missing) or None,
-    }
+    if not schema.is_earlier:
+        return schema
+    found = {column.name: Found(column) for column in schema.columns}
+    as_text = tuple(Column(name, "string", True, exact=True) for name in schema.names)
+    written = replace(schema, columns=as_text, version=SCHEMA_VERSION)
+    for path in paths:
+        kind, decimal = format_of(path), _decimal(path, data, schema)
+        there = {*column_names(path, data, written)}
+        names = [name for name in schema.names if name in there]
+        first_row = 1
+        for piece in iter_tables(path, ROWS, data, written, names):
+            for name in piece.columns[piece.dtypes == "str"]:
+                found[name].add(piece[name], kind, decimal, first_row)
+            first_row += len(piece)
+        refuse([each.wrong for each in found.values() if each.wrong], str(path), advice)
+    columns = tuple(each.upgraded() for each in found.values())
+    return replace(schema, columns=columns, version=SCHEMA_VERSION)
 
 
-def _delimiter(kind: str, data: DataSettings, file: IO[str]) -> str:
-    """Return the delimiter that is known, or that is most frequent in the header."""
-    if known := known_delimiter(kind, data):
-        return known
-    header = re.sub(r'"[^"]*"', "", file.readline())
-    return max(",;\t|", key=header.count)
+@dataclass
+class Found:
+    """What the text of a column shows that was read by other rules.
+
+    Attributes:
+        column: As the schema has it.
+        missing: Words that were missing, and would not be by the column's type alone.
+        exact: Whether some words would now be tidied.
+        decimal: The decimal sign of its numbers; empty where none has a fraction.
+        wrong: The first value that was refused then, and might be misread now.
+    """
+
+    column: Column
+    missing: set[str] = field(default_factory=set)
+    exact: bool = False
+    decimal: str = ""
+    wrong: Violation | None = None
+
+    def add(self, words: pd.Series[Any], kind: str, decimal: str, first_row: int) -> None:
+        """Add rows of a file.
+
+        Args:
+            words: The rows as they are written.
+            kind: The file's format.
+            decimal: The decimal sign of a CSV file.
+            first_row: The number of the first of the rows.
+        """
+        column = self.column
+        spelt = [*ERRORS] if kind == "xlsx" else []
+        if column.type in WORDS:
+            spelt += MISSING if kind in (*CSV, "xlsx") else ()
+            self.exact = self.exact or not without_padding(composed(words)).equals(words)
+        self.missing |= {*words[words.isin(spelt)]}
+        # Somebody may have written into the schema how a column writes its numbers.
+        written = column.decimal or column.unit or "ignore" in column.roles
+        if decimal and column.type in NUMBERS and not written:
+            self._add_numbers(without_missing(words), decimal, first_row)
+
+    def _add_numbers(self, words: pd.Series[Any], decimal: str, first_row: int) -> None:
+        """Find the decimal sign, which all numbers of a column share."""
+        for mark in (",", "."):
+            marked = words.str.contains(mark, regex=False).fillna(False).to_numpy(dtype=bool)
+            if not marked.any():
+                continue
+            self.decimal = self.decimal or (mark if mark == decimal else ".")
+            if mark != self.decimal and not self.wrong:
+                at = int(marked.argmax())
+                problem = f"is not a number where the decimal sign is '{self.decimal}'"
+                row, word = (at + first_row,), f"'{words.iloc[at]}'"
+                self.wrong = Violation(self.column.name, problem, row, 1, word)
+
+    def upgraded(self) -> Column:
+        """Return the column with what was found written into it."""
+        column = self.column
+        return replace(
+            column,
+            decimal="," if self.decimal == "," else column.decimal,
+            missing=tuple(sorted({*self.missing, *(column.missing or ())})) or None,
+            exact=self.exact or column.exact,
+        )
 
 
-def _uses_decimal_comma(rows: Sequence[Sequence[str]]) -> bool:
-    """Tell whether some numbers are written like 1,5 and none like 1.5."""
-    values = [value for row in rows for value in row]
+def _decimal(path: Path, data: DataSettings, schema: Schema) -> str:
+    """Return the decimal sign of a CSV file, which its first rows showed; empty for other files.
+
+    Raises:
+        UserError: If its header is not found where it was.
+    """
+    kind = format_of(path)
+    if kind not in CSV:
+        return ""
+    layout = csv_layout(path, kind, data)
+    with open_text(path, layout.encoding) as file, text_errors(path, layout.encoding):
+        rows = enumerate(csv.reader(file, delimiter=layout.delimiter), 1)
+        at, header = next((at, row) for at, row in rows if row)
+        head = [row for (_, row), _ in zip(rows, range(FIRST_ROWS), strict=False)]
+    needed = {*plain_names(schema.names)[0]}
+    if needed <= {*plain_names(header)[0]} and not needed <= {*layout.names}:
+        raise UserError(
+            f"{path} had its column names in row {at} for the earlier version, and would not now; "
+            f"set [data] header_row = {at} in conf.cfg."
+        )
+    values = [value for row in head for value in row]
     comma = any(re.fullmatch(r"-?\d+,\d+", value) for value in values)
-    return comma and not any(re.fullmatch(r"-?\d+\.\d+", value) for value in values)
+    point = any(re.fullmatch(r"-?\d+\.\d+", value) for value in values)
+    return "," if layout.delimiter == ";" and comma and not point else "."
 
 
-def _text_columns(
-    names: Sequence[str], head: Sequence[Sequence[str]], data: DataSettings, schema: Schema | None
-) -> tuple[str, ...]:
-    """Return the columns to read as text: by conf.cfg, by the schema, or for codes like 007."""
-    if schema is not None:
-        # Somebody may have written into an earlier schema how a column writes its numbers.
-        text = {
-            column.name
-            for column in schema.columns
-            if column.type in TEXT_TYPES or column.decimal or column.unit
-        }
-        return tuple(name for name in names if name in text or name in data.text)
-    coded = {
-        names[at]
-        for row in head
-        for at, value in enumerate(row[: len(names)])
-        if len(value) > 1 and value[0] == "0" and value.isdigit()
-    }
-    return tuple(name for name in names if name in coded or name in data.text)
+# ------------------------------------------------------------- what two schemas make of a table
 
 
-@contextmanager
-def _csv_errors(path: Path, data: DataSettings) -> Iterator[None]:
-    """Turn pandas's errors for a broken CSV file into one sentence."""
-    with text_errors(path, data.encoding), warnings.catch_warnings():
-        warnings.simplefilter("ignore", pd.errors.DtypeWarning)
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        try:
-            yield
-        except pd.errors.ParserWarning:
-            raise UserError(
-                f"{path} has more fields in its first rows than column names in its header."
-            ) from None
-        except pd.errors.ParserError as error:
-            ragged = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
-            if ragged:
-                expected, line, found = ragged.groups()
-                raise UserError(
-                    f"{path}, line {line}, has {found} fields, but the header names {expected} "
-                    "columns; mend that line (a field with the delimiter in it needs quotes)."
-                ) from None
-            if "EOF inside string" in str(error):
-                raise UserError(f"{path} opens a quote that it never closes.") from None
-            reason = " ".join(str(error).split())
-            raise UserError(f"{path} cannot be read as a table: {reason}.") from None
+def differences(
+    before: pd.DataFrame, earlier: Schema, after: pd.DataFrame, later: Schema
+) -> list[str]:
+    """Return how each column is read, where two schemas differ: `price (string, then number)`.
 
-
-def _refuse_short_rows(path: Path, options: Mapping[str, Any]) -> None:
-    """Refuse rows with too few fields, which pandas would fill with missing values.
-
-    For most files, counting delimiters is enough, at the speed of the disk; files with quotes are
-    read row by row.
+    Args:
+        before: The table as the earlier schema types it.
+        earlier: One schema.
+        after: The same table as the later schema types it.
+        later: The other schema.
     """
-    width = len(options["names"])
-    delimiter = options["sep"].encode()
-    quoted, delimiters, lines, last = False, 0, 0, b"\n"
-    with open_bytes(path) as file:
-        while (block := file.read(BLOCK)) and not quoted:
-            quoted = b'"' in block or b"\r" in block
-            delimiters += block.count(delimiter)
-            # A newline directly after another ends a blank line, which holds no row.
-            lines += block.count(b"\n") - block.count(b"\n\n") - (last + block[:1] == b"\n\n")
-            last = block[-1:]
-    lines += last != b"\n"
-    if not quoted and delimiters == lines * (width - 1):
-        return
-    with open_text(path, options["encoding"]) as text:
-        rows = csv.reader(text, delimiter=options["sep"])
-        for row in rows:
-            if 0 < len(row) < width and (len(row) > 1 or row[0].strip() or width == 1):
-                raise UserError(
-                    f"{path}, line {rows.line_num}, has {len(row)} fields, but the header names "
-                    f"{width} columns; mend that line (a missing value still needs its delimiter)."
-                )
+    then = {column.name: column.type for column in earlier.columns}
+    now = {column.name: column.type for column in later.columns}
+    found = []
+    if len(before) != len(after):
+        found.append(f"the table ({len(before):,} rows, then {len(after):,})")
+    for name in dict.fromkeys([*then, *now]):
+        kinds = (then.get(name, ABSENT), now.get(name, ABSENT))
+        if kinds[0] != kinds[1]:
+            found.append(f"{name} ({kinds[0]}, then {kinds[1]})")
+        elif name in before and name in after and len(before) == len(after):
+            found += _differing_value(before[name], after[name])
+    return found
+
+
+def _differing_value(before: pd.Series[Any], after: pd.Series[Any]) -> list[str]:
+    """Return the first row in which two columns of a type differ: `pieces (9.1, then 9100)`."""
+    same = (before == after).fillna(False) | (before.isna() & after.isna())
+    differing = (~same.astype(bool)).to_numpy()
+    if not differing.any():
+        return []
+    at = int(differing.argmax())
+    first, then = (_shown(series.iloc[at]) for series in (before, after))
+    rows = int(differing.sum())
+    more = f" ({rows:,} rows)" if rows > 1 else ""
+    return [f"{before.name} (row {at + 1:,}: {first}, then {then}{more})"]
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a sentence shows it."""
+    if pd.isna(value):
+        return "missing"
+    return f"'{value}'" if isinstance(value, str) else spell(value)

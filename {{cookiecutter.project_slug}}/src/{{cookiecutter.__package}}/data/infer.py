@@ -1,27 +1,53 @@
 """Inferring the schema from all rows (`infer_schema`), and checking the target (`check_target`).
 
 A value that is likely an error (one word in a column of numbers) is refused with its row. What may
-be meant in two ways (dates such as 01.02.2024) is left as text and noted.
+be meant in two ways (dates such as 01.02.2024) is read in the likelier one and noted.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..core import registry
 from ..core.config import redact
 from ..core.errors import UserError
 from ..core.files import fingerprint
 from .cast import cast_column, refuse, spell
-from .dates import COMPACT, date_formats, is_compact, looks_dated, orders, parse_dates, same_order
+from .dates import (
+    CALENDAR,
+    COMPACT,
+    HOURS,
+    MINUTES,
+    clock_form,
+    common_zone,
+    date_formats,
+    in_english,
+    is_compact,
+    looks_dated,
+    looks_timed,
+    month_languages,
+    monthly_rows,
+    mostly,
+    offsets_of,
+    ordered_rows,
+    orders,
+    parse_dates,
+    read_seconds,
+    same_order,
+    zone_name,
+)
 from .numbers import COMMA, NumberForm, read_numbers
 from .schema import (
+    NAMES_ROWS,
+    NUMBERS,
     SCHEMA_VERSION,
     WORDS,
     Column,
@@ -44,17 +70,43 @@ LIKELY = 0.9
 FEW_SPELLINGS = 3
 # So many different values suffice for a first look at a column.
 SAMPLED = 2000
+FEW_VALUES = 50
+SHOWN = 3
 TOTAL = re.compile(r"(grand |sub)?(total|sum|summe|gesamt|totale|somme)s?\b", re.IGNORECASE)
-# 08:30, 1:02:03.5, 8:30 PM, 0 days 00:00:58, PT90M.
-CLOCK = (
-    r"(?:-?\d+ days?,? )?[+-]?\d{1,3}:[0-5]\d(?::[0-5]\d(?:[.,]\d+)?)?(?: ?[ap]\.?m\.?)?"
-    r"|-?P(?=[\dT])(?:\d+[YMWD])*(?:T(?:[\d.]+[HMS])+)?"
+# 2021-W05, Q1 2021, 2021Q1: a part of a year, which is not a day.
+PERIOD = r"\d{4}[- ]?W[0-5]\d(?:-?[1-7])?|Q[1-4][-/ ]?\d{4}|\d{4}[-/ ]?Q[1-4]"
+# Names of columns that hold times, where a number may count from some day on.
+TIME_NAME = r"date|time|stamp|when|epoch|(?:^|_)(?:day|ts|at|on|created|updated)(?:$|_)"
+# What numbers count, the first day, and the least and the greatest that stand for 1990 to 2050.
+COUNTED: tuple[tuple[Literal["s", "ms", "D"], str, int, int], ...] = (
+    ("s", "seconds since 1970", 631_152_000, 2_524_608_000),
+    ("ms", "milliseconds since 1970", 631_152_000_000, 2_524_608_000_000),
+    ("D", "days as Excel counts them", 32_874, 54_789),
 )
+EXCEL = "1899-12-30"
+# A day and a year around a word, such as 5 maja 2021 or 12-paź-21.
+NAMED_DAY = r"\d{1,4}[.]?[-/ ]?[^\W\d_]{3,}[.]?[-/ ]?\d{2,4}|[^\W\d_]{3,} \d{4}"
+MONTHS_OF_A_YEAR = 12
+# Units beside numbers where the day stands first, and where the month does.
+DAY_FIRST = ("€", "EUR", "£", "GBP", "₹", "INR", "R$", "BRL")
+MONTH_FIRST = ("$", "USD", "US$")
 # Values of so many words are sentences.
 TEXT_WORDS = 4
-# This share of different values, in at least so many rows, suggests an id.
+# With this share of different values, words name the rows, in at least so many rows.
 UNIQUE = 0.98
-FEWEST_IDS = 50
+FEWEST_NAMES = 50
+# Integers drawn at random from a column's range would repeat. Where at least so many repeats are
+# expected and at most this share of them is there, the column numbers the rows.
+EXPECTED_REPEATS = 10
+SEEN_REPEATS = 0.1
+# What a column that names the rows is often called, and one whose numbers are measures all the
+# same, though they differ in every row. Words are divided by signs, or by a capital: customerId.
+ID_NAME = r"(^|_)(id|ids|uuid|guid|key|index|idx|nr|no|row|rows|row_?(num|number|names?))$|^id_|#"
+MEASURE_NAME = (
+    r"(^|_)(year|quarter|month|week|day|hour|minute|second|age|rank|position|distance|"
+    r"jahr|monat|woche|tag|stunde|alter|rang)s?($|_)"
+)
+UNNAMED = r"unnamed_\d+"
 
 
 def infer_schema(reading: Reading, settings: Settings, target: Column | None = None) -> SchemaFile:
@@ -82,30 +134,60 @@ def infer_schema(reading: Reading, settings: Settings, target: Column | None = N
     chosen = [column for column in roles.columns if column.name in frame.columns]
     _find_dates(frame, chosen, clues)
     columns = [_infer_column(frame[column.name], column.roles, clues) for column in chosen]
+    columns = _without_names(frame, columns, clues)
     words = {column.name for column in columns if column.type in WORDS}
     clues.notes += value_notes(
         {name: reading.spelt[name] for name in reading.spelt if name in words}
     )
-    clues.notes += [*_name_notes(frame, columns), *_total_note(frame)]
+    clues.notes += [*_time_notes(columns, settings), *_total_note(frame)]
     schema = Schema(tuple(columns), roles.source)
     one_line = tuple(" ".join(note.split()) for note in clues.notes)
     return SchemaFile(schema, columns_fingerprint(schema), conditions(settings), one_line)
 
 
-def _name_notes(frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
-    """Note columns that may only name or number the rows."""
-    notes = [
-        f"{column.name} differs in every row; if it is an id, add it to [data] id in conf.cfg"
-        for column in columns
-        if not column.roles and _looks_like_id(frame[column.name], column)
-    ]
-    unnamed = [column.name for column in columns if re.fullmatch(r"unnamed_\d+", column.name)]
-    if unnamed:
-        notes.append(
-            f"{', '.join(unnamed)} had no name; if it only numbers the rows, add it to "
-            "[data] ignore in conf.cfg"
+def _without_names(frame: pd.DataFrame, columns: Sequence[Column], clues: Clues) -> list[Column]:
+    """Return the columns, those ignored that only name or number the rows, and say which."""
+    free = [column for column in columns if not set(column.roles) - {"sensitive"}]
+    found = {
+        column.name
+        for column in free
+        if column.name not in clues.settings.data.keep and _names_rows(frame[column.name], column)
+    }
+    if not found:
+        return list(columns)
+    listed = ", ".join(sorted(found, key=list(frame.columns).index))
+    if len(found) == len(free) and not any(column.parts for column in columns):
+        clues.notes.append(
+            f"there is no column to learn from but what may only name or number the rows: {listed}"
         )
-    return notes
+        return list(columns)
+    them = "it" if len(found) == 1 else "them"
+    clues.notes.append(
+        f"left out, since each row has another value: {listed}; to learn from {them}, set "
+        f"[data] keep, and to name predictions by {them}, [data] id"
+    )
+    return [
+        replace(column, roles=(*column.roles, *NAMES_ROWS)) if column.name in found else column
+        for column in columns
+    ]
+
+
+def _time_notes(columns: Sequence[Column], settings: Settings) -> list[str]:
+    """Say what the model gets of the time, or that there are dates which may be one."""
+    time = next((column for column in columns if "time" in column.roles), None)
+    if time is not None:
+        return [
+            f"{time.name} orders the rows, and the model gets its month, weekday and hour as far "
+            "as train covers them; to leave them out, set [features] time = no"
+        ] * bool(time.parts and settings.features.time)
+    dates = [column.name for column in columns if column.type == "datetime" and not column.roles]
+    if not dates or settings.split.rule != "auto":
+        return []
+    holds = "holds" if len(dates) == 1 else "hold"
+    return [
+        f"{', '.join(dates)} {holds} dates; if rows are to be predicted for later, set [data] time "
+        f"= {dates[0]} in conf.cfg"
+    ]
 
 
 @dataclass
@@ -118,6 +200,7 @@ class Clues:
         numbers: How columns of text write their numbers.
         target: As an earlier schema has it.
         dates: The formats that columns of text may be dates in; grows.
+        months: The months of those whose months are not English; grows.
     """
 
     settings: Settings
@@ -125,16 +208,23 @@ class Clues:
     numbers: dict[str, NumberForm]
     target: Column | None = None
     dates: dict[str, list[str | None]] = field(default_factory=dict)
+    months: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def conditions(settings: Settings, version: int = SCHEMA_VERSION) -> str:
     """Return the fingerprint of the settings that the inference uses, or used in that version."""
     data = settings.data
-    roles = (data.target, data.id, data.time, data.group, data.ignore)
+    roles: tuple[Any, ...] = (data.target, data.id, data.time, data.group, data.ignore)
+    # What came later counts where somebody uses it, so that no schema is outdated by an update.
+    roles += (data.weight,) if data.weight else ()
     reading = [data.missing, data.text, data.header_row, data.sheet]
     if version == 1:
         # The settings that came later count where somebody uses them.
         reading[2:] = [data.query, *(later for later in reading[2:] if later)]
+    if data.months:
+        reading.append(data.months)
+    if data.keep:
+        reading.append(("keep", *data.keep))
     return fingerprint(roles, reading, settings.model.task, settings.features.max_categories)
 
 
@@ -142,7 +232,7 @@ def check_target(frame: pd.DataFrame, schema: Schema, settings: Settings) -> Non
     """Check that the target can be learnt: its type fits the task, and its values differ.
 
     Raises:
-        UserError: If the target is not named, of the wrong type, constant, or missing in a row.
+        UserError: If the target is not named, of the wrong type, missing in all rows, or constant.
     """
     target = require_target(schema)
     task: Task = registry.task(settings.model.task)
@@ -151,12 +241,66 @@ def check_target(frame: pd.DataFrame, schema: Schema, settings: Settings) -> Non
             f"[data] target = {target.name} is of type {target.type} in data/schema.yaml, but "
             f"{task.name} needs {task.target_word}; change one, or infer again: `ingest --infer`."
         )
-    series = frame[target.name]
-    refuse_missing(series, "target", "leave those rows out of the source")
-    if series.nunique() < 2:
+    known = frame[target.name].dropna()
+    if known.empty:
         raise UserError(
-            f"[data] target = {target.name} is '{spell(series.iloc[0])}' in all "
-            f"{len(series):,} rows, so there is nothing to learn."
+            f"[data] target = {target.name} has no value in any of {len(frame):,} rows; fill it, "
+            "or name another target."
+        )
+    if known.nunique() < 2:
+        having = "" if len(known) == len(frame) else " that have one"
+        raise UserError(
+            f"[data] target = {target.name} is '{spell(known.iloc[0])}' in all "
+            f"{len(known):,} rows{having}, so there is nothing to learn."
+        )
+
+
+def has_target(series: pd.Series[Any], settings: Settings) -> NDArray[np.bool_]:
+    """Tell which rows have a target, and so can be learnt from.
+
+    Raises:
+        UserError: If more rows lack it than `[data] target_missing` allows.
+    """
+    known: NDArray[np.bool_] = series.notna().to_numpy()
+    rows, missing = len(known), int((~known).sum())
+    allowed = {"auto": rows / 2, "refuse": 0, "drop": rows}[settings.data.target_missing]
+    if missing > allowed:
+        raise UserError(
+            f"[data] target = {series.name} is missing in {missing:,} of {rows:,} rows; fill it, "
+            "or leave those rows out: [data] target_missing = drop in conf.cfg."
+        )
+    return known
+
+
+def check_weights(frame: pd.DataFrame, schema: Schema) -> None:
+    """Check the column of weights, where there is one.
+
+    Raises:
+        UserError: If it does not hold numbers, one is missing or below 0, or all are 0.
+    """
+    column = schema.weight
+    if column is None:
+        return
+    series = frame[column.name]
+    if column.type not in NUMBERS:
+        odd = series.where(pd.to_numeric(series.astype("str"), errors="coerce").isna())
+        raise UserError(
+            f"[data] weight = {column.name} is of type {column.type}, with {example_of(odd)}, but "
+            "weights are numbers; correct the column, or name another."
+        )
+    refuse_missing(series, "weight", "leave those rows out of the source")
+    negative = (series < 0).to_numpy()
+    if negative.any():
+        at = int(negative.argmax())
+        raise UserError(
+            f"[data] weight = {column.name} is below 0 in {int(negative.sum()):,} of "
+            f"{len(series):,} rows, first {spell(series.iloc[at])} in row {at + 1:,}; correct "
+            "them, or write 0 for a row that is not to count."
+        )
+    if (series == 0).all():
+        raise UserError(
+            f"[data] weight = {column.name} is 0 in all {len(series):,} rows, so that none counts; "
+            "correct it, or empty [data] weight."
         )
 
 
@@ -238,7 +382,9 @@ def _infer_column(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) 
         "[data] text in conf.cfg",
     )
     nullable = bool(typed.isna().any())
-    free = {"id", "group", "time"} & set(roles)
+    if "time" in roles:
+        column = replace(column, parts=CALENDAR if column.type == "datetime" else ())
+    free = {"id", "group", "time", "weight"} & set(roles)
     if column.type in ("integer", "number") and not free:
         low, high = widen(float(typed.min()), float(typed.max()), whole=column.type == "integer")
         return replace(column, nullable=nullable, minimum=low, maximum=high, roles=roles)
@@ -287,15 +433,39 @@ def example_of(series: pd.Series[Any]) -> str:
     return f"'{spell(series.iloc[at])}' in row {at + 1:,}"
 
 
-def _looks_like_id(series: pd.Series[Any], column: Column) -> bool:
-    """Tell whether a column looks like an id: words that do not repeat, or a running number."""
-    if len(series) < FEWEST_IDS or column.type not in ("string", "integer") or column.nullable:
+def _names_rows(series: pd.Series[Any], column: Column) -> bool:
+    """Tell whether a column only names or numbers the rows: nearly every one has another value.
+
+    Of words that is enough: what is true of one row only tells nothing of others. Numbers may be a
+    measure, so they have to be named like an id, or to differ where numbers drawn at random from
+    their range would repeat (1 to n in any order, or with gaps). A few rows may be there twice.
+    """
+    if column.nullable or column.format or column.type not in ("string", "integer", "number"):
         return False
-    if column.type == "integer":
-        steps = series.diff().iloc[1:]
-        return bool((steps == 1).all())
-    # A few rows may be there twice.
-    return series.nunique() > UNIQUE * len(series)
+    unnamed = bool(re.fullmatch(UNNAMED, column.name))
+    if column.type == "string":
+        few = len(series) < FEWEST_NAMES
+        return series.is_unique if few and unnamed else not few and _is_unlike(series)
+    numbers = series.to_numpy(dtype="float64")
+    low, high = float(numbers.min()), float(numbers.max())
+    span = high - low + 1
+    if span < UNIQUE * len(series) or (numbers % 1).any() or not _is_unlike(series):
+        return False
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])|[\W]+", "_", column.name).lower().strip("_")
+    if unnamed or re.search(ID_NAME, name):
+        return True
+    if re.search(MEASURE_NAME, name) or re.search(TIME_NAME, name):
+        return False
+    rows = len(series)
+    expected = rows - span * -math.expm1(rows * math.log1p(-1 / span))
+    seen = rows - series.nunique()
+    return expected >= EXPECTED_REPEATS and seen <= SEEN_REPEATS * expected
+
+
+def _is_unlike(series: pd.Series[Any]) -> bool:
+    """Tell whether nearly all values differ."""
+    first = series.iloc[:SAMPLED]  # of most columns enough to see that they do not
+    return all(part.nunique() > UNIQUE * len(part) for part in (first, series))
 
 
 def _type_of(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) -> Column:
@@ -303,6 +473,8 @@ def _type_of(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) -> Co
     settings = clues.settings
     name = str(series.name)
     kind = _plain_type(series)
+    if form := _clock_of(series, roles, clues):
+        return Column(name, "number", True, format=form, unit="s")
     if series.dtype == object:
         found = pd.api.types.infer_dtype(series, skipna=True)
         dated = ("datetime", "date", "datetime64")
@@ -315,6 +487,10 @@ def _type_of(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) -> Co
     if kind == "integer" and not roles and is_compact(series):
         clues.notes.append(f"{name} holds days such as {example_of(series)}, and is read as dates")
         return Column(name, "datetime", True, format=COMPACT)
+    if kind in ("integer", "number") and not roles:
+        clues.notes += _counted_notes(series)
+    if kind == "datetime":
+        return Column(name, kind, True, zone=_own_zone(series, clues.notes))
     if kind != "string":
         return Column(name, kind, True)
     return _type_of_text(series, roles, clues)
@@ -326,7 +502,7 @@ def _plain_type(series: pd.Series[Any]) -> str:
         return "boolean"
     if pd.api.types.is_integer_dtype(series.dtype):
         return "integer"
-    if pd.api.types.is_float_dtype(series.dtype):
+    if pd.api.types.is_float_dtype(series.dtype) or series.dtype.kind == "m":
         return "number"
     return "datetime" if pd.api.types.is_datetime64_any_dtype(series.dtype) else "string"
 
@@ -344,7 +520,9 @@ def _type_of_text(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) 
     written = clues.dates.get(name, [])
     if len(written) == 1:
         clues.notes += _century_notes(series, written[0])
-        return Column(name, "datetime", True, format=written[0])
+        zone = _zone_of(name, words[~words.isin(MISSING)], written[0], clues.notes)
+        months = clues.months.get(name)
+        return Column(name, "datetime", True, format=written[0], months=months, zone=zone)
     if len(written) > 1:
         ways = " or ".join(form or "ISO 8601" for form in written)
         clues.notes.append(
@@ -353,11 +531,7 @@ def _type_of_text(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) 
         )
     if {"id", "group", "time"} & set(roles):
         return Column(name, "string", True)
-    if len(words) and words.str.fullmatch(CLOCK, case=False).all():
-        clues.notes.append(
-            f"{name} holds times of day or durations, such as {example_of(series)}, and is taken "
-            "as text; add_features in custom.py can make a number of hours of it"
-        )
+    clues.notes += _date_like_notes(series, words)
     total = int(counts.sum())
     few = len(counts) <= clues.settings.features.max_categories
     if few and (len(counts) <= total / 2 or len(counts) <= 2):
@@ -366,19 +540,6 @@ def _type_of_text(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) 
     spaces = float(sampled.str.count(r"\S+").mean())
     sentences = spaces >= TEXT_WORDS and len(counts) > total / 10
     return Column(name, "text" if sentences else "string", True)
-
-
-def _century_notes(series: pd.Series[Any], form: str | None) -> list[str]:
-    """Say how years of two digits are read."""
-    if "%y" not in (form or ""):
-        return []
-    dates = parse_dates(series, form)
-    at = int(dates.argmax())
-    return [
-        f"{series.name} has years of two digits, of which 69 to 99 are read as 19.. and 00 to 68 "
-        f"as 20..: the last, '{spell(series.iloc[at])}', is in {dates.iloc[at].year}; where that "
-        "is wrong, write four digits"
-    ]
 
 
 def _holds_numbers(words: pd.Series[Any], counts: pd.Series[Any], form: NumberForm) -> bool:
@@ -394,41 +555,56 @@ def _holds_numbers(words: pd.Series[Any], counts: pd.Series[Any], form: NumberFo
 def _distinct(series: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[Any]]:
     """Return how often each value occurs, and the values as text."""
     counts = series.value_counts(sort=False)
+    if series.dtype == "str":
+        return counts, pd.Series(counts.index)
     return counts, pd.Series([spell(value) for value in counts.index], dtype="str")
 
 
-def _find_dates(frame: pd.DataFrame, columns: Sequence[Column], clues: Clues) -> None:
-    """Find out which columns of text hold dates, and in which formats.
+def _present(series: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[Any]]:
+    """Return the same, without what spells a missing value."""
+    counts, words = _distinct(series)
+    present = ~words.isin(MISSING)
+    return counts[present.to_numpy()], words[present]
 
-    Where days and months may be meant either way round, the table's other columns decide.
-    """
+
+def _has_few_errors(fits: Any, counts: pd.Series[Any]) -> bool:
+    """Tell whether nearly all rows fit, but not all."""
+    share = float(counts[fits].sum() / counts.sum())
+    others = int((~fits).sum())
+    # Of two spellings, one is not "nearly all", whatever its count.
+    enough = int(fits.sum()) > FEW_SPELLINGS
+    likely = share >= LIKELY and others <= FEW_SPELLINGS
+    return enough and others > 0 and (share >= MEANT or likely)
+
+
+# ---------------------------------------------------------------------------------- dates and times
+
+
+def _find_dates(frame: pd.DataFrame, columns: Sequence[Column], clues: Clues) -> None:
+    """Find out which columns of text hold dates, in which formats, and by which months."""
     for column in columns:
         series = frame[column.name]
+        name = column.name
         free = not {"id", "group", "ignore"} & set(column.roles)
-        if series.dtype == "str" and free and column.name not in clues.settings.data.text:
-            found = _date_formats(series) if looks_dated(series) else []
-            if found:
-                clues.dates[column.name] = found
-    sure = orders(forms[0] for forms in clues.dates.values() if len(forms) == 1)
-    for name, forms in clues.dates.items():
-        same = list(same_order(forms, *sure)) if len(forms) > 1 and len(sure) == 1 else []
-        if len(same) == 1:
-            clues.dates[name] = same
-            clues.notes.append(
-                f"{name} is read as {same[0]}, since the table's other dates begin with the "
-                f"{min(sure)}; if that is wrong, set its format in data/schema.yaml"
-            )
+        if series.dtype != "str" or not free or name in clues.settings.data.text:
+            continue
+        found = _date_formats(*_present(series)) if looks_dated(series) else []
+        found = found or _named_dates(series, clues)
+        if found:
+            clues.dates[name] = found
+    _choose_orders(frame, clues)
 
 
-def _date_formats(series: pd.Series[Any]) -> list[str | None]:
+def _date_formats(counts: pd.Series[Any], words: pd.Series[Any]) -> list[str | None]:
     """Return the formats by which the text reads as dates: none, one, or some that differ.
 
     None in the list stands for ISO 8601. Where nearly all rows fit a format, it is returned too:
     casting then names the row that does not.
+
+    Args:
+        counts: How often each of the values occurs.
+        words: A column's distinct values, apart from what spells a missing one.
     """
-    counts, words = _distinct(series)
-    present = ~words.isin(MISSING)
-    counts, words = counts[present.to_numpy()], words[present]
     fitting: list[tuple[str | None, pd.Series[Any]]] = []
     nearly: list[tuple[float, str | None]] = []
     for form in date_formats(words):
@@ -444,11 +620,189 @@ def _date_formats(series: pd.Series[Any]) -> list[str | None]:
     return [max(nearly, key=lambda pair: pair[0])[1]] if nearly else []
 
 
-def _has_few_errors(fits: Any, counts: pd.Series[Any]) -> bool:
-    """Tell whether nearly all rows fit, but not all."""
-    share = float(counts[fits].sum() / counts.sum())
-    others = int((~fits).sum())
-    # Of two spellings, one is not "nearly all", whatever its count.
-    enough = int(fits.sum()) > FEW_SPELLINGS
-    likely = share >= LIKELY and others <= FEW_SPELLINGS
-    return enough and others > 0 and (share >= MEANT or likely)
+def _named_dates(series: pd.Series[Any], clues: Clues) -> list[str | None]:
+    """Return the formats of dates with months of another language, and keep and note its months."""
+    for language, months in month_languages(series, clues.settings.data.months).items():
+        counts, words = _present(series)
+        english = words.map(lambda word, months=months: in_english(word, months))
+        forms = _date_formats(counts, english)
+        if forms:
+            name = str(series.name)
+            clues.months[name] = months
+            clues.notes.append(f"{name} is read as dates with {language} names of months")
+            return forms
+    return []
+
+
+def _choose_orders(frame: pd.DataFrame, clues: Clues) -> None:
+    """Decide whether day or month stands first, where a column's values fit both.
+
+    The table's other dates decide; else whether each is the first of a month; else the order of the
+    rows; else how the table writes numbers and times; else the day stands first, as in most
+    countries.
+    """
+    unsure = {
+        name: forms
+        for name, forms in clues.dates.items()
+        if len(forms) == 2 and orders(forms) == {"day", "month"}
+    }
+    if not unsure:
+        return
+    sure = orders(forms[0] for forms in clues.dates.values() if len(forms) == 1)
+
+    def shown_by(rule: Callable[[pd.Series[Any], list[str | None]], set[str]]) -> set[str]:
+        shown = [rule(frame[name], forms) for name, forms in unsure.items()]
+        return {order for each in shown if len(each) == 1 for order in each}
+
+    reasons = (
+        (sure, "the table's other dates begin with the {}"),
+        (shown_by(monthly_rows), "all are first days of months if the {} stands first"),
+        (shown_by(ordered_rows), "the rows are in order of time if the {} stands first"),
+        (_local_order(unsure, clues), "the table is written as where the {} stands first"),
+        ({"day"}, "in most countries the {} stands first"),
+    )
+    order, reason = next((min(found), why) for found, why in reasons if len(found) == 1)
+    for name, forms in unsure.items():
+        (taken,) = same_order(forms, order)
+        (other,) = (form for form in forms if form != taken)
+        words = frame[name].dropna()
+        read = parse_dates(words, taken)
+        differing = (read != parse_dates(words, other)) & read.notna()
+        at = int(differing.to_numpy().argmax())
+        clues.dates[name] = [taken]
+        clues.notes.append(
+            f"{name} may be written in two ways: '{words.iloc[at]}' is read as "
+            f"{read.iloc[at]:%d %B %Y} ({taken}), since {reason.format(order)}; if that is wrong, "
+            f"set its format to '{other}' in data/schema.yaml"
+        )
+
+
+def _local_order(unsure: dict[str, list[str | None]], clues: Clues) -> set[str]:
+    """Return which of "day" and "month" stands first where numbers and times are so written."""
+    found = set()
+    forms = [form or "" for each in unsure.values() for form in each]
+    numbers = clues.numbers.values()
+    if any(each.decimal == COMMA or each.unit in DAY_FIRST for each in numbers) or any(
+        "%d.%m" in form for form in forms
+    ):
+        found.add("day")
+    if any(each.unit in MONTH_FIRST for each in numbers) or any("%p" in form for form in forms):
+        found.add("month")
+    return found
+
+
+def _own_zone(series: pd.Series[Any], notes: list[str]) -> str | None:
+    """Return the zone of dates that are not text, None for UTC."""
+    zone = getattr(series.dtype, "tz", None)
+    if zone is not None:
+        return zone_name(zone)
+    # Files with different zones make a column of objects.
+    mixed = series.dtype == object
+    return _zone_of(str(series.name), _distinct(series)[1], None, notes) if mixed else None
+
+
+def _zone_of(name: str, words: pd.Series[Any], form: str | None, notes: list[str]) -> str | None:
+    """Return the zone that the offsets of written dates belong to, None for UTC, and note it."""
+    offsets = offsets_of(words, form)
+    found = sorted(offsets.dropna().unique())
+    if found in ([], ["+00:00"]):
+        return None
+    alone = len(found) == 1 and offsets.notna().all()
+    zone = found[0] if alone else common_zone(words, form, offsets)
+    if zone is None:
+        notes.append(
+            f"{name} has offsets of several time zones ({', '.join(found[:SHOWN])}), so its hours "
+            "and days are those of UTC; for those of one place set its zone in data/schema.yaml, "
+            "such as zone: Europe/Berlin"
+        )
+    else:
+        notes.append(
+            f"{name} has the hours and days of zone {zone}, which its offsets fit; to take "
+            "another, set its zone in data/schema.yaml"
+        )
+    return zone
+
+
+def _clock_of(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) -> str | None:
+    """Return how a column writes times of day or durations, if it holds them, and note it.
+
+    A target may be one where the task predicts numbers.
+    """
+    settings = clues.settings
+    predicts_words = "number" not in registry.task(settings.model.task).target_types
+    if {"id", "group", "time", *(["target"] * predicts_words)} & set(roles):
+        return None
+    if series.dtype.kind == "m":
+        clues.notes.append(f"{series.name} holds durations, and is read as seconds")
+        return HOURS
+    if series.dtype != "str" or series.name in settings.data.text or not looks_timed(series):
+        return None
+    counts, words = _present(series)
+    form = clock_form(words)
+    fits = read_seconds(words, form).notna().to_numpy()
+    if not fits.all() and not _has_few_errors(fits, counts):
+        return None
+    clues.notes.append(_clock_note(str(series.name), words[fits].iloc[:SAMPLED], form))
+    return form
+
+
+def _clock_note(name: str, words: pd.Series[Any], form: str) -> str:
+    """Say how times of day and durations are read, by one that may be meant otherwise if any is."""
+    other = MINUTES if form == HOURS else HOURS
+    seconds, otherwise = read_seconds(words, form), read_seconds(words, other)
+    differing = ((seconds != otherwise) & otherwise.notna()).to_numpy()
+    at = int(differing.argmax())
+    note = f"{name} is read as seconds: '{words.iloc[at]}' is {seconds.iloc[at]:.15g}"
+    if not differing.any():
+        return note
+    how = f"set its format to {other} in data/schema.yaml"
+    return f"{note}; if it is {otherwise.iloc[at]:.15g}, {how}"
+
+
+def _century_notes(series: pd.Series[Any], form: str | None) -> list[str]:
+    """Say how years of two digits are read."""
+    if "%y" not in (form or ""):
+        return []
+    dates = parse_dates(series, form)
+    at = int(dates.argmax())
+    return [
+        f"{series.name} has years of two digits, of which 69 to 99 are read as 19.. and 00 to 68 "
+        f"as 20..: the last, '{spell(series.iloc[at])}', is in {dates.iloc[at].year}; where that "
+        "is wrong, write four digits"
+    ]
+
+
+def _date_like_notes(series: pd.Series[Any], words: pd.Series[Any]) -> list[str]:
+    """Note text that looks like dates, and is not read as such."""
+    some = list(words.iloc[:: max(len(words) // FEW_VALUES, 1)])
+    name = str(series.name)
+    if mostly(some, lambda word: re.fullmatch(PERIOD, word, re.IGNORECASE), MEANT):
+        return [
+            f"{name} holds weeks or quarters, such as {example_of(series)}, and is taken as text; "
+            "for their order write the first day of each (2021-01-31)"
+        ]
+    names = {name.casefold() for word in some for name in re.findall(r"[^\W\d_]{3,}", word)}
+    named = mostly(some, lambda word: re.fullmatch(NAMED_DAY, word), MEANT)
+    if named and len(names) <= MONTHS_OF_A_YEAR:
+        return [
+            f"{name} looks like dates, such as {example_of(series)}, and is taken as text; if it "
+            "names months, list the twelve names in [data] months in conf.cfg"
+        ]
+    return []
+
+
+def _counted_notes(series: pd.Series[Any]) -> list[str]:
+    """Note numbers that may count the seconds or days up to a date."""
+    name = str(series.name)
+    if not re.search(TIME_NAME, name, re.IGNORECASE) and not re.search(r"[a-z](?:At|On)$", name):
+        return []
+    low, high = series.min(), series.max()
+    for unit, what, least, most in COUNTED:
+        if least <= low and high <= most:
+            origin = EXCEL if unit == "D" else "unix"
+            first = pd.to_datetime(series.dropna().iloc[:1], unit=unit, origin=origin)
+            return [
+                f"{name} may be {what} (the first is in {first.iloc[0]:%B %Y}), and is read as "
+                "numbers; for dates write them as 2024-01-31T12:30:00 in the source"
+            ]
+    return []

@@ -30,8 +30,11 @@ CODES = (
 )
 BEFORE = rf"(?:[A-Z]{{0,3}}\p{{Sc}}|{CODES}|Rs\.?|Fr\.?|kr\.?)"
 # What may stand behind it: besides these a unit (kg, km/h, m²). One capital letter directly behind
-# the digits is part of a code, as in 12A.
-AFTER = r"(?:[A-Z]{0,3}\p{Sc}|[%‰°]|[a-zµ°][\pL°²³/%.]{0,11}|[A-Z][\pL°²³/%.]{1,11}| [A-Z])"
+# the digits is part of a code, as in 12A. All letters there are, or a limit to their number, would
+# take 10 ms to compile, for each of thousands of columns.
+LETTERS = "A-Za-zµÀ-ÖØ-öø-ɏͰ-ԯ°²³/%."
+AFTER = rf"(?:[A-Z]{{0,3}}\p{{Sc}}|[%‰°]|[a-zµ°][{LETTERS}]*|[A-Z][{LETTERS}]+| [A-Z])"
+LONGEST_UNIT = 12
 # Read as such, and refused later with its row.
 INFINITE = r"^[+-]?(?i:inf|infinity)$"
 # Not units: ordinals and the hours of a clock.
@@ -139,7 +142,7 @@ def count_numbers(words: pa.Array, rows: pa.Array) -> NumberCounts:
     """
     import pyarrow.compute as pc
 
-    # Compiling the pattern of numbers takes 10 ms, for each of thousands of columns.
+    # Most columns of words have no digit, and a table may have thousands.
     if not pc.any(pc.match_substring_regex(words, "[0-9]")).as_py():
         odd = dict(zip(words.to_pylist(), rows.to_pylist(), strict=True))
         return NumberCounts(rows=sum(odd.values()), odd=Counter(odd))
@@ -262,6 +265,7 @@ def _parts(words: pa.Array) -> Parts:
     one = pc.and_(paired, pc.less_equal(pc.utf8_length(minus), 1))
     one = pc.and_(one, pc.or_(pc.equal(before, ""), pc.equal(after, "")))
     unit = pc.binary_join_element_wise(before, after, "")
+    one = pc.and_(one, pc.less_equal(pc.utf8_length(after), LONGEST_UNIT))
     one = pc.and_(one, pc.invert(pc.is_in(unit, pa.array(NO_UNITS))))
     one = pc.fill_null(one, False)
     nothing = pa.scalar(None, pa.string())

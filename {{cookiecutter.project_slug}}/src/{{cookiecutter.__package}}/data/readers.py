@@ -7,7 +7,7 @@ Every way in which a file can be broken ends in a `UserError` that says where. R
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,6 @@ import pandas as pd
 
 from ..core.config import DataSettings
 from ..core.errors import UserError
-from . import earlier_files
 from .arrow import (
     array_of,
     arrow_to_pandas,
@@ -70,17 +69,13 @@ def read_table(
     kind = _check_file(path)
     frame: pd.DataFrame
     if kind in CSV:
-        frame = (
-            earlier_files.read_csv(path, kind, data, schema)
-            if _is_earlier(schema)
-            else read_csv(path, kind, data, _kept(data, schema))
-        )
+        frame = read_csv(path, kind, data, _kept(data, schema))
     elif kind == "parquet":
         frame = read_parquet(path)
     elif kind == "jsonl":
         frame = read_json_table(path, data)
     else:
-        frame = _read_excel(path, data, schema)
+        frame = _read_excel(path, data)
     frame = _named(path, frame, schema)
     if frame.empty:
         raise UserError(f"{path} holds column names, but no row.")
@@ -113,17 +108,17 @@ def iter_tables(
     if columns is not None:
         require_columns(names, columns, str(path))
     pieces: Iterable[pd.DataFrame]
-    if kind in CSV and _is_earlier(schema):
-        pieces = earlier_files.iter_csv(path, kind, data, schema, chunk_rows, columns)
-    elif kind in CSV:
-        pieces = iter_csv(path, kind, data, _kept(data, schema), chunk_rows, columns)
+    if kind in CSV:
+        layout = csv_layout(path, kind, data)
+        written = None if columns is None else _as_written(layout.names, names, columns)
+        pieces = iter_csv(path, kind, data, _kept(data, schema), chunk_rows, written)
     elif kind == "parquet":
         written = None if columns is None else _as_written(parquet_names(path), names, columns)
         pieces = iter_parquet(path, chunk_rows, written)
     elif kind == "jsonl":
         pieces = iter_json(path, data, chunk_rows)
     else:
-        whole = _read_excel(path, data, schema)
+        whole = _read_excel(path, data)
         pieces = (whole.iloc[at : at + chunk_rows] for at in range(0, len(whole), chunk_rows))
     empty = True
     for piece in pieces:
@@ -143,17 +138,15 @@ def column_names(
     data = data or DataSettings()
     kind = _check_file(path)
     if kind in CSV:
-        if _is_earlier(schema):
-            return earlier_files.csv_names(path, kind, data)
-        return list(csv_layout(path, kind, data).names)
-    if kind == "parquet":
+        names = list(csv_layout(path, kind, data).names)
+    elif kind == "parquet":
         names = parquet_names(path)
     elif kind == "jsonl":
         names, _ = json_names(path, data)
     else:
         with _open_book(path) as book:
             names = _sheet_names(path, book, data)
-    return names if _is_earlier(schema) else plain_names(names)[0]
+    return _known_names(names, schema)
 
 
 def reading_notes(path: Path, data: DataSettings) -> list[str]:
@@ -207,31 +200,33 @@ def _check_file(path: Path) -> str:
     return kind
 
 
-def _is_earlier(schema: Schema | None) -> bool:
-    """Tell whether a schema was made when CSV files were read by other rules."""
-    return schema is not None and schema.is_earlier
-
-
 def _kept(data: DataSettings, schema: Schema | None) -> set[str]:
     """Return the columns of a CSV file that stay text: by conf.cfg, or for the schema to read."""
     if schema is None:
         return {*data.text}
+    plain, _ = plain_names(schema.names)
     return {
-        column.name
-        for column in schema.columns
-        if column.type not in NUMBERS or column.decimal or column.unit
+        name
+        for name, column in zip(plain, schema.columns, strict=True)
+        if column.type not in NUMBERS or column.decimal or column.unit or column.format
     }
 
 
 def _named(path: Path, frame: pd.DataFrame, schema: Schema | None) -> pd.DataFrame:
-    """Return a table with plain column names, no two alike."""
-    names = [str(name) for name in frame.columns]
-    plain = names if _is_earlier(schema) else plain_names(names)[0]
-    refuse_names(path, plain)
-    return frame if plain == list(frame.columns) else frame.set_axis(plain, axis=1)
+    """Return a table with the column names of the schema, or else plain ones, no two alike."""
+    names = _known_names([str(name) for name in frame.columns], schema)
+    refuse_names(path, names)
+    return frame if names == list(frame.columns) else frame.set_axis(names, axis=1)
 
 
-def _as_written(written: list[str], names: list[str], columns: Sequence[str]) -> list[str]:
+def _known_names(names: Sequence[str], schema: Schema | None) -> list[str]:
+    """Return column names as the schema writes them, which may be with spaces, or else plain."""
+    known = schema.names if schema else ()
+    written = dict(zip(plain_names(known)[0], known, strict=True))
+    return [written.get(name, name) for name in plain_names(names)[0]]
+
+
+def _as_written(written: Sequence[str], names: list[str], columns: Sequence[str]) -> list[str]:
     """Return the names in the file of some columns."""
     chosen = set(columns)
     return [old for old, new in zip(written, names, strict=True) if new in chosen]
@@ -241,12 +236,16 @@ def _finished(
     frame: pd.DataFrame, kind: str, data: DataSettings, schema: Schema | None
 ) -> pd.DataFrame:
     """Return a table with missing values as missing, and what a schema does not know as numbers."""
-    if _is_earlier(schema):
-        return frame if kind in CSV else _with_missing(frame, data.missing)
-    frame = _tidy(frame, _exact(data, schema))
-    if kind not in CSV:
-        return _with_missing(frame, data.missing)
-    if schema is None:
+    columns = schema.columns if schema else ()
+    as_given = {column.name for column in columns if column.exact}
+    frame = _tidy(frame, as_given, _exact(data, schema))
+    # A CSV file is read without those of conf.cfg.
+    spelt = {str(name): [] if kind in CSV else [*data.missing] for name in frame}
+    for column in columns:
+        if column.missing and column.name in spelt:
+            spelt[column.name] += column.missing
+    frame = _with_missing(frame, spelt)
+    if kind not in CSV or schema is None:
         return frame
     known = set(schema.names)
     others = [name for name in frame if name not in known]
@@ -260,12 +259,12 @@ def _exact(data: DataSettings, schema: Schema | None) -> set[str]:
     return {*data.id, *([data.group] if data.group else []), *known}
 
 
-def _tidy(frame: pd.DataFrame, exact: set[str]) -> pd.DataFrame:
+def _tidy(frame: pd.DataFrame, as_given: set[str], exact: set[str]) -> pd.DataFrame:
     """Return a table whose text has accents within their letters, and no spaces around it."""
     changed = {}
     for name in map(str, frame.columns):
         given = frame[name]
-        if given.dtype == "str":
+        if given.dtype == "str" and name not in as_given:
             words = composed(given)
             words = words if name in exact else without_padding(words)
             if words is not given:
@@ -273,26 +272,22 @@ def _tidy(frame: pd.DataFrame, exact: set[str]) -> pd.DataFrame:
     return with_columns(frame, changed) if changed else frame
 
 
-def _with_missing(frame: pd.DataFrame, spellings: Sequence[str]) -> pd.DataFrame:
-    """Turn further spellings of a missing value into missing values."""
-    if not spellings:
-        return frame
-    worded = [name for name in frame if frame[name].dtype in ("object", "str")]
-    blanked = {str(name): frame[name].mask(frame[name].isin(spellings)) for name in worded}
-    return with_columns(frame, blanked)
+def _with_missing(frame: pd.DataFrame, spelt: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Turn further spellings of a missing value, of each column, into missing values."""
+    worded = [name for name in spelt if spelt[name] and frame[name].dtype in ("object", "str")]
+    blanked = {name: frame[name].mask(frame[name].isin(spelt[name])) for name in worded}
+    return with_columns(frame, blanked) if blanked else frame
 
 
 # -------------------------------------------------------------------------------------------- Excel
 
 
-def _read_excel(path: Path, data: DataSettings, schema: Schema | None) -> pd.DataFrame:
+def _read_excel(path: Path, data: DataSettings) -> pd.DataFrame:
     """Read a sheet of an Excel file, the first unless conf.cfg names another."""
     import pyarrow as pa
 
     with _open_book(path) as book:
         names = _sheet_names(path, book, data)
-        if _is_earlier(schema) and not data.sheet:
-            return earlier_files.read_excel(path, names)
         below = _sheet(book, data).iter_rows(min_row=2, values_only=True)
         rows = [row for row in below if any(map(_holds, row))]
     width = max((_width(row) for row in rows), default=0)

@@ -17,14 +17,19 @@ from ..core.config import redact
 from ..core.errors import UserError
 from ..core.files import fingerprint, write_atomic, write_text, yaml_loader
 from ..core.project import Project
+from .dates import CALENDAR, CLOCKS, DATE_PARTS, zone_info
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from ..core.config import DataSettings, Settings
 
 TYPES = ("integer", "number", "boolean", "category", "string", "text", "datetime")
-ROLES = ("target", "time", "group", "sensitive", "id", "ignore")
+ROLES = ("target", "time", "group", "sensitive", "id", "ignore", "weight", "name")
+# Of a column that was found to name the rows only: it is ignored, though conf.cfg does not say so.
+NAMES_ROWS = ("ignore", "name")
 NUMBERS = ("integer", "number")
 WORDS = ("category", "string", "text")
 # From a category to the value that the source has: what `values` of a target may be.
@@ -33,7 +38,7 @@ GIVEN: dict[str, Callable[[str], Any]] = {
     "number": float,
     "boolean": {"False": False, "True": True}.__getitem__,
 }
-# Of version 1, whose files are read by the rules of then: `earlier_files`.
+# Version 1 was made by other rules of reading: `earlier_files` writes down what they decided.
 SCHEMA_VERSION = 2
 VERSIONS = (1, SCHEMA_VERSION)
 INFER_AGAIN = "correct the data, or data/schema.yaml, or infer it again with `ingest --infer`"
@@ -44,15 +49,23 @@ HEADER = """\
 # held against it, and every violation is listed.
 #   type      integer, number, boolean, category (of a fixed list), string (of many values), text
 #             (sentences) or datetime (with format: %d.%m.%Y and the like where it is not ISO 8601)
+#   format    of a number: H:M:S for times of day and durations in seconds, in which 1:30 is an hour
+#             and a half; M:S where it is a minute and a half
+#   months    the names of the months in dates, where they are not English
+#   zone      whose hours, days and months count, such as Europe/Berlin or +01:00; else those of UTC
+#   parts     what the model gets of the time: month, weekday, hour, each where train covers it
 #   nullable  whether values may be missing
 #   minimum, maximum  the observed range, widened on each side by its own width, so that new data
 #             slightly beyond is not refused; never across zero where no observed value was
 #   decimal   ',' where a column writes its numbers like 1.234,5
 #   unit      what stands beside each number and is taken off, such as $ or kg
+#   missing   words that stand for a missing value in this column, besides those of conf.cfg
+#   exact     true where text keeps the spaces around it and accents as they are written
 #   values    integer, number or boolean where a target's classes are such in the source, and
 #             predictions give them so
 #   positive  of two classes the one to find, unless [decision] positive names the other
-#   roles     follow conf.cfg: change them there
+#   roles     follow conf.cfg: change them there; what only names the rows is ignored, unless
+#             [data] keep lists it
 # `ingest --infer` infers it again and keeps this file as schema.old.yaml.
 """
 
@@ -67,9 +80,16 @@ class Column:
         nullable: Whether values may be missing.
         minimum: The least value allowed, for integer and number.
         maximum: The greatest value allowed, for integer and number.
-        format: How a datetime is written; None stands for ISO 8601.
+        format: How a datetime is written; None stands for ISO 8601. Of a number, one of `CLOCKS`
+            where text holds times of day or durations.
+        months: The names of the months in a datetime; None stands for English ones.
+        zone: The time zone whose hours, days and months a datetime has; None stands for UTC.
+        parts: What a model gets of a datetime, some of `DATE_PARTS`; None stands for all, and for
+            none of the time in a schema from before it gave any.
         decimal: The decimal sign where text holds the number; None stands for the point.
         unit: The currency or unit beside each number in text.
+        missing: Words that stand for a missing value, besides those of conf.cfg.
+        exact: Whether text keeps the spaces around it, and accents beside their letters.
         categories: The values allowed, for category, in sorted order.
         values: What the categories of a target are in the source, of `GIVEN`; None stands for text.
         positive: Of a target's two categories the one to find; None stands for the last in order.
@@ -82,8 +102,13 @@ class Column:
     minimum: float | None = None
     maximum: float | None = None
     format: str | None = None
+    months: tuple[str, ...] | None = None
+    zone: str | None = None
+    parts: tuple[str, ...] | None = None
     decimal: str | None = None
     unit: str | None = None
+    missing: tuple[str, ...] | None = None
+    exact: bool | None = None
     categories: tuple[str, ...] | None = None
     values: str | None = None
     positive: str | None = None
@@ -102,8 +127,10 @@ class Column:
         }
 
 
-class EarlierColumn(Column):
-    """A column of version 1, which takes text for a number only where pandas does: 1,500 is not."""
+def is_feature(roles: Sequence[str], parts: Sequence[str] | None) -> bool:
+    """Tell whether a model may use a column with these roles and parts."""
+    unseen = {"target", "id", "group", "ignore", "weight", *(() if parts else ("time",))}
+    return not unseen & set(roles)
 
 
 @dataclass(frozen=True)
@@ -140,15 +167,28 @@ class Schema:
         return next(iter(self.having("group")), None)
 
     @property
+    def weight(self) -> Column | None:
+        """The column that says how much each row counts."""
+        return next(iter(self.having("weight")), None)
+
+    @property
     def ids(self) -> tuple[Column, ...]:
         """The columns that identify a row."""
         return self.having("id")
 
     @property
     def features(self) -> tuple[Column, ...]:
-        """The columns that a model may use: not target, id, group, time or ignored ones."""
-        unseen = {"target", "id", "group", "ignore", "time"}
-        return tuple(column for column in self.columns if not unseen & set(column.roles))
+        """The columns that a model may use: not target, id, group, weight or ignored ones.
+
+        Of the time it may use the parts that its column names.
+        """
+        return tuple(column for column in self.columns if is_feature(column.roles, column.parts))
+
+    @property
+    def needed(self) -> tuple[Column, ...]:
+        """The features that a row to predict has to have: not its time, if there are others."""
+        others = tuple(column for column in self.features if "time" not in column.roles)
+        return others or self.features
 
     def having(self, role: str) -> tuple[Column, ...]:
         """Return the columns with a role."""
@@ -182,13 +222,12 @@ class Schema:
         version = values.get("version")
         if version not in VERSIONS:
             raise UserError(f"{where} is not of version {SCHEMA_VERSION}.")
-        kind = EarlierColumn if version == 1 else Column
-        columns = tuple(_read_column(item, where, kind) for item in values["columns"])
+        columns = tuple(_read_column(item, where) for item in values["columns"])
         refuse_names(where, [column.name for column in columns])
         return cls(columns, str(values.get("source", "")), version)
 
 
-def _read_column(item: Any, where: str, kind: type[Column]) -> Column:
+def _read_column(item: Any, where: str) -> Column:
     """Read one column of a schema."""
     if not isinstance(item, dict) or not isinstance(item.get("name"), str):
         raise UserError(f"{where} has a column without a name: {item!r}.")
@@ -199,8 +238,9 @@ def _read_column(item: Any, where: str, kind: type[Column]) -> Column:
         raise UserError(f"{place}: '{unknown}' is unknown; use one of {', '.join(known)}.")
     if item.get("type") not in TYPES:
         raise UserError(f"{place}: type is '{item.get('type')}', but has to be {_one_of(TYPES)}.")
-    if not isinstance(item.get("nullable", True), bool):
-        raise UserError(f"{place}: nullable has to be true or false.")
+    for key in ("nullable", "exact"):
+        if not isinstance(item.get(key, True), bool):
+            raise UserError(f"{place}: {key} has to be true or false.")
     for key in ("minimum", "maximum"):
         value = item.get(key)
         if value is not None and (item["type"] not in NUMBERS or type(value) not in (int, float)):
@@ -209,18 +249,53 @@ def _read_column(item: Any, where: str, kind: type[Column]) -> Column:
             )
     if item.get("decimal") not in (None, ".", ","):
         raise UserError(f"{place}: decimal is '{item['decimal']}', but has to be '.' or ','.")
+    months = _read_times(item, place)
+    parts = _read_parts(item, place)
     categories = item.get("categories")
     if item["type"] == "category" and not isinstance(categories, list):
         raise UserError(f"{place}: a category needs a list of categories (else type: string).")
-    wrong = [value for value in categories or () if not isinstance(value, str)]
+    missing = item.get("missing")
+    if not isinstance(missing, list | None):
+        raise UserError(f"{place}: missing has to be a list of words.")
+    wrong = [value for value in [*(categories or ()), *(missing or ())] if type(value) is not str]
     if wrong:
-        raise UserError(f"{place}: put the category {wrong[0]} into quotes.")
+        raise UserError(f"{place}: put the word {wrong[0]} into quotes.")
     _check_classes(item, place)
     roles = tuple(item.get("roles") or ())
     if any(role not in ROLES for role in roles):
         raise UserError(f"{place}: roles have to be of {_one_of(ROLES)}.")
-    categories = None if categories is None else tuple(categories)
-    return kind(**{"nullable": True, **item, "categories": categories, "roles": roles})
+    lists = {
+        "categories": None if categories is None else tuple(categories),
+        "missing": None if missing is None else tuple(missing),
+        "months": months,
+        "parts": parts,
+        "roles": roles,
+    }
+    return Column(**{"nullable": True, **item, **lists})
+
+
+def _read_times(item: dict[str, Any], place: str) -> tuple[str, ...] | None:
+    """Check how a column writes its times, and return the names of its months."""
+    if item["type"] in NUMBERS and item.get("format") not in (None, *CLOCKS):
+        raise UserError(
+            f"{place}: format is '{item['format']}', but has to be {_one_of(CLOCKS)} for numbers."
+        )
+    months, zone = item.get("months"), item.get("zone")
+    if months is not None and not (
+        isinstance(months, list)
+        and len(months) == 12
+        and all(isinstance(month, str) for month in months)
+    ):
+        raise UserError(f"{place}: months has to be a list of twelve names.")
+    try:
+        if zone is not None:
+            zone_info(str(zone))
+    except ValueError:
+        raise UserError(
+            f"{place}: zone is '{zone}', but has to be a name such as Europe/Berlin or an offset "
+            "in quotes such as '+01:00'."
+        ) from None
+    return None if months is None else tuple(months)
 
 
 def _check_classes(item: Mapping[str, Any], place: str) -> None:
@@ -241,6 +316,17 @@ def _check_classes(item: Mapping[str, Any], place: str) -> None:
             raise UserError(
                 f"{place}: the category '{category}' is not of {values} values."
             ) from None
+
+
+def _read_parts(item: dict[str, Any], place: str) -> tuple[str, ...] | None:
+    """Check what a model gets of a date."""
+    parts = item.get("parts")
+    allowed = CALENDAR if "time" in (item.get("roles") or ()) else DATE_PARTS
+    if parts is not None and not (isinstance(parts, list) and set(parts) <= set(allowed)):
+        raise UserError(f"{place}: parts has to be a list of {', '.join(allowed)}.")
+    if parts and item["type"] != "datetime":
+        raise UserError(f"{place}: parts is for datetime, but type is {item['type']}.")
+    return None if parts is None else tuple(parts)
 
 
 def _one_of(words: Sequence[str]) -> str:
@@ -316,7 +402,7 @@ def save_schema(project: Project, file: SchemaFile) -> None:
     """Write data/schema.yaml, a line per column, unless the file there says the same.
 
     So a person's comments stay through every ingest that changes nothing. A file with other columns
-    is kept as schema.old.yaml.
+    or of an earlier version is kept as schema.old.yaml.
     """
     import yaml
 
@@ -336,7 +422,8 @@ def save_schema(project: Project, file: SchemaFile) -> None:
     if earlier == file:
         return
     path = project.schema_file
-    if earlier and columns_fingerprint(earlier.schema) != columns_fingerprint(schema):
+    marks = (schema.version, columns_fingerprint(schema))
+    if earlier and marks != (earlier.schema.version, columns_fingerprint(earlier.schema)):
         with write_atomic(path.with_name("schema.old.yaml")) as temporary:
             shutil.copyfile(path, temporary)
     write_text(path, "\n".join(lines) + "\n")
@@ -356,11 +443,22 @@ def columns_fingerprint(schema: Schema) -> str:
     return fingerprint([replace(column, roles=()).to_dict() for column in schema.columns])
 
 
+def types_fingerprint(schema: Schema) -> str:
+    """Return the fingerprint of the columns apart from their roles and how values are written.
+
+    What changes only how a file is read leaves the data the same: its split, and the models on it.
+    """
+    as_typed = [replace(each, decimal=None, missing=None, exact=None) for each in schema.columns]
+    return columns_fingerprint(replace(schema, columns=tuple(as_typed)))
+
+
 # -------------------------------------------------------------------------------------------- roles
 
 
 def with_roles(schema: Schema, data: DataSettings, names: Sequence[str] | None = None) -> Schema:
     """Return the schema with the roles that conf.cfg gives.
+
+    What names the rows stays ignored, unless conf.cfg gives it a role or keeps it as a feature.
 
     Args:
         schema: The columns.
@@ -368,7 +466,7 @@ def with_roles(schema: Schema, data: DataSettings, names: Sequence[str] | None =
         names: The table's columns, where they may differ from the schema's.
 
     Raises:
-        UserError: If a role names a column that is not there, or the target has a second role.
+        UserError: If a role names a column that is not there, or target or weight has a second one.
     """
     named = {
         "target": (data.target,) if data.target else (),
@@ -377,19 +475,41 @@ def with_roles(schema: Schema, data: DataSettings, names: Sequence[str] | None =
         "sensitive": data.sensitive,
         "id": data.id,
         "ignore": data.ignore,
+        "weight": (data.weight,) if data.weight else (),
     }
-    for role, chosen in named.items():
+    for role, chosen in {**named, "keep": data.keep}.items():
         require_columns(names or schema.names, chosen, f"[data] {role}: the table")
-    for role in ("time", "group", "id", "ignore"):
-        if data.target in named[role]:
-            raise UserError(f"[data] target = {data.target} is also [data] {role}; it can be one.")
+    for column, role, others in (
+        (data.target, "target", ("time", "group", "id", "ignore", "weight")),
+        (data.weight, "weight", ("time", "group", "id", "ignore", "sensitive")),
+    ):
+        for other in others:
+            if column in named[other]:
+                raise UserError(f"[data] {role} = {column} is also [data] {other}; it can be one.")
+
+    def roles_of(column: Column) -> tuple[str, ...]:
+        given = tuple(role for role, chosen in named.items() if column.name in chosen)
+        names_rows = set(NAMES_ROWS) <= set(column.roles) and column.name not in data.keep
+        return given + NAMES_ROWS if names_rows and set(given) <= {"sensitive"} else given
+
     return replace(
         schema,
-        columns=tuple(
-            replace(column, roles=tuple(role for role in ROLES if column.name in named[role]))
-            for column in schema.columns
-        ),
+        columns=tuple(replace(column, roles=roles_of(column)) for column in schema.columns),
     )
+
+
+def row_weights(frame: pd.DataFrame, schema: Schema) -> NDArray[np.float64] | None:
+    """Return how much each row counts; (rows,), with mean 1, since only their ratios matter.
+
+    None where all rows count alike: no column weighs, it is not there, or holds one value only.
+    """
+    if schema.weight is None or schema.weight.name not in frame.columns:
+        return None
+    weights: NDArray[np.float64] = frame[schema.weight.name].to_numpy(dtype="float64")
+    if not len(weights) or (weights == weights[0]).all():
+        return None
+    weights = weights / weights.mean()
+    return weights
 
 
 def require_columns(names: Sequence[str], wanted: Sequence[str], where: str) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import narwhals as nw
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core import registry
-from ..core.config import Settings
+from ..core.config import Settings, newest_rules
 from ..core.errors import UserError
 from ..core.files import read_json
 from ..core.project import SPLITS, Project
@@ -41,6 +41,15 @@ PRIME = 2**31 - 1
 BUCKETS = 2**16
 BUCKET_WIDTH = 2**15
 ROUNDS = 2
+# Between the keys of equal rows that are spread: below 2**31, so that 2**31 steps stay in 2**62.
+STEP = 1_640_531_527
+# How equal rows are placed.
+ONE = "one"  # a later split has none that, ids apart, an earlier one has
+SPREAD = "spread"  # each by its number among its equals
+BY_ID = "id"  # each by its id
+TOGETHER = "together"  # by what they hold, ids apart
+# In a manifest: equal rows are kept, but placed as before there was SPREAD.
+AS_THEN = ("equals", ONE)
 SPLIT = "_split"
 BUCKET = "_bucket"
 ALL = "all"
@@ -60,6 +69,7 @@ class SplitRule:
         fractions: Shares of train, valid and test.
         reason: Why this rule was chosen.
         purge_by: The group of which the time rule keeps only the rows of the latest split.
+        equals: How equal rows are placed: ONE, SPREAD, BY_ID or TOGETHER.
     """
 
     name: str
@@ -68,6 +78,7 @@ class SplitRule:
     fractions: tuple[float, float, float]
     reason: str
     purge_by: str | None = None
+    equals: str = ONE
 
     def conditions(self) -> dict[str, Any]:
         """Return what the thresholds depend on; while it stays equal, they are kept."""
@@ -109,6 +120,7 @@ def choose_rule(schema: Schema, settings: Settings) -> SplitRule:
             f"[data] group = {group.name} keeps them together; set rule = group, or empty group."
         )
     split = settings.split
+    places = {"drop": ONE, "keep": BY_ID if schema.ids else SPREAD, "together": TOGETHER}
     return SplitRule(
         name,
         column.name if column else None,
@@ -116,6 +128,7 @@ def choose_rule(schema: Schema, settings: Settings) -> SplitRule:
         (split.train, split.valid, split.test),
         reason,
         group.name if group and name == "time" else None,
+        places[settings.data.duplicates],
     )
 
 
@@ -146,7 +159,7 @@ def fit_thresholds(frame: Frame, rule: SplitRule, kept: Thresholds | None = None
     if not strata:
         pair = _bucket_thresholds(counts[BUCKET].to_numpy(), counts["_rows"].to_numpy(), rule)
         if pair is None:
-            what = f"different values of {rule.column}" if rule.column else "different rows"
+            what = f"different values of {rule.column}" if rule.column else "rows"
             raise UserError(
                 f"The {rule.name} split needs at least {FEWEST} {what}, and keys that fall into "
                 "as many buckets; there are too few."
@@ -161,8 +174,9 @@ def fit_thresholds(frame: Frame, rule: SplitRule, kept: Thresholds | None = None
     if sum(pair != [BUCKETS, BUCKETS] for pair in fitted.values()) < 2:
         rarest = min(counts.groupby(rule.column)["_rows"].sum().items(), key=lambda item: item[1])
         raise UserError(
-            f"[data] target = {rule.column}: the class '{rarest[0]}' has {rarest[1]} different "
-            f"rows; each of two classes needs at least {FEWEST}, one for train, valid and test."
+            f"[data] target = {rule.column}: the class '{rarest[0]}' has {rarest[1]} "
+            f"row{'s' * (rarest[1] != 1)}; each of two classes needs at least {FEWEST}, one for "
+            "train, valid and test."
         )
     return fitted
 
@@ -215,10 +229,15 @@ def _time_thresholds(frame: Frame, rule: SplitRule) -> list[Any]:
     column = str(rule.column)
     counts = _count_rows(frame, [column]).sort_values(column)
     times, total = counts[column], np.cumsum(counts["_rows"].to_numpy())
+    if len(times) == 1:
+        raise UserError(
+            f"[data] time = {column} is the same in all {total[-1]:,} rows, so none is later than "
+            "another; name the column that orders them, or empty [data] time."
+        )
     if len(times) < FEWEST:
         raise UserError(
-            f"[data] time = {column} has {len(times)} different values; the time rule needs at "
-            f"least {FEWEST}, one for train, valid and test."
+            f"[data] time = {column} has {len(times)} different value{'s' * (len(times) != 1)}; "
+            f"the time rule needs at least {FEWEST}, one for train, valid and test."
         )
     begins = [times.iloc[at] for at in _begins(total, rule)]
     if hasattr(begins[0], "isoformat"):
@@ -263,16 +282,23 @@ def assign(frame: Frame, rule: SplitRule, thresholds: Thresholds) -> Frame:
 
 
 def with_bucket(frame: Frame, rule: SplitRule) -> Frame:
-    """Add the column `_bucket`, 0 .. 65535, of a row's key or, for the group rule, of its group."""
+    """Add the column `_bucket`, 0 .. 65535, of a row's key or, for the group rule, of its group.
+
+    Equal rows that are spread have a key each: see `_spread_keys`.
+    """
     if BUCKET in frame.columns or rule.name == "time":
         return frame
     bucket = (nw.col(BUCKET) // BUCKET_WIDTH).cast(nw.Int64).alias(BUCKET)
     if isinstance(frame, nw.DataFrame):
         # On the keys alone: each step copies all columns of some engines, which may be thousands.
-        keys = _with_mixed_key(frame.select(ROW), rule.seed)
-        own = frame.with_columns(keys.with_columns(bucket).get_column(BUCKET))
+        keys = frame.select(ROW)
+        # Most tables have no equal rows, and looking for them is quicker than counting them.
+        spread = rule.equals == SPREAD and keys.get_column(ROW).is_duplicated().any()
+        mixed = _with_mixed_key(_spread_keys(keys) if spread else _own_keys(keys), rule.seed)
+        own = frame.with_columns(mixed.with_columns(bucket).get_column(BUCKET))
     else:
-        own = _with_mixed_key(frame, rule.seed).with_columns(bucket)
+        keyed = _spread_keys(frame) if rule.equals == SPREAD else _own_keys(frame)
+        own = _with_mixed_key(keyed, rule.seed).with_columns(bucket)
     if rule.name != "group":
         return own
     group = str(rule.column)
@@ -293,15 +319,36 @@ def _group_bucket(value: Any, seed: int) -> int:
     return int.from_bytes(digest, "big") % BUCKETS
 
 
+def _own_keys(frame: Frame) -> Frame:
+    """Add the column `_bucket` with each row's key."""
+    return frame.with_columns(nw.col(ROW).alias(BUCKET))
+
+
+def _spread_keys(frame: Frame) -> Frame:
+    """Add the column `_bucket` with a key of each row's own, equal rows among them.
+
+    It follows from the key and the row's number among its equals, from 0: number 0 leaves the key
+    as it is. Which of the equals has which number does not matter, since they are equal; so every
+    engine that can count within a group gives the same rows. Nothing exceeds 63 bits.
+    """
+    number = nw.col(BUCKET)
+    counted = number.cum_count().over(ROW, order_by=BUCKET).cast(nw.Int64) - 1
+    numbered = _own_keys(frame).with_columns(counted.alias(BUCKET))
+    later = nw.col(ROW) // 2 + number * STEP
+    return numbered.with_columns(
+        nw.when(number == 0).then(nw.col(ROW)).otherwise(later).alias(BUCKET)
+    )
+
+
 def _with_mixed_key(frame: Frame, seed: int) -> Frame:
-    """Add the column `_bucket` with the key, mixed by the seed, in 0 .. 2**31 - 2.
+    """Mix the key in the column `_bucket` by the seed: 0 .. 2**31 - 2.
 
     Two rounds of a seeded affine step and a fifth power, all modulo the prime 2**31 - 1. Both steps
     are bijections (5 and the prime less one share no factor), so no two residues fall together;
     every product stays below 2**62. Step by step, since an expression is evaluated once per use.
     """
     key = nw.col(BUCKET)
-    mixed = frame.with_columns((nw.col(ROW) % PRIME).cast(nw.Int64).alias(BUCKET))
+    mixed = frame.with_columns((key % PRIME).cast(nw.Int64).alias(BUCKET))
     for number in range(ROUNDS):
         digest = hashlib.blake2b(f"{seed}:{number}".encode(), digest_size=16).digest()
         factor = 1 + int.from_bytes(digest[:8], "big") % (PRIME - 1)
@@ -354,6 +401,25 @@ def load_manifest(project: Project) -> dict[str, Any]:
             f"data/manifest.json is not of version {MANIFEST_VERSION}; run `preprocess` again."
         )
     return manifest
+
+
+def with_newest_rules(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest with the rules of a new project, by which the rows are split next."""
+    split = {key: value for key, value in manifest["split"].items() if (key, value) != AS_THEN}
+    return {**manifest, "rules": newest_rules(), "split": split}
+
+
+def placed_as_before(
+    rule: SplitRule, manifest: Mapping[str, Any] | None, settings: Settings
+) -> SplitRule:
+    """Return the rule that goes on placing equal rows as a split of before there was SPREAD.
+
+    Where `duplicates = keep` was set then, equal rows stay in one split until `ingest --infer`.
+    """
+    if manifest is None or settings.data.duplicates != "keep":
+        return rule
+    as_then = "rules" not in manifest or AS_THEN in manifest["split"].items()
+    return replace(rule, equals=ONE) if as_then else rule
 
 
 def data_keys(manifest: Mapping[str, Any] | None, source: str) -> int:
@@ -458,5 +524,7 @@ def kept_thresholds(
         return None
     split = manifest["split"]
     same = all(split.get(key) == value for key, value in rule.conditions().items())
+    places = {split.get("equals", ONE), rule.equals}
+    same = same and (len(places) == 1 or places == {ONE, BY_ID})  # which have the same keys
     thresholds: Thresholds = split["thresholds"]
     return thresholds if same and split.get("ids") == list(ids) else None

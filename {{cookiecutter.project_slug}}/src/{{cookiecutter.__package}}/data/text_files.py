@@ -13,7 +13,7 @@ import itertools
 import re
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,8 @@ import pandas as pd
 
 from ..core.config import DataSettings
 from ..core.errors import UserError
+from .plain import ColumnBlocks, first_type, plain_numbers, to_pandas
 from .schema import plain_names, refuse_names
-from .words import plain_numbers, to_pandas
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,7 +36,16 @@ MOST_TITLES = 20
 # Of a table with so many columns, a header names more than two.
 WIDE = 5
 BLOCK = 1 << 22
+# So many lines at a time go from Python to Arrow.
+LINES = 1000
+# What Arrow says of a value that is not of the type of its column.
+CONVERSION = "CSV conversion error"
 DELIMITERS = ",;\t|"
+# As a delimiter it stands for a run of spaces and tabs, of any length.
+SPACES = " "
+# What lies between such runs; a value in quotes may hold spaces.
+GAP = re.compile(r"\S(?: {2,}|\t+)\S")
+FIELD = re.compile(r'"(?:[^"]|"")*"(?=\s|$)|\S+')
 # Excel names the delimiter in a first line of its own.
 MARKED = re.compile(r'^"?sep=(.)"?\s*$')
 # 1990 may be a column's name; 14.23 and 007 are values.
@@ -53,7 +62,7 @@ class Layout:
 
     Attributes:
         names: The column names; a column without one is called unnamed_<position>.
-        delimiter: One character.
+        delimiter: One character; a space stands for a run of spaces and tabs.
         encoding: That of conf.cfg, or what the file's first bytes mark.
         skipped: Lines up to the header, itself included.
         notes: What was passed over or changed, in half sentences.
@@ -72,14 +81,57 @@ def read_csv(path: Path, kind: str, data: DataSettings, kept: Collection[str]) -
     A column is text unless each of its values is a number as computers write it; those in `kept`
     always are.
     """
-    import pyarrow.csv
+    import pyarrow as pa
 
     layout = csv_layout(path, kind, data)
     refuse_names(path, layout.names)
-    with _csv_errors(path, layout), _input(path) as stream:
-        table = pyarrow.csv.read_csv(stream, **_arrow_options(layout, data))
-    _refuse_open_quote(path, layout, table)
-    return _to_frame(table, kept)
+    with _csv_errors(path, layout):
+        blocks = _batches(path, layout, data, dict.fromkeys(layout.names, pa.string()))
+        first = next(blocks, None)
+        if first is None:
+            return pd.DataFrame(columns=list(layout.names))
+        if next(blocks, None) is None:
+            _refuse_open_quote(path, layout, first)
+            return _to_frame(pa.Table.from_batches([first]), kept)
+        given = dict(zip(layout.names, first.columns, strict=True))
+        types = {name: pa.string() if name in kept else first_type(given[name]) for name in given}
+        rows = first.num_rows * (path.stat().st_size // BLOCK + 1)
+        # Their memory serves the blocks to come.
+        del blocks, first, given
+        columns = _read_columns(path, layout, data, types, rows)
+    series = {name: columns[name].to_series(worded=name in kept) for name in layout.names}
+    return pd.DataFrame(series, copy=False)
+
+
+def _read_columns(
+    path: Path, layout: Layout, data: DataSettings, types: dict[str, pa.DataType], rows: int
+) -> dict[str, ColumnBlocks]:
+    """Read a whole file: numbers where the first block suggests so and all others agree."""
+    import pyarrow as pa
+
+    try:
+        columns = _read_blocks(path, layout, data, types, rows)
+        failed = [name for name in types if columns[name].failed]
+    except pa.ArrowInvalid as error:
+        if CONVERSION not in str(error):
+            raise
+        columns, failed = {}, list(types)
+    again = dict.fromkeys(failed, pa.string())
+    return columns | (_read_blocks(path, layout, data, again) if again else {})
+
+
+def _read_blocks(
+    path: Path, layout: Layout, data: DataSettings, types: dict[str, pa.DataType], rows: int = 0
+) -> dict[str, ColumnBlocks]:
+    """Read some columns of a whole file, block by block."""
+    columns = {name: ColumnBlocks(types[name], rows) for name in types}
+    last = None
+    for last in _batches(path, layout, data, types):
+        for column, array in zip(columns.values(), last.columns, strict=True):
+            column.add(array)
+    if last is not None:
+        _refuse_open_quote(path, layout, last)
+    return columns
 
 
 def iter_csv(
@@ -92,13 +144,12 @@ def iter_csv(
 ) -> Iterator[pd.DataFrame]:
     """Read a CSV or TSV file in pieces of `chunk_rows` rows; see `read_csv`."""
     import pyarrow as pa
-    import pyarrow.csv
 
     layout = csv_layout(path, kind, data)
-    with _csv_errors(path, layout), _input(path) as stream:
-        options = _arrow_options(layout, data, columns)
+    with _csv_errors(path, layout):
         waiting: list[pa.Table] = []
-        for batch in pyarrow.csv.open_csv(stream, **options):
+        types = dict.fromkeys(columns or layout.names, pa.string())
+        for batch in _batches(path, layout, data, types):
             waiting.append(pa.Table.from_batches([batch]))
             if sum(table.num_rows for table in waiting) < chunk_rows:
                 continue
@@ -111,6 +162,18 @@ def iter_csv(
         if rest is not None and rest.num_rows:
             _refuse_open_quote(path, layout, rest)
             yield _to_frame(rest, kept)
+
+
+def _batches(
+    path: Path, layout: Layout, data: DataSettings, types: dict[str, pa.DataType]
+) -> Iterator[pa.RecordBatch]:
+    """Yield some columns of a file block by block, as text or float64."""
+    import pyarrow as pa
+    import pyarrow.csv
+
+    kinds = {name: kind if kind == pa.float64() else pa.string() for name, kind in types.items()}
+    with _input(path, layout) as stream:
+        yield from pyarrow.csv.open_csv(stream, **_arrow_options(layout, data, kinds))
 
 
 def csv_layout(path: Path, kind: str, data: DataSettings) -> Layout:
@@ -127,8 +190,8 @@ def csv_layout(path: Path, kind: str, data: DataSettings) -> Layout:
             delimiter = _delimiter(kind, data, head)
             at = _header_row(head, delimiter, data)
             file.seek(0)
-            rows = csv.reader(file, delimiter=delimiter)
-            passed = [next(rows, []) for _ in range(at + 1)]
+            rows = _rows(file, delimiter)
+            passed: list[list[str]] = [next(rows, []) for _ in range(at + 1)]
             header, skipped = passed[-1], rows.line_num
             first = next((row for row in rows if row), None)
         except csv.Error as error:
@@ -140,8 +203,24 @@ def csv_layout(path: Path, kind: str, data: DataSettings) -> Layout:
     notes = []
     if encoding != data.encoding:
         notes.append(f"the file is {encoding}, by the mark at its start")
-    if _ends_in_delimiters(head, delimiter, at):
+    longer = _longer_rows(head, delimiter, at)
+    if longer and not any(row[-1].strip() for row in longer):
         header = [*header, ""]
+    elif _has_row_names(longer):
+        header = ["", *header]
+        notes.append(
+            "the header has one name fewer than there are columns, so the first column is taken "
+            "for row names, without a name of its own"
+        )
+    if delimiter == SPACES and known_delimiter(kind, data) is None:
+        notes.append(
+            "runs of spaces divide the columns; if that is wrong, set [data] delimiter in conf.cfg"
+        )
+    elif len(header) == 1 and _is_aligned(head):
+        notes.append(
+            "each line is read as one value; if spaces divide the columns, set [data] delimiter = "
+            "spaces in conf.cfg, and fill the empty cells"
+        )
     titles = [" ".join(row).strip() for row in passed[:-1]]
     if any(titles):
         shown = next(title for title in titles if title)
@@ -165,7 +244,33 @@ def _delimiter(kind: str, data: DataSettings, head: Sequence[str]) -> str:
         width, share = _usual_width(head, delimiter)
         return (share, width) if width > 1 else (0.0, 0)
 
-    return max(DELIMITERS, key=divided)
+    found = max(DELIMITERS, key=divided)
+    header: list[str] = next((row for row in _rows(head, found) if row), [])
+    return SPACES if len(header) < 2 and _is_spaced(head) else found
+
+
+def _is_spaced(head: Sequence[str]) -> bool:
+    """Tell whether runs of spaces divide each line alike, the header perhaps one name short.
+
+    One column at least has to hold numbers: words alone may be sentences.
+    """
+    lines = [line for line in head if line.strip() and not line.startswith("#")]
+    header, *rows = [FIELD.findall(line) for line in lines] or [[]]
+    widths = {len(row) for row in rows}
+    alike = widths in ({len(header)}, {len(header) + 1})
+    whole = not any(line.count('"') % 2 for line in lines)
+    return (
+        len(header) > 1
+        and alike
+        and whole
+        and any(all(map(NUMBER.match, column)) for column in zip(*rows, strict=True))
+    )
+
+
+def _is_aligned(head: Sequence[str]) -> bool:
+    """Tell whether most lines hold wide gaps, as in columns of a fixed width."""
+    gaps = [bool(GAP.search(line)) for line in head if line.strip()]
+    return sum(gaps) > len(gaps) / 2
 
 
 def known_delimiter(kind: str, data: DataSettings) -> str | None:
@@ -176,17 +281,30 @@ def known_delimiter(kind: str, data: DataSettings) -> str | None:
     """
     if data.delimiter == "auto":
         return "\t" if kind == "tsv" else None
-    delimiter = {"tab": "\t", "\\t": "\t"}.get(data.delimiter, data.delimiter)
+    names = {"tab": "\t", "\\t": "\t", "spaces": SPACES}
+    delimiter = names.get(data.delimiter, data.delimiter)
     if len(delimiter) != 1:
         raise UserError(
-            f"[data] delimiter = {data.delimiter} has to be auto, tab or one character."
+            f"[data] delimiter = {data.delimiter} has to be auto, tab, spaces or one character."
         )
     return delimiter
 
 
+def _rows(lines: Iterable[str], delimiter: str, *, strict: bool = False) -> Any:
+    """Return Python's reader of CSV lines."""
+    if delimiter == SPACES:
+        lines, delimiter = map(_tabbed, lines), "\t"
+    return csv.reader(lines, delimiter=delimiter, strict=strict)
+
+
+def _tabbed(line: str) -> str:
+    """Return a line with one tab in place of each run of spaces and tabs outside quotes."""
+    return "\t".join(FIELD.findall(line)) + "\n"
+
+
 def _usual_width(head: Sequence[str], delimiter: str) -> tuple[int, float]:
     """Return how many fields most of the first lines have, and the share of these lines."""
-    widths = Counter(len(row) for row in csv.reader(head, delimiter=delimiter) if row)
+    widths = Counter(len(row) for row in _rows(head, delimiter) if row)
     if not widths:
         return 0, 0.0
     width, count = max(widths.items(), key=lambda pair: (pair[1], pair[0]))
@@ -198,7 +316,7 @@ def _header_row(head: Sequence[str], delimiter: str, data: DataSettings) -> int:
 
     A title is narrower than the table: the header is the first row as wide as the rows below it.
     """
-    rows = list(csv.reader(head, delimiter=delimiter))
+    rows = list(_rows(head, delimiter))
     if data.header_row is not None:
         return min(data.header_row, len(rows)) - 1
     width = _usual_width(head, delimiter)[0]
@@ -233,13 +351,17 @@ def _comments(rows: Sequence[Sequence[str]], width: int) -> int:
     return count - 1 if named else count
 
 
-def _ends_in_delimiters(head: Sequence[str], delimiter: str, at: int) -> bool:
-    """Tell whether each row, but not the header, ends with a delimiter."""
-    header, *rows = [row for row in list(csv.reader(head, delimiter=delimiter))[at:] if row]
+def _longer_rows(head: Sequence[str], delimiter: str, at: int) -> list[list[str]]:
+    """Return the rows below the header if each has one field more than it, else none."""
+    header, *rows = [row for row in list(_rows(head, delimiter))[at:] if row]
     complete = rows[:-1] if len(head) == HEAD_LINES else rows
-    return bool(complete) and all(
-        len(row) == len(header) + 1 and not row[-1].strip() for row in complete
-    )
+    return complete if all(len(row) == len(header) + 1 for row in complete) else []
+
+
+def _has_row_names(longer: Sequence[Sequence[str]]) -> bool:
+    """Tell whether rows with one field more than the header begin with names, as R writes them."""
+    names = {row[0] for row in longer if row[0].strip() and row[-1].strip()}
+    return 1 < len(names) == len(longer)
 
 
 def _header_notes(names: Sequence[str]) -> list[str]:
@@ -260,40 +382,80 @@ def _fields(row: Sequence[str]) -> list[str]:
 
 
 def _arrow_options(
-    layout: Layout, data: DataSettings, columns: Sequence[str] | None = None
+    layout: Layout, data: DataSettings, types: dict[str, pa.DataType]
 ) -> dict[str, Any]:
     """Return the arguments that Arrow's reader gets."""
-    import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
     def keep_blank(row: Any) -> str:
         return "skip" if not row.text.strip() else "error"
 
+    spaced = layout.delimiter == SPACES
     return {
         "read_options": arrow_csv.ReadOptions(
             use_threads=False,
             block_size=BLOCK,
             column_names=list(layout.names),
             skip_rows=layout.skipped,
-            encoding="utf8" if layout.encoding == "utf-8" else layout.encoding,
+            encoding="utf8" if spaced or layout.encoding == "utf-8" else layout.encoding,
         ),
         "parse_options": arrow_csv.ParseOptions(
-            delimiter=layout.delimiter, newlines_in_values=True, invalid_row_handler=keep_blank
+            delimiter="\t" if spaced else layout.delimiter,
+            newlines_in_values=True,
+            invalid_row_handler=keep_blank,
         ),
         "convert_options": arrow_csv.ConvertOptions(
-            column_types=dict.fromkeys(layout.names, pa.string()),
+            column_types=types,
             strings_can_be_null=True,
             null_values=["", *data.missing],
-            include_columns=list(columns or ()),
+            include_columns=list(types),
         ),
     }
 
 
-def _input(path: Path) -> Any:
-    """Open a file for Arrow, unzipped."""
+def _input(path: Path, layout: Layout) -> Any:
+    """Open a file for Arrow, unzipped, and with tabs for runs of spaces."""
     import pyarrow as pa
 
+    if layout.delimiter == SPACES:
+        return pa.PythonFile(_Lines(_tabbed_lines(path, layout.encoding)), mode="r")
     return pa.input_stream(path, compression="gzip" if path.suffix.lower() == ".gz" else None)
+
+
+def _tabbed_lines(path: Path, encoding: str) -> Iterator[bytes]:
+    """Yield a file's lines with tabs for runs of spaces, in UTF-8.
+
+    Raises:
+        UserError: If a quoted value goes on in the next line, where runs of spaces belong to it.
+    """
+    with open_text(path, encoding) as file:
+        for number, line in enumerate(file, start=1):
+            if line.count('"') % 2:
+                raise UserError(
+                    f"{path}, line {number}, opens a quote that it does not close; mend that line, "
+                    "or write the file with commas or tabs between its columns."
+                )
+            yield _tabbed(line).encode()
+
+
+class _Lines(io.RawIOBase):
+    """Lines as a file that is read once, for Arrow."""
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines = lines
+        self._rest = b""
+
+    def readable(self) -> bool:
+        """Whether it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer as far as the next lines go; return the number of bytes."""
+        if not self._rest:
+            self._rest = b"".join(itertools.islice(self._lines, LINES))
+        count = min(len(buffer), len(self._rest))
+        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
 
 
 def _to_frame(table: pa.Table, kept: Collection[str]) -> pd.DataFrame:
@@ -330,7 +492,7 @@ def _refuse_ragged(path: Path, layout: Layout) -> None:
     with open_text(path, layout.encoding) as text:
         for _ in range(layout.skipped):
             next(text)
-        rows = csv.reader(text, delimiter=layout.delimiter)
+        rows = _rows(text, layout.delimiter)
         for row in rows:
             if len(row) == width or not any(field.strip() for field in row[:1]) and len(row) < 2:
                 continue
@@ -348,10 +510,11 @@ def _refuse_ragged(path: Path, layout: Layout) -> None:
             )
 
 
-def _refuse_open_quote(path: Path, layout: Layout, table: pa.Table) -> None:
+def _refuse_open_quote(path: Path, layout: Layout, table: pa.Table | pa.RecordBatch) -> None:
     """Refuse a file whose last value goes on to the end because a quote is never closed."""
     last = table.slice(table.num_rows - 1).to_pylist()[0].values() if table.num_rows else ()
-    if any("\n" in (value or "") for value in last) and _is_open(path, layout):
+    open_ended = any(isinstance(value, str) and "\n" in value for value in last)
+    if open_ended and _is_open(path, layout):
         raise UserError(f"{path} opens a quote that it never closes.")
 
 
@@ -359,7 +522,7 @@ def _is_open(path: Path, layout: Layout) -> bool:
     """Tell whether a file ends within a quoted value."""
     with open_text(path, layout.encoding) as text:
         try:
-            for _ in csv.reader(text, delimiter=layout.delimiter, strict=True):
+            for _ in _rows(text, layout.delimiter, strict=True):
                 pass
         except csv.Error as error:
             return "unexpected end" in str(error)

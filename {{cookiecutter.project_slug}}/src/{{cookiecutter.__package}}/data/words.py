@@ -22,6 +22,7 @@ from .numbers import (
     read_numbers,
     tally,
 )
+from .plain import all_match, plain_numbers, to_pandas
 from .schema import with_columns
 
 if TYPE_CHECKING:
@@ -38,14 +39,7 @@ MISSING = (
 )
 # 007 is a code: a number would lose its zeros.
 CODE = r"^[+-]?0\d+$"
-CODED = r"^[+-]?0\d+$|^\+"
 WHOLE = r"^[+-]?\d+$"
-# 1.234 and the like: a fraction, or a number in the thousands. 56 may stand beside both.
-UNCLEAR = r"^[+-]?(?:0|[1-9]\d{0,2}(?:[.]\d{3})?)$"
-# Written with a fraction or an exponent, so that nobody counts on its last digit.
-FRACTION = r"[.eE]|^[+-]?(?:\d{1,15}|(?i:inf(?:inity)?))$"
-# So many values suffice for a first look.
-FIRST = 1000
 # Quotes that a CSV reader takes for part of the value, since a space stands before them.
 QUOTED = r'^\s+"(?:[^"]|"")*"\s*$'
 # Of a number, and of a name, whose plus would be lost.
@@ -272,55 +266,6 @@ def distinct(array: pa.ChunkedArray) -> Words:
     return Words(words.filter(present), rows.filter(present), tally(words, rows, missing))
 
 
-def plain_numbers(array: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """Read a column whose every value is a number as computers write it, else return None.
-
-    So it is for 007, which is a code, for 1.234 throughout, which may be in the thousands, and for
-    whole numbers that float64 would round.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if array.null_count == len(array):
-        return None
-    first = next((word for word in array.slice(0, FIRST).to_pylist() if word), "")
-    if "." not in first:
-        try:
-            whole = array.cast(pa.int64())
-            return None if _has_codes(array) else whole
-        except pa.ArrowInvalid:
-            pass
-    try:
-        numbers = array.cast(pa.float64())
-    except pa.ArrowInvalid:
-        return None
-    if _all(array.slice(0, FIRST), UNCLEAR) and _all(array, UNCLEAR):
-        return None
-    low, high = pc.min_max(numbers).as_py().values()
-    return None if max(-low, high) >= 2**53 and not _all(array, FRACTION) else numbers
-
-
-def _has_codes(array: pa.ChunkedArray) -> bool:
-    """Tell whether any value is written with zeros in front, or with a plus."""
-    import pyarrow.compute as pc
-
-    # Comparing a few characters is many times as fast as a regular expression on every value.
-    for start in ("0", "-0", "+"):
-        begun = pc.starts_with(array, start)
-        if not pc.any(begun).as_py():
-            continue
-        if pc.any(pc.match_substring_regex(array.filter(begun), CODED)).as_py():
-            return True
-    return False
-
-
-def _all(array: pa.ChunkedArray, pattern: str) -> bool:
-    """Tell whether every value matches a pattern."""
-    import pyarrow.compute as pc
-
-    return bool(pc.all(pc.match_substring_regex(array, pattern)).as_py())
-
-
 def _truths(array: pa.ChunkedArray, words: Words) -> pa.ChunkedArray | None:
     """Read a column whose every value is true or false, in any case, else return None."""
     import pyarrow.compute as pc
@@ -339,7 +284,7 @@ def _whole_numbers(array: pa.ChunkedArray, words: Words, *, signed: bool) -> pa.
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not len(words.words) or not _all(words.words, SIGNED if signed else UNSIGNED):
+    if not len(words.words) or not all_match(words.words, SIGNED if signed else UNSIGNED):
         return None
     try:
         return pc.utf8_ltrim(_blanked(array), "+").cast(pa.int64())
@@ -361,7 +306,7 @@ def _is_coded(words: Words) -> bool:
     import pyarrow.compute as pc
 
     code = pc.any(pc.match_substring_regex(words.words, CODE))
-    return bool(code.as_py()) or _all(words.words, WHOLE)
+    return bool(code.as_py()) or all_match(words.words, WHOLE)
 
 
 def _is_read(counts: NumberCounts, form: NumberForm) -> bool:
@@ -409,7 +354,7 @@ def _number_notes(name: str, words: Words, counts: NumberCounts, form: NumberFor
 
 def _long_note(name: str, words: Words) -> list[str]:
     """Say that whole numbers of too many digits are text, where they are."""
-    if not len(words.words) or not _all(words.words, SIGNED):
+    if not len(words.words) or not all_match(words.words, SIGNED):
         return []
     return [f"{name} is text, since only that keeps whole numbers of more than 64 bits exactly"]
 
@@ -465,18 +410,6 @@ def _arrow(series: pd.Series[Any]) -> pa.ChunkedArray:
 
     array = pa.array(series, type=pa.string(), from_pandas=True)
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
-
-
-def to_pandas(array: pa.ChunkedArray) -> pd.Series[Any]:
-    """Return Arrow's text, numbers or truth values in the types of `arrow_to_pandas`."""
-    import pandas as pd
-    import pyarrow as pa
-
-    nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-    series: pd.Series[Any] = array.to_pandas(
-        types_mapper=nullable.get if array.null_count else None
-    )
-    return series
 
 
 def _as_series(given: pd.Series[Any], array: pa.ChunkedArray) -> pd.Series[Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.errors import UserError
 from ..core.registry import ESTIMATORS, INPUTS, entries, load, lookup, team
+from ..data.dates import DATE_PARTS, in_english, zone_info
 
 if TYPE_CHECKING:
     from ..data.schema import Schema
@@ -77,7 +78,6 @@ class Weights(NamedTuple):
     onnx: Any = None
 
 
-DATE_PARTS = ("year", "month", "day", "weekday", "hour", "days")
 EPOCH = datetime(1970, 1, 1)
 WORD = re.compile(r"\w\w+")
 # Dates that ISO 8601 does not know, and that are read all the same: 2024-01, 2024/1/31 8:30.
@@ -186,8 +186,8 @@ def input_sources(schema: "Schema") -> dict[str, tuple[int, int | None]]:
     found: dict[str, tuple[int, int | None]] = {}
     for at, column in enumerate(schema.features):
         if column.type == "datetime":
-            for part, name in enumerate(DATE_PARTS):
-                found[f"{column.name}__{name}"] = (at, part)
+            for name in column.parts or DATE_PARTS:
+                found[f"{column.name}__{name}"] = (at, DATE_PARTS.index(name))
         else:
             found[column.name] = (at, None)
     return found
@@ -205,7 +205,7 @@ def date_parts(date: datetime) -> tuple[float, ...]:
     """Return the numbers that stand for a date, in the order of `DATE_PARTS`.
 
     Args:
-        date: In UTC, without a zone.
+        date: In UTC, or in the time of its column's zone; without a zone of its own.
     """
     days = (date - EPOCH).total_seconds() / 86_400
     return (date.year, date.month, date.day, date.weekday(), date.hour, days)
@@ -224,16 +224,35 @@ def _read_iso(text: str) -> datetime:
     return datetime.fromisoformat(f"{year}-{month or '1':0>2}-{day or '1':0>2}{time}")
 
 
-def read_date(text: str, form: str | None = None) -> datetime:
+def local_time(date: datetime, zone: str | None) -> datetime:
+    """Return the time of a zone for a time of UTC, both without a zone of their own.
+
+    Args:
+        date: In UTC.
+        zone: A name, or an offset such as +01:00; None stands for UTC.
+    """
+    if zone is None:
+        return date
+    try:
+        return date.replace(tzinfo=UTC).astimezone(zone_info(zone)).replace(tzinfo=None)
+    except OverflowError:  # beyond the years 1 to 9999
+        return date
+
+
+def read_date(
+    text: str, form: str | None = None, months: tuple[str, ...] | None = None
+) -> datetime:
     """Read a date as UTC without a zone.
 
     Args:
         text: The date.
         form: How it is written (`%d.%m.%Y`); None stands for ISO 8601.
+        months: The names of its months; None stands for English ones.
 
     Raises:
         ValueError: If it is no such date.
     """
+    text = in_english(text, months) if months else text
     date = datetime.strptime(text, form) if form else _read_iso(text)
     try:
         return date.astimezone(UTC).replace(tzinfo=None) if date.tzinfo else date

@@ -32,8 +32,9 @@ from sklearn.preprocessing import (
 
 from ..core import registry
 from ..core.errors import UserError, failure
+from ..data.dates import DATE_PARTS, local_times
 from ..data.schema import require_columns
-from . import DATE_PARTS, input_kinds, kinds_by_type, words
+from . import input_kinds, kinds_by_type, words
 
 if TYPE_CHECKING:
     from ..core.config import FeatureSettings
@@ -77,9 +78,10 @@ class StepOptions:
 def prepare(frame: pd.DataFrame, schema: Schema, custom: ModuleType | None = None) -> pd.DataFrame:
     """Turn typed rows into the model's inputs, each row by itself.
 
-    Numbers and flags become float64 with NaN, a date becomes six numbers (the last, `__days`, is
-    counted from 1970), strings keep their text with "" for a missing one, and a text becomes its
-    words in lower case. Columns that need no change are not copied.
+    Numbers and flags become float64 with NaN, a date becomes six numbers in the time of its zone
+    (the last, `__days`, is counted from 1970) or those that its column names, strings keep their
+    text with "" for a missing one, and a text becomes its words in lower case. Columns that need no
+    change are not copied.
 
     Args:
         frame: Rows that conform to `schema`; columns beside its features are left out.
@@ -94,6 +96,14 @@ def prepare(frame: pd.DataFrame, schema: Schema, custom: ModuleType | None = Non
             of numbers, flags, dates nor text.
     """
     types = {column.name: column.type for column in schema.features}
+    zones = {column.name: column.zone for column in schema.features if column.zone}
+    unused = {
+        f"{column.name}__{part}"
+        for column in schema.features
+        if column.parts
+        for part in DATE_PARTS
+        if part not in column.parts
+    }
     custom = registry.team() if custom is None else custom
     kinds = input_kinds(custom)
     names = kinds_by_type(kinds)
@@ -104,9 +114,11 @@ def prepare(frame: pd.DataFrame, schema: Schema, custom: ModuleType | None = Non
     for name in rows.columns:
         values = rows[name]
         kind = kinds[names[types.get(name) or _own_type(values)]]
+        if name in zones and isinstance(values.dtype, np.dtype) and values.dtype.kind == "M":
+            values = local_times(values, zones[name])
         columns = registry.load(kind.prepare)(values)
         changed = changed or columns.get(name) is not values
-        inputs |= columns
+        inputs |= {each: column for each, column in columns.items() if each not in unused}
     return pd.DataFrame(inputs, index=rows.index, copy=False) if changed else rows
 
 

@@ -130,7 +130,7 @@ def _refuse_needed(column: Column) -> None:
     Raises:
         UserError: With what to do.
     """
-    role = next((role for role in ("id", "group", "time") if role in column.roles), None)
+    role = next((each for each in ("id", "group", "time", "weight") if each in column.roles), None)
     if role is not None:
         raise UserError(
             f"[data] {role} = {column.name} is not in the prediction log, and no row can do "
@@ -153,7 +153,10 @@ def _fill(schema: Schema, frame: pd.DataFrame, inputs: pd.DataFrame) -> pd.DataF
         if "target" in column.roles:
             columns[column.name] = frame["_label"]
         elif column.name in inputs.columns:
-            columns[column.name] = inputs[column.name]
+            given = inputs[column.name]
+            if "time" in column.roles and column.type == "datetime":
+                given = pd.to_datetime(given, utc=True).fillna(frame["time"])
+            columns[column.name] = given
         elif _is_absent(column, inputs):
             columns[column.name] = pd.Series(None, index=frame.index, dtype=object)
         else:

@@ -22,9 +22,10 @@ from ..core.files import file_sha256, write_atomic, write_json
 from ..core.pipeline import require
 from ..core.project import REPORT_VERSION, SPLITS, Project, Report
 from ..data.cast import conform
+from ..data.earlier_files import upgraded
 from ..data.keys import BY_COLUMN, NEWEST, row_keys
 from ..data.readers import read_table
-from ..data.schema import INFER_AGAIN, load_schema
+from ..data.schema import INFER_AGAIN, load_schema, row_weights
 from ..data.split import choose_rule, load_manifest, load_split
 from ..evaluate import evaluate
 from ..evaluation.bootstrap import Interval, bootstrap, in_words
@@ -32,7 +33,7 @@ from ..evaluation.metrics import choose_metric, find_metric, score, show
 from ..evaluation.predictions import PredictionsWithTruth
 from ..ingest import ingest
 from ..models.persist import load_model
-from ..models.training_data import Rows, TrainingData, WarmStart
+from ..models.training_data import Rows, TrainingData, WarmStart, takes_weights
 from ..postprocess import postprocess
 from ..preprocess import preprocess
 from ..train import train
@@ -57,11 +58,13 @@ class KnownRows:
 
     Attributes:
         keys: One per row; shape (rows,).
+        splits: 0, 1 or 2 for train, valid or test, in which each row was; None if nobody noted it.
         version: Of the keys: those of other rows have to be of the same.
     """
 
     keys: NDArray[np.int64]
-    version: int
+    splits: NDArray[np.int64] | None = None
+    version: int = NEWEST
 
 
 @dataclass(frozen=True)
@@ -240,13 +243,16 @@ def _bring_in(
         say(f"ingest       {ingest(project, settings).facts['summary']}")
     except UserError:
         if data is not None and project.schema_file.exists():  # its rows stand below the source's
-            schema = load_schema(project)
+            schema = upgraded(load_schema(project), [data], settings.data, INFER_AGAIN)
             rows = read_table(data, settings.data, schema)
             conform(rows, schema, where=data.name, values=True, advice=INFER_AGAIN)
         raise
     # Under the time rule, thresholds that are kept would make all new rows test.
     refit = choose_rule(load_schema(project), settings).name == "time"
-    say(f"preprocess   {preprocess(project, settings, refit=refit).facts['summary']}")
+    facts = preprocess(project, settings, refit=refit).facts
+    say(f"preprocess   {facts['summary']}")
+    for note in facts["aloud"]:
+        say(f"{'':<12} - {note}")
     manifest = load_manifest(project)
     if manifest["fingerprint"] == champion.document["data"]:
         raise UserError(
@@ -267,27 +273,59 @@ def _known_rows(project: Project, champion: Bundle) -> KnownRows | None:
     kept = earlier.with_stem(f"{earlier.stem}-keys{NEWEST}")
     for path, version in ((kept, NEWEST), (earlier, BY_COLUMN)):
         if path.exists():
-            return KnownRows(np.load(path), version)
+            held = np.atleast_2d(np.load(path))  # earlier versions did not note the splits
+            return KnownRows(held[0], held[1] if len(held) > 1 else None, version)
     if not project.manifest_file.exists():
         return None
     if load_manifest(project)["fingerprint"] != champion.document["data"]:
         return None
-    frames = (load_split(project, name) for name in SPLITS)
-    keys = np.concatenate([row_keys(frame, champion.schema, NEWEST) for frame in frames])
+    keys, splits = _present_keys(project, champion, NEWEST)
     with write_atomic(kept) as temporary:
-        np.save(temporary, keys)
+        np.save(temporary, np.stack([keys, splits]))
     for path in folder.glob(f"{KNOWN}*.npy"):
         if path != kept:
             path.unlink()
-    return KnownRows(keys, NEWEST)
+    return KnownRows(keys, splits)
 
 
-def _is_new(frame: pd.DataFrame, champion: Bundle, known: KnownRows | None) -> NDArray[np.bool_]:
-    """Tell which rows the champion was not made from; all where that is not known."""
+def _present_keys(
+    project: Project, champion: Bundle, version: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the key of each row as it is split now, and the number of its split."""
+    frames = (load_split(project, name) for name in SPLITS)
+    keys = [row_keys(frame, champion.schema, version) for frame in frames]
+    return np.concatenate(keys), np.repeat(np.arange(len(keys)), [len(each) for each in keys])
+
+
+def _is_new(
+    project: Project, name: str, champion: Bundle, known: KnownRows | None
+) -> NDArray[np.bool_]:
+    """Tell which rows of a split the champion was not made from; all where that is not known.
+
+    Of equal rows without an id, as many are known as were there: none of them moves to another
+    split, unless all do.
+    """
+    present, splits = _present_keys(project, champion, known.version if known else NEWEST)
+    keys = present[splits == SPLITS.index(name)]
     if known is None:
-        return np.ones(len(frame), dtype=bool)
-    new: NDArray[np.bool_] = ~np.isin(row_keys(frame, champion.schema, known.version), known.keys)
+        return np.ones(len(keys), dtype=bool)
+    held = _count(keys, known.keys)
+    if champion.schema.ids or not pd.Series(present).duplicated().any():
+        return ~held.astype(bool)
+    here = known.keys if known.splits is None else known.keys[known.splits == SPLITS.index(name)]
+    added = np.maximum(_count(keys, present) - held, 0)
+    known_here = np.maximum(_count(keys, here), _count(keys, keys) - added)
+    new: NDArray[np.bool_] = pd.Series(keys).groupby(keys).cumcount().to_numpy() >= known_here
     return new
+
+
+def _count(keys: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how often each key is among others; shape (keys,)."""
+    values, counts = np.unique(among, return_counts=True)
+    if not len(values):
+        return np.zeros(len(keys), dtype=np.int64)
+    at = np.minimum(np.searchsorted(values, keys), len(values) - 1)
+    return np.where(values[at] == keys, counts[at], 0)
 
 
 def _require_still(project: Project, champion: Bundle) -> None:
@@ -337,7 +375,7 @@ def _warm_start(
     model = settings.model.model_copy(update={"candidates": (name,), "folds": 0})
 
     def fit(data: TrainingData, rows: Rows | None) -> Pipeline:
-        new = _is_new(load_split(project, "train"), champion, known)
+        new = _is_new(project, "train", champion, known)
         if rows is None:
             return go_on(fitted, data, new)
         return go_on(fitted, data.take(rows), new[rows])
@@ -371,15 +409,22 @@ def go_on(pipeline: Pipeline, data: TrainingData, new: NDArray[np.bool_]) -> Pip
     if hasattr(estimator, "partial_fit"):
         if not new.any():
             raise UserError("Train has no new row to go on with; run `retrain` without --warm.")
-        estimator.partial_fit(inputs[new], data.target[new])
+        weighing = _weighing(estimator.partial_fit, data.weights_of(np.flatnonzero(new)))
+        estimator.partial_fit(inputs[new], data.target[new], **weighing)
         return went_on
     given = estimator.get_params(deep=False)
     # Of a linear model max_iter is a limit, not a size.
     size = next((name for name in SIZES if name in given and not hasattr(estimator, "coef_")), None)
     if size is not None:
         estimator.set_params(**{size: given[size] + max(1, int(given[size] * GROWTH))})
-    estimator.set_params(warm_start=True).fit(inputs, data.target)
+    estimator.set_params(warm_start=True)
+    estimator.fit(inputs, data.target, **_weighing(estimator.fit, data.weights))
     return went_on
+
+
+def _weighing(fit: Any, weights: NDArray[np.float64] | None) -> dict[str, Any]:
+    """Return the weights as a `fit` or `partial_fit` takes them; nothing where it takes none."""
+    return {"sample_weight": weights} if weights is not None and takes_weights(fit) else {}
 
 
 # ------------------------------------------------------------------------------------- comparing
@@ -403,13 +448,17 @@ def _compare(
 ) -> Comparison:
     """Judge both on the rows of valid that the champion was not made from."""
     frame = load_split(project, "valid")
-    new, about = _is_new(frame, champion, known), "all of valid"
+    new, about = _is_new(project, "valid", champion, known), "all of valid"
     if known is not None and new.sum() >= LEAST_NEW:
         frame, about = frame[new], "the rows of valid that are new since the champion"
     elif known is not None:
         about = f"all of valid, since only {int(new.sum())} of its rows are new"
     metric = choose_metric(challenger.task, settings.model.metric)
-    old, fresh = (_label(bundle, frame, challenger) for bundle in (champion, challenger))
+    # By the weights of today, which the champion may not have had.
+    weights = row_weights(frame, challenger.schema)
+    old, fresh = (
+        _label(bundle, frame, challenger).weighted(weights) for bundle in (champion, challenger)
+    )
     options = settings.evaluate
     gain = paired_gain(
         fresh,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ..core.files import write_text
 from ..core.pipeline import require
 from ..core.project import Project
-from ..data.schema import load_schema
+from ..data.dates import local_times
+from ..data.schema import Schema, load_schema, with_columns
 from ..data.split import load_manifest, load_split
 from .html import short_number
 
@@ -33,13 +34,21 @@ def profile_train(project: Project) -> dict[str, Any]:
     if found is None or found[0]["data"] != data:
         train, schema = load_split(project, "train", rows=PROFILE_ROWS), load_schema(project)
         hidden = [column.name for column in (*schema.ids, *schema.having("ignore"))]
-        frame = train.drop(columns=[name for name in hidden if name in train.columns])
+        shown = train.drop(columns=[name for name in hidden if name in train.columns])
+        frame = in_local_time(shown, schema)
         facts, html = _make_profile(frame, load_manifest(project)["rows"]["train"])
         # What was found goes into the first line; "--" would end the comment early.
         line = json.dumps(facts | {"data": data}).replace("--", "\\u002d\\u002d")
         write_text(project.reports / PROFILE, f"<!--{line}-->\n{html}")
         found = facts, html
     return {key: value for key, value in found[0].items() if key != "data"}
+
+
+def in_local_time(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Return rows with the times of each column's zone, as people know them."""
+    zones = {column.name: column.zone for column in schema.columns if column.name in frame}
+    local = {name: local_times(frame[name], zone) for name, zone in zones.items() if zone}
+    return with_columns(frame, local)
 
 
 def read_profile(project: Project) -> tuple[dict[str, Any], str] | None:

@@ -14,11 +14,12 @@ from ..bundle.bundle import CARD_FILE
 from ..core import registry
 from ..core.errors import UserError
 from ..core.files import read_json_lines
-from ..core.pipeline import require
+from ..core.pipeline import ASSUMED, MOST_LINES, assumed, require
 from ..core.project import SPLITS, Project, Report, read_report
 from ..evaluation.bootstrap import in_words
 from ..evaluation.ledger import openings, openings_in_words, state_of_test
 from ..evaluation.metrics import find_metric, show, title_of
+from ..evaluation.naive import baseline_in_words
 from . import plots
 from .html import PARTS, Section, bullets, cards, figures, macro, short_number, table, verdict
 from .plots import Plot
@@ -30,21 +31,24 @@ if TYPE_CHECKING:
 
 OPEN_COLUMNS = 15
 SHOWN_CLASSES = 20
+CHECK = "Bar cleared, but check"
 part = partial(macro, PARTS)
 
 
 def summary_section(project: Project, settings: Settings) -> Section:
-    """Verdict, headline metric beside the baseline, all metrics."""
+    """Verdict, what was assumed, headline metric beside the baseline, all metrics."""
     facts = require(project, "evaluate").facts
     name, test = facts["metric"], facts["test"]
     valid, title = facts["metrics"][name], find_metric(name).title
-    word = "Bar cleared" if facts["passed"] else "Bar missed"
+    warnings = [each["text"] for each in facts.get("warnings", ())]
+    word = "Bar missed" if not facts["passed"] else CHECK if warnings else "Bar cleared"
     shown = [(f"{title} on valid", show(valid["value"]), in_words(valid["low"], valid["high"]))]
     if test:
         on_test = test["metrics"][name]
         spread = in_words(on_test["low"], on_test["high"])
         shown.append((f"{title} on test", show(on_test["value"]), spread))
-    shown.append(("Naive baseline", show(valid["baseline"]), "says the same of every row"))
+    said = f"says {baseline_in_words(facts.get('baseline_rule'))}"
+    shown.append(("Naive baseline", show(valid["baseline"]), said))
     needed = f"0 is the baseline, 1 perfect; {facts['margin']:g} needed"
     shown.append(("Skill on valid", show(facts["skill"]), needed))
     if facts["human"]:
@@ -52,19 +56,26 @@ def summary_section(project: Project, settings: Settings) -> Section:
         shown.append(("A person's score", show(facts["human"]["value"]), reached))
     return Section(
         "Summary",
-        verdict(word, facts["verdict"], missed=not facts["passed"])
+        verdict(word, facts["verdict"], missed=not facts["passed"], warnings=warnings)
+        + Markup("<h3>{}</h3>").format(ASSUMED)
+        + bullets(_assumed(project), capital=False)  # some begin with the name of a column
         + cards(shown)
         + figures(list(_headline(facts)))
         + _metrics_table(facts)
         + part("intervals", facts["interval"], (test or {}).get("interval"))
-        + bullets(facts["notes"])
-        + _reading(require(project, "ingest").facts.get("aloud", ())),
+        + bullets(facts["notes"]),
     )
 
 
-def _reading(notes: Sequence[str]) -> Markup:
-    """Return what was decided when the table was read, for a person to agree with."""
-    return Markup("<h3>How the table was read</h3>") + bullets(notes) if notes else Markup()
+def _assumed(project: Project) -> list[str]:
+    """Return what was inferred or left out, for a person to agree with."""
+    split, release = require(project, "preprocess").facts, require(project, "postprocess").facts
+    lines = [f"{split['rule']} split; {split['reason']}"]
+    if release.get("positive") is not None:
+        lines.append(f"'{release['positive']}' is the class to find; [decision] positive")
+    reports = ((stage, read_report(project, stage.report)) for stage in registry.stages().values())
+    found = [(stage, report.facts) for stage, report in reports if report]
+    return [*lines, *assumed(found, MOST_LINES - len(lines))]
 
 
 def profile_section(project: Project, settings: Settings) -> Section:
@@ -145,6 +156,7 @@ def models_section(project: Project, settings: Settings) -> Section:
         "Peak, MB",
     )
     text = part("models", entries[chosen or 0]["label"], facts["reason"])
+    text += bullets(facts.get("aloud", ()))
     drawn = [
         {
             "label": entry["label"],
@@ -305,7 +317,15 @@ def _proofs(facts: dict[str, Any]) -> Iterator[str]:
         yield f"Rows of a group that is in two parts: {facts['overlap_groups']}."
     if "time_travel" in facts:
         yield f"Rows that are as late as a later part: {facts['time_travel']:,}."
-    yield f"Exact duplicates dropped before the split: {facts['duplicates_dropped']:,}."
+    if facts.get("duplicates", "drop") == "drop":
+        yield f"Equal rows dropped before the split: {facts['duplicates_dropped']:,}."
+    elif facts["equal_rows"]:
+        yield (
+            f"Rows that equal another and are kept: {facts['equal_rows']:,}, of which almost "
+            f"certainly copies: {facts['copies']:,}."
+        )
+    if facts.get("without_target"):
+        yield f"Rows left out since their target is missing: {facts['without_target']:,}."
     if facts["twins_removed"]:
         yield f"Rows taken out since an earlier part holds their equal: {facts['twins_removed']:,}."
     if facts["removed_by_custom"]:
@@ -330,6 +350,7 @@ def _target_table(facts: dict[str, Any], names: Sequence[str]) -> Markup:
         for key in keys[:SHOWN_CLASSES]
     ]
     caption = "Target: share of each class" if classes else "Target: mean and standard deviation"
+    caption += f", not weighted by {facts['weight']}" if "weight" in facts else ""
     if len(keys) > SHOWN_CLASSES:
         caption += f" ({len(keys) - SHOWN_CLASSES} more classes are in reports/split.json)"
     return table(("Class" if classes else "Statistic", *names), rows, caption=caption)

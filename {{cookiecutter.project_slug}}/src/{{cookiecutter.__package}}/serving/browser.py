@@ -16,6 +16,7 @@ from ..bundle.champion import verify_champion
 from ..bundle.onnx.form import ONNX_FILE, read_onnx
 from ..core.errors import UserError
 from ..data.cast import number_form
+from ..data.dates import CLOCK, CLOCKS, DURATION
 from ..data.numbers import ALIKE, patterns_of
 from ..data.schema import NUMBERS, Column
 from ..data.words import MISSING
@@ -145,6 +146,7 @@ def _facts(model: Model) -> dict[str, Any]:
         "temperature": document["calibration"]["temperature"],
         "half": (document["interval"] or {}).get("half_width"),
         "columns": [_column(column, rules) for column in model.reader.columns],
+        "needed": [column.name for column in model.schema.needed],
         "known": model.schema.names,
         "ids": [column.name for column in model.schema.ids],
         "strict": rules.strict,
@@ -165,7 +167,10 @@ def _facts(model: Model) -> dict[str, Any]:
 def _column(column: Column, rules: Rules) -> dict[str, Any]:
     """Return what the scripts need to know of a column."""
     least, most = rules.limits(column)
-    patterns = patterns_of(number_form(column)) if column.type in NUMBERS else None
+    patterns: tuple[str, ...] | None = None
+    if column.type in NUMBERS:
+        timed = column.format in CLOCKS
+        patterns = (CLOCK, DURATION) if timed else patterns_of(number_form(column))
     return {
         "name": column.name,
         "type": column.type,
@@ -173,6 +178,10 @@ def _column(column: Column, rules: Rules) -> dict[str, Any]:
         "format": column.format,
         # JavaScript names groups in its own way.
         "patterns": patterns and [each.replace("?P<", "?<") for each in patterns],
+        "months": column.months,
+        "zone": column.zone,
+        "missing": column.missing or (),
+        "exact": bool(column.exact),
         "minimum": least,
         "maximum": most,
     }

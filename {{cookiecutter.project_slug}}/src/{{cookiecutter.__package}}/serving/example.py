@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 from ..data.schema import Column, Schema
@@ -33,7 +33,11 @@ def _typical(column: Column, facts: Mapping[str, Any], rules: Rules) -> Any:
         return round(middle) if column.type == "integer" else middle
     if column.type == "datetime" and edges:
         date = EPOCH + timedelta(days=round(edges[len(edges) // 2]))
-        return date.strftime(column.format) if column.format else f"{date.isoformat()}Z"
+        return (
+            date.replace(tzinfo=UTC).strftime(column.format)
+            if column.format
+            else f"{date.isoformat()}Z"
+        )
     if isinstance(counts, dict) and counts:
         name = max(counts, key=lambda each: counts[each])
         return name == "True" if column.type == "boolean" else name

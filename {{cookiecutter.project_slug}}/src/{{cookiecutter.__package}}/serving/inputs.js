@@ -45,6 +45,48 @@ function words(text) {
   return (text.toLowerCase().match(WORD) ?? []).join(" ");
 }
 
+// Write the months of a date in English, as data/dates.py does: 5 de mayo de 2021 is 5 May 2021.
+function inEnglish(text, months) {
+  const word = /(?<![\p{L}\p{N}_])del?(?![\p{L}\p{N}_])|\p{L}{3,}(?:\.(?=[\s,]|$))?/giu;
+  return text
+    .replace(word, (found) => monthOf(found, months))
+    .trim()
+    .replace(/\s+/g, " ");
+}
+
+function monthOf(word, months) {
+  if (/^del?$/i.test(word)) return "";
+  const lettersOf = (each) => each.toLowerCase().normalize("NFKD").replace(/\P{L}/gu, "");
+  const letters = lettersOf(word);
+  const names = months.map(lettersOf);
+  const shortens = (name) => {
+    let at = -1;
+    for (const letter of letters) if ((at = name.indexOf(letter, at + 1)) < 0) return false;
+    return letters[0] === name[0];
+  };
+  const short = names.filter(shortens);
+  const name = names.includes(letters) ? letters : short.length === 1 ? short[0] : null;
+  return name === null ? word : MONTHS[names.indexOf(name)];
+}
+
+const clocks = {}; // by their zone: to make one takes longer than to ask it
+
+// Return how far the clocks of a zone are ahead of UTC, in milliseconds.
+function aheadOf(zone, time) {
+  if (/^[+-]/.test(zone)) return minutesOf(zone) * 60_000;
+  const units = ["year", "month", "day", "hour", "minute", "second"];
+  const shown = Object.fromEntries(units.map((unit) => [unit, "numeric"]));
+  const options = { ...shown, timeZone: zone, hourCycle: "h23" };
+  const clock = (clocks[zone] ??= new Intl.DateTimeFormat("en-US", options));
+  const parts = Object.fromEntries(
+    clock.formatToParts(time).map(({ type, value }) => [type, Number(value)]),
+  );
+  const local = new Date(0);
+  local.setUTCFullYear(parts.year, parts.month - 1, parts.day);
+  local.setUTCHours(parts.hour, parts.minute, parts.second);
+  return local.getTime() - Math.floor(time / 1000) * 1000;
+}
+
 function patternsOf(format) {
   if (!format) return ISO;
   const source = format.replace(/%(.)|\s+|[.*+?^${}()|[\]\\\/]/g, (sign, directive) => {
@@ -54,10 +96,12 @@ function patternsOf(format) {
   return [new RegExp(`^${source}$`, "i")];
 }
 
-// Return year, month, day, weekday (from Monday, 0), hour and days since 1970, in UTC; or null.
-function readDate(text, format) {
+// Return year, month, day, weekday (from Monday, 0), hour and days since 1970, in the time of the
+// column's zone, which is UTC where it has none; or null.
+function readDate(text, { format, months, zone }) {
   let found = null;
-  for (const pattern of patternsOf(format)) found ??= pattern.exec(text);
+  const written = months ? inEnglish(text, months) : text;
+  for (const pattern of patternsOf(format)) found ??= pattern.exec(written);
   if (!found) return null;
   const { groups } = found;
   const year = groups.short
@@ -74,10 +118,11 @@ function readDate(text, format) {
   date.setTime(date.getTime() - minutesOf(groups.zone) * 60_000);
   const years = date.getUTCFullYear();
   if (years < 1 || years > 9999) return null;
+  if (zone) date.setTime(date.getTime() + aheadOf(zone, date.getTime()));
   const fraction = Number(`0.${(groups.fraction ?? "0").slice(0, 6)}`) * 1000;
   const weekday = (date.getUTCDay() + 6) % 7;
   const days = (date.getTime() + fraction) / DAY;
-  return [years, date.getUTCMonth() + 1, date.getUTCDate(), weekday, date.getUTCHours(), days];
+  return [date.getUTCFullYear(), date.getUTCMonth() + 1, date.getUTCDate(), weekday, date.getUTCHours(), days];
 }
 
 function hourOf({ hour = "0", twelve, half = "am" }) {
@@ -107,7 +152,7 @@ function faultOf(column, value) {
   if (typeof value !== "string") return "has to be text";
   if (column.type === "datetime") {
     const how = column.format ?? "ISO 8601 (2024-01-31 or 2024-01-31T12:30:00Z)";
-    return readDate(value, column.format) ? null : `has to be a date as ${how}`;
+    return readDate(value, column) ? null : `has to be a date as ${how}`;
   }
   if (value.includes("\0")) return "has to be text without the character NUL";
   if (!BUNDLE.strict || !column.categories || column.categories.includes(value)) return null;
@@ -127,7 +172,7 @@ function faultsOf(row) {
 function inputOf(column, value) {
   const { type } = column;
   if (type === "datetime")
-    return value === null ? Array(6).fill(NaN) : readDate(value, column.format);
+    return value === null ? Array(6).fill(NaN) : readDate(value, column);
   if (["number", "integer", "boolean"].includes(type)) return value === null ? NaN : Number(value);
   if (value === null) return "";
   return type === "text" ? words(value) : value;

@@ -118,7 +118,10 @@ def _hint(column: Column, rules: Rules) -> str:
     if column.type in NUMBERS:
         least, most = rules.limits(column)
         kind = "a whole number" if column.type == "integer" else "a number"
-        kind += f" in {column.unit}" if column.unit else ""
+        if column.format:
+            kind = "a time or duration, such as 1:30:00, or a number of seconds"
+        elif column.unit:
+            kind += f" in {column.unit}"
         kind += " with a decimal comma" if _has_comma(column) else ""
         return f"{kind}, {least:.6g} to {most:.6g}" if most < 1e30 else kind
     if column.type == "datetime":

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from ..data.cast import TRUTHS, as_category, number_form
-from ..data.numbers import COMMA, read_number
+from ..data.cast import TRUTHS, as_category, number_form, number_in
+from ..data.numbers import COMMA
 from ..data.schema import NUMBERS, WORDS, Column, Schema
 from ..data.words import spells_missing
 from ..models import read_date
@@ -98,10 +98,13 @@ class RowReader:
         self.columns = schema.features
         self.rules = rules
         self._others = [column.name for column in schema.columns if column not in self.columns]
+        self._needed = {column.name for column in schema.needed}
         self._is_earlier = schema.is_earlier
         self._known = {column.name for column in schema.columns}
         self._dates = [
-            (at, column.format) for at, column in enumerate(self.columns) if _is_date(column)
+            (at, column.format, column.months)
+            for at, column in enumerate(self.columns)
+            if _is_date(column)
         ]
         self._categories = {each.name: {*(each.categories or ())} for each in schema.columns}
         self._has_words = any(column.type in WORDS for column in self.columns)
@@ -142,10 +145,10 @@ class RowReader:
         if column.type in WORDS:
             return self._word(column, value)
         word = value.strip()
-        if word in self.rules.missing or spells_missing(word):
+        if self._is_missing(column, word) or spells_missing(word):
             return None
         if column.type in NUMBERS:
-            number = read_number(word, number_form(column))
+            number = number_in(word, column)
             return value if number is None else number
         return TRUTHS.get(word.casefold(), value) if column.type == "boolean" else word
 
@@ -168,21 +171,25 @@ class RowReader:
         for at, column in self._words:
             if values[at] is not None:
                 values[at] = self._word(column, values[at])
-        for at, form in self._dates:
+        for at, form, months in self._dates:
             if values[at] is not None:
-                values[at] = read_date(values[at], form)
+                values[at] = read_date(values[at], form, months)
         return tuple(values)
 
     def _word(self, column: Column, given: str) -> str | None:
         """Return a word as batches spell it: `TRUE ` may be the category True."""
-        word = given.strip()
-        if not word.isascii() and ACCENTS.search(word):
+        word = given if column.exact else given.strip()
+        if not (column.exact or word.isascii()) and ACCENTS.search(word):
             word = unicodedata.normalize("NFC", word)
-        if not word or word in self.rules.missing:
+        if not word or self._is_missing(column, word):
             return None
         if column.categories is None or word in self._categories[column.name]:
             return word
         return as_category(word, column.categories)
+
+    def _is_missing(self, column: Column, word: str) -> bool:
+        """Tell whether conf.cfg or the schema lists a word as a spelling of a missing value."""
+        return word in self.rules.missing or word in (column.missing or ())
 
     def _plain_body(self, body: bytes) -> bytes | None:
         """Return a body with what its texts stand for; None where there is nothing to replace."""
@@ -190,7 +197,12 @@ class RowReader:
             content = msgspec.json.decode(body)
             rows = content["rows"][: self.rules.most_rows + 1]
             plain = [
-                {**row, **{each.name: self.plain(each, row[each.name]) for each in self.columns}}
+                row
+                | {
+                    each.name: self.plain(each, row[each.name])
+                    for each in self.columns
+                    if each.name in row
+                }
                 for row in rows
             ]
             return None if plain == rows else msgspec.json.encode({**content, "rows": plain})
@@ -241,14 +253,20 @@ class RowReader:
     def _request_type(self) -> Any:
         """Return the type of the whole body."""
         fields: list[Any] = [
-            (f"f{at}", self._type(column) | None) for at, column in enumerate(self.columns)
+            (f"f{at}", self._type(column) | None, *([] if column.name in self._needed else [None]))
+            for at, column in enumerate(self.columns)
         ]
         names = {f"f{at}": column.name for at, column in enumerate(self.columns)}
         for at, name in enumerate(self._others):
             fields.append((f"o{at}", msgspec.Raw, msgspec.Raw(b"null")))
             names[f"o{at}"] = name
         row = msgspec.defstruct(
-            "Row", fields, rename=names, forbid_unknown_fields=self.rules.strict, gc=False
+            "Row",
+            fields,
+            rename=names,
+            forbid_unknown_fields=self.rules.strict,
+            gc=False,
+            kw_only=True,
         )
         length = msgspec.Meta(min_length=1, max_length=self.rules.most_rows)
         rows: Any = Annotated[list[row], length]  # type: ignore[valid-type]
@@ -317,11 +335,11 @@ class RowReader:
             yield {"field": None, "value": _shown(row), "rule": "has to be {column: value, ...}"}
             return
         for column in self.columns:
-            if column.name not in row:
+            if column.name not in row and column.name in self._needed:
                 rule = "has to be there; null stands for an unknown value"
                 yield {"field": column.name, "value": None, "rule": rule}
                 continue
-            rule = self.fault(column, row[column.name]) or ""
+            rule = self.fault(column, row.get(column.name)) or ""
             if rule:
                 yield {"field": column.name, "value": _shown(row[column.name]), "rule": rule}
         if self.rules.strict:
@@ -343,7 +361,7 @@ def row_schema(schema: Schema, rules: Rules, example: Mapping[str, Any]) -> dict
     return {
         "type": "object",
         "properties": properties,
-        "required": [column.name for column in schema.features],
+        "required": [column.name for column in schema.needed],
         "additionalProperties": not rules.strict,
         "example": dict(example),
     }
@@ -373,6 +391,7 @@ def _as_text(column: Column) -> dict[str, Any]:
     if column.type in NUMBERS:
         unit = f", with or without {column.unit}" if column.unit else ""
         how = "1.234,5" if number_form(column).decimal == COMMA else "1,234.5"
+        how = "1:30:00" if column.format else how
         kind, about = column.type, f"a number, or text as the data writes it: {how}{unit}"
     elif column.type == "boolean":
         kind, about = "boolean", "true or false, or text such as yes and no"
@@ -394,7 +413,7 @@ def _has_nul(row: Row) -> bool:
 def _date_fault(column: Column, value: str) -> str | None:
     """Return the rule that a date breaks, or None."""
     try:
-        read_date(value, column.format)
+        read_date(value, column.format, column.months)
     except ValueError:
         how = column.format or "ISO 8601 (2024-01-31 or 2024-01-31T12:30:00Z)"
         return f"has to be a date as {how}"

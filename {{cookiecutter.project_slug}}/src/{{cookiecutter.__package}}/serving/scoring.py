@@ -30,8 +30,9 @@ from ..bundle.onnx.form import ONNX_FILE, read_onnx
 from ..core import registry
 from ..core.errors import UserError
 from ..core.files import read_json
+from ..data.dates import DATE_PARTS
 from ..data.schema import Schema
-from ..models import DATE_PARTS, are_plain, date_parts, input_sources, words
+from ..models import are_plain, date_parts, input_sources, local_time, words
 from .example import reference_row
 from .kinds import as_scores, make_kind
 from .rows import Refusal, Row, RowReader, Rules
@@ -255,6 +256,7 @@ class _OnnxEngine:
         )
         self._outputs = [facts["output"]]
         self._types = [column.type for column in schema.features]
+        self._zones = [column.zone for column in schema.features]
         sources, inputs = input_sources(schema), facts["inputs"]
         kinds = {"double": np.float64, "float": np.float32, "string": object}
         self._blocks: list[tuple[str, Any, list[tuple[int, int | None]]]] = [
@@ -295,7 +297,11 @@ class _OnnxEngine:
         for at, kind in enumerate(self._types):
             if kind == "datetime":
                 unknown = (None,) * len(DATE_PARTS)
-                dates = [unknown if date is None else date_parts(date) for date in columns[at]]
+                zone = self._zones[at]
+                dates = [
+                    unknown if date is None else date_parts(local_time(date, zone))
+                    for date in columns[at]
+                ]
                 columns[at] = list(zip(*dates, strict=True))  # type: ignore[call-overload]
             elif kind not in FLOATS:
                 columns[at] = [_word(value, kind) for value in columns[at]]  # type: ignore[call-overload]

@@ -42,9 +42,36 @@ function earlierNumber(text, comma) {
   return NUMBER.test(written) && Number.isFinite(Number(written)) ? Number(written) : text;
 }
 
+// Return a time of day or a duration in seconds, or the text itself if it is neither.
+function secondsIn(column, text) {
+  const [clock, iso] = column.patterns.map((each) => new RegExp(`^(?:${each})$`, "i"));
+  const valueOf = (digits = "0") => Number(digits.replace(",", "."));
+  const sum = (whole, part) => (whole * 1e6 + Math.round(part * 1e6)) / 1e6;
+  const length = iso.exec(text)?.groups;
+  if (length) {
+    const { sign, weeks, days, hours, minutes, seconds } = length;
+    const whole = (valueOf(weeks) * 7 + valueOf(days)) * 24 + valueOf(hours);
+    const found = sum(whole * 3600 + valueOf(minutes) * 60, valueOf(seconds));
+    return sign === "-" ? -found : found;
+  }
+  const found = clock.exec(text)?.groups;
+  if (!found) return text;
+  const { days, sign, first, second, third, fraction, half } = found;
+  const short = column.format === "M:S" && third === undefined;
+  if (half && (short || first < 1 || first > 12)) return text;
+  if (third === undefined && fraction && !short) return text;
+  const hour = half ? (first % 12) + (half.toLowerCase() === "p" ? 12 : 0) : Number(first);
+  const whole = short
+    ? hour * 60 + Number(second)
+    : hour * 3600 + Number(second) * 60 + valueOf(third);
+  const time = sum(whole, valueOf(fraction));
+  return valueOf(days) * 86_400 + (sign === "-" ? -time : time);
+}
+
 // Return a number as its column writes it (1.234,50 €), or the text itself if it is none: what
 // numbers.py makes of one word, by its patterns.
 function numberIn(column, text) {
+  if (column.format) return secondsIn(column, text.trim());
   const [written, digits, grouping] = column.patterns;
   let plain = text.trim();
   for (const [found, meant] of Object.entries(BUNDLE.alike)) {
@@ -65,9 +92,9 @@ function numberIn(column, text) {
 function valueIn(column, text, comma) {
   const plain = text.trim();
   const isText = ["category", "string", "text"].includes(column.type);
-  const word = BUNDLE.earlier ? text : plain;
+  const word = BUNDLE.earlier || column.exact ? text : plain;
   const spelt = isText ? text : plain;
-  if (word === "" || BUNDLE.absent.includes(word)) return null;
+  if (word === "" || BUNDLE.absent.includes(word) || column.missing.includes(word)) return null;
   if ((!isText || BUNDLE.earlier) && BUNDLE.missing.includes(spelt)) return null;
   if (column.type === "boolean") return TRUTHS[plain.toLowerCase()] ?? text;
   if (column.type === "number" || column.type === "integer") {
@@ -83,8 +110,8 @@ function valueIn(column, text, comma) {
 }
 
 function checkNames(names) {
-  const lacking = BUNDLE.columns.find((column) => !names.includes(column.name));
-  if (lacking) throw new Refused(`The file has no column '${lacking.name}'.`);
+  const lacking = BUNDLE.needed.find((name) => !names.includes(name));
+  if (lacking !== undefined) throw new Refused(`The file has no column '${lacking}'.`);
   const twice = names.find((name, at) => names.indexOf(name) !== at);
   if (twice !== undefined) throw new Refused(`The file has the column '${twice}' twice.`);
   const strange = names.find((name) => !BUNDLE.known.includes(name));
@@ -107,7 +134,7 @@ async function predictText(text) {
   const places = BUNDLE.columns.map((column) => [column, names.indexOf(column.name)]);
   const comma = BUNDLE.earlier && hasDecimalComma(sign, lines);
   const valuesOf = (line) =>
-    places.map(([column, at]) => [column.name, valueIn(column, line[at], comma)]);
+    places.map(([column, at]) => [column.name, valueIn(column, line[at] ?? "", comma)]);
   const rows = lines.map((line) => Object.fromEntries(valuesOf(line)));
   const faults = rows.flatMap((row, at) =>
     faultsOf(row).map((fault) => ({ row: at + 1, ...fault })),
