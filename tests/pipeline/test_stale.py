@@ -50,6 +50,7 @@ DUE = {
     "data/__init__.py": NOTHING,
     "data/arrow.py": ALL,
     "data/cast.py": ALL,
+    "data/checks.py": "ingest preprocess postprocess",
     "data/clean.py": "preprocess postprocess",
     # A bundle reads numbers and dates in text as the table's were read.
     "data/dates.py": ALL,
@@ -57,6 +58,7 @@ DUE = {
     "data/keys.py": ALL,
     "data/numbers.py": ALL,
     "data/overlap.py": "preprocess",
+    "data/plain.py": ALL,
     "data/schema.py": ALL,
     "data/split.py": ALL,
     "data/words.py": ALL,
@@ -67,7 +69,7 @@ DUE = {
     "models/": MODEL,
     "models/boosters/": NOTHING,
     "models/classic.py": "train",
-    "models/training_data.py": "train",
+    "models/training_data.py": "train evaluate",
     # A task brings its decision and its predictions along; metrics choose the winner.
     "evaluation/": ALL,
     "evaluation/bootstrap.py": BUNDLE,
@@ -77,6 +79,7 @@ DUE = {
     "evaluation/explain.py": NOTHING,
     "evaluation/diagnostics.py": "evaluate",
     "evaluation/leaks.py": "evaluate",
+    "evaluation/verdict.py": "evaluate",
     "evaluation/ledger.py": "evaluate report",
     "evaluation/metrics.py": MODEL,
     "evaluation/team_metrics.py": MODEL,

@@ -13,8 +13,9 @@ from .core.files import file_sha256, fingerprint, write_atomic, write_json
 from .core.pipeline import write_report
 from .core.project import Project, Report, read_report
 from .data.cast import conform
+from .data.checks import check_target, check_weights
 from .data.earlier_files import differences, upgraded
-from .data.infer import check_target, check_weights, conditions, infer_schema
+from .data.infer import conditions, infer_schema
 from .data.keys import ROW, content_keys, row_keys, table_fingerprint
 from .data.original import (
     FETCHED,

@@ -18,8 +18,8 @@ from .core.pipeline import write_report
 from .core.project import SPLITS, Project, Report, read_report
 from .data.arrow import read_parquet
 from .data.cast import spell
+from .data.checks import check_target, refuse_missing
 from .data.clean import CleanedRows, clean
-from .data.infer import check_target, refuse_missing
 from .data.keys import ROW, content_keys, recorded_version, row_keys, table_fingerprint
 from .data.original import verify_original
 from .data.overlap import (

@@ -271,6 +271,12 @@ def spell(value: Any) -> str:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
+def example_of(series: pd.Series[Any]) -> str:
+    """Return the first value that is not missing, and its row."""
+    at = int(series.notna().to_numpy().argmax())
+    return f"'{spell(series.iloc[at])}' in row {at + 1:,}"
+
+
 # ------------------------------------------------------------------------------------- to each type
 
 # Each returns the column as far as it can be cast, and a boolean per row that cannot be (None: all

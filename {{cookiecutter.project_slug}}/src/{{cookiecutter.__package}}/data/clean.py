@@ -15,7 +15,7 @@ from ..core.config import Settings
 from ..core.errors import UserError
 from ..core.project import Project, read_report
 from .cast import conform
-from .infer import check_weights, has_target, require_target
+from .checks import check_weights, has_target, require_target
 from .keys import ROW, recorded_version, row_keys
 from .schema import Column, Schema
 

@@ -19,8 +19,8 @@ from ..core.config import Settings
 from ..core.errors import UserError
 from ..core.project import SPLITS
 from .cast import spell
+from .checks import require_target
 from .clean import CleanedRows
-from .infer import require_target
 from .keys import ROW, Keys, content_keys
 from .schema import Schema
 from .split import BY_ID, SPLIT, SPREAD, SplitRule

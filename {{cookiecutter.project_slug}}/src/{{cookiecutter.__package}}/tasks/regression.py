@@ -53,7 +53,7 @@ class Regression(Task):
         """Return a number; text among mostly numbers is refused later, with its rows."""
         import pandas as pd
 
-        from ..data.infer import example_of
+        from ..data.cast import example_of
         from ..data.schema import Column
 
         name = str(series.name)
