@@ -55,6 +55,7 @@ DUE = {
     # A bundle reads numbers and dates in text as the table's were read.
     "data/dates.py": ALL,
     "data/earlier_files.py": "ingest",
+    "data/infer.py": "ingest",
     "data/keys.py": ALL,
     "data/numbers.py": ALL,
     "data/overlap.py": "preprocess",
@@ -69,7 +70,7 @@ DUE = {
     "models/": MODEL,
     "models/boosters/": NOTHING,
     "models/classic.py": "train",
-    "models/training_data.py": "train evaluate",
+    "models/training_data.py": MODEL,
     # A task brings its decision and its predictions along; metrics choose the winner.
     "evaluation/": ALL,
     "evaluation/bootstrap.py": BUNDLE,
@@ -82,6 +83,7 @@ DUE = {
     "evaluation/verdict.py": "evaluate",
     "evaluation/ledger.py": "evaluate report",
     "evaluation/metrics.py": MODEL,
+    "evaluation/naive.py": MODEL,
     "evaluation/team_metrics.py": MODEL,
     "bundle/": "postprocess",
     "bundle/bundle.py": BUNDLE,
