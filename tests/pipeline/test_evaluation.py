@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from colours import contrast
 from mlproj import evaluate, report
 from mlproj.core import pipeline, registry
 from mlproj.core.config import load_settings
@@ -88,6 +89,21 @@ def test_first_run_opens_test_once(project: Project) -> None:
     assert [line["reason"] for line in lines] == ["the first model of this split"]
     assert facts(project)["test"]["metrics"] == lines[0]["metrics"]
     assert facts(project)["test_openings"] == 1
+
+
+def test_a_sound_score_has_a_green_banner(finished: Project) -> None:
+    assert facts(finished)["warnings"] == []
+    page = (finished.reports / report.PAGE).read_text(encoding="utf-8")
+    assert '<div class="verdict"><strong>Bar cleared</strong>' in page
+
+
+def test_the_words_of_a_banner_can_be_read() -> None:
+    css = Path(report.__file__).with_name("reporting") / "report.css"
+    ways = css.read_text(encoding="utf-8").split("@media (prefers-color-scheme: dark)")
+    for colours in (dict(re.findall(r"--([\w-]+): (#\w+)", way)) for way in ways[:2]):
+        for kind in ("good", "bad", "check"):
+            assert contrast(colours[kind], colours[f"{kind}-tint"]) >= 4.5
+            assert contrast(colours["ink"], colours[f"{kind}-tint"]) >= 4.5
 
 
 def test_a_later_model_leaves_test_closed(project: Project) -> None:

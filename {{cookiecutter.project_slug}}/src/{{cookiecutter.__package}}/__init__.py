@@ -35,6 +35,7 @@ add_stages(
         chooses={"SOURCES": ("data.source",), "TASKS": ("model.task",)},
         inputs=".ingest:source_state",
         command=".cli:ingest",
+        notes="data/schema.yaml",
     ),
     Stage(
         "preprocess",

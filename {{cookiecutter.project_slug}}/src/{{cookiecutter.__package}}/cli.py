@@ -61,7 +61,7 @@ def ingest(
     """Bring the source in, typed by data/schema.yaml."""
     from .ingest import ingest as stage
 
-    _say(stage(*_open(overrides), infer=infer).facts)
+    _say("ingest", stage(*_open(overrides), infer=infer).facts)
 
 
 def evaluate(
@@ -239,7 +239,7 @@ def _command_of(stage: Stage) -> Callable[..., None]:
     def command(overrides: Overrides) -> None:
         from .core.pipeline import run_stage
 
-        _say(run_stage(*_open(overrides), stage.name).facts)
+        _say(stage.name, run_stage(*_open(overrides), stage.name).facts)
 
     command.__doc__ = _about(stage)
     return command
@@ -274,11 +274,12 @@ def _project() -> "Project":
     return find_project()
 
 
-def _say(facts: dict[str, Any]) -> None:
-    """Print a stage's one-line summary."""
+def _say(name: str, facts: dict[str, Any]) -> None:
+    """Print what a stage assumed, and its one-line summary."""
+    from .core.pipeline import say_assumed
+
+    say_assumed(registry.STAGES[name], facts, typer.echo)
     typer.echo(facts.get("summary", "done"))
-    for note in facts.get("aloud", ()):
-        typer.echo(f"  - {note}")
 
 
 @contextmanager

@@ -13,9 +13,8 @@ from .core.files import file_sha256, fingerprint, write_atomic, write_json
 from .core.pipeline import write_report
 from .core.project import Project, Report, read_report
 from .data.cast import conform
-from .data.differences import differences
-from .data.earlier_files import upgraded
-from .data.infer import check_target, conditions, infer_schema
+from .data.earlier_files import differences, upgraded
+from .data.infer import check_target, check_weights, conditions, infer_schema
 from .data.keys import ROW, content_keys, row_keys, table_fingerprint
 from .data.original import (
     FETCHED,
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from .core.config import Settings
 
 LEAST_ROWS = 3
-# So many notes are printed; all of them stand in data/schema.yaml.
+# Of so many columns it is said how they would be read otherwise.
 MOST_NOTES = 20
 
 
@@ -76,6 +75,7 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
         frame, file = _choose_schema(frame, kept, settings, original)
         typed = conform(frame, file.schema, where=name, values=True, advice=INFER_AGAIN)
         check_target(typed, file.schema, settings)
+        check_weights(typed, file.schema)
         manifest = load_manifest(project) if project.manifest_file.exists() else None
         version = data_keys(manifest, redact(settings.data.source))
         # From here on, nothing is refused any more.
@@ -84,7 +84,7 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
             notes += _migration_notes(earlier.schema, file.schema)
             notes += _changed_values(project, original, typed, earlier.schema, file.schema)
             notes.append(_read_otherwise(typed, file.schema, settings, original))
-        aloud = _cut_off([*notes, *file.notes])
+        aloud = [*notes, *file.notes]
         report = _write(project, settings, original, file, typed, version, aloud, inferred=not kept)
         if infer and manifest:
             write_json(project.manifest_file, with_newest_rules(manifest))
@@ -259,12 +259,6 @@ def _read_otherwise(
         return "`ingest --infer` would read each column as it is read now"
     more = f" and {len(found) - MOST_NOTES} more" if len(found) > MOST_NOTES else ""
     return f"would be read otherwise: {', '.join(found[:MOST_NOTES])}{more}"
-
-
-def _cut_off(notes: list[str]) -> list[str]:
-    """Return what people should hear of how the table was read, a long list cut off."""
-    more = len(notes) - MOST_NOTES
-    return notes if more <= 0 else [*notes[:MOST_NOTES], f"{more} more notes in data/schema.yaml"]
 
 
 # ----------------------------------------------------------------------------------------- write

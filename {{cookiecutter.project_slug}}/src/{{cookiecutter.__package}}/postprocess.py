@@ -43,7 +43,7 @@ from .core.pipeline import require, write_report
 from .core.project import Project, Report
 from .core.registry import announce
 from .data.clean import count_copies
-from .data.schema import load_schema
+from .data.schema import load_schema, row_weights
 from .data.split import load_manifest, load_split
 from .evaluation.metrics import score, skill
 from .evaluation.reference import ROWS as REFERENCE_ROWS
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     from .core.config import Settings
     from .data.schema import Schema
-    from .evaluation.predictions import Predictions
+    from .evaluation.predictions import Predictions, PredictionsWithTruth
     from .tasks.task import Task
 
 Floats = NDArray[np.float64]
@@ -89,18 +89,20 @@ def postprocess(project: Project, settings: Settings) -> Report:
     model, custom = load_model(project.bundle_folder(run_id)), registry.team()
     valid = load_split(project, "valid")
     inputs, truth = prepare(valid, schema), valid[target.name].to_numpy()
+    weights = row_weights(valid, schema)
     raw = task.raw_scores(model, inputs, trained.facts["classes"])
     document = _describe(project, settings, trained, schema, target.name, manifest)
-    decision, facts = task.fit_decision(model, raw, truth, settings)
+    weighing = {} if weights is None else {"weights": weights}
+    decision, facts = task.fit_decision(model, raw, truth, settings, **weighing)
     document |= decision
     document["answer"] = task.answer_form(document)
     bundle = Bundle(project.bundle_folder(run_id), document, model, custom)
     predictions = _decide(bundle, valid, raw)
-    document |= _judge(document, trained.facts["baseline"]["constant"], predictions, truth)
+    labelled = with_truth(document, truth, predictions).weighted(weights)
+    document |= _judge(document, trained.facts["baseline"]["constant"], labelled)
     sample = valid.iloc[np.arange(0, len(valid), -(-len(valid) // FORM_ROWS))]
     copies = count_copies(project, settings, schema, valid)
-    predictions = predictions.take(np.repeat(np.arange(len(valid)), copies))
-    labelled = with_truth(document, np.repeat(truth, copies), predictions)
+    labelled = labelled.take(np.repeat(np.arange(len(valid)), copies))
     del valid, inputs
 
     train = load_split(project, "train", rows=REFERENCE_ROWS, seed=settings.split.seed)
@@ -155,6 +157,7 @@ def _describe(
         "trained_as": trained.run_id,
         "task": facts["task"],
         "target": target,
+        **({"weight": schema.weight.name} if schema.weight else {}),
         "schema": schema.to_dict(),
         "estimator": {key: winner.get(key) for key in ("name", "label", "kind", "params")},
         "metric": facts["metric"],
@@ -180,11 +183,9 @@ def _decide(bundle: Bundle, valid: pd.DataFrame, raw: Floats) -> Predictions:
 def _judge(
     document: Mapping[str, Any],
     constant: Mapping[str, Any],
-    predictions: Predictions,
-    truth: NDArray[Any],
+    labelled: PredictionsWithTruth,
 ) -> dict[str, Any]:
     """Return what bundle.json says of how good the packaged model is on valid."""
-    labelled = with_truth(document, truth, predictions)
     baseline = {"constant": constant}
     naive = score(baseline_with_truth({**document, "baseline": baseline}, labelled))
     found, metric = score(labelled), document["metric"]

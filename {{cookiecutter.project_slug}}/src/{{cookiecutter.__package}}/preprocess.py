@@ -222,6 +222,7 @@ def _describe(
         "removed_by_custom": cleaned.removed,
         "purged": rows.purged,
         "twins_removed": rows.leaked,
+        "weightless": cleaned.weightless,
     }
 
 
@@ -251,7 +252,8 @@ def _row_notes(
     cleaned: CleanedRows, rows: SplitRows, equal: EqualRows, plan: SplitPlan
 ) -> list[str]:
     """Say which rows were left out, and which equal another."""
-    total = len(cleaned.frame) + cleaned.duplicates + cleaned.removed + cleaned.without_target
+    total = len(cleaned.frame) + cleaned.duplicates + cleaned.removed
+    total += cleaned.without_target + cleaned.weightless
 
     def of(count: int) -> str:
         return f"{count:,} of {total:,} rows ({count / total:.2%})"
@@ -259,6 +261,8 @@ def _row_notes(
     notes = []
     if cleaned.without_target:
         notes.append(f"left out, since the target is missing: {of(cleaned.without_target)}")
+    if cleaned.weightless:
+        notes.append(f"left out, since their weight is 0: {of(cleaned.weightless)}")
     if cleaned.duplicates:
         setting = "[data] duplicates = drop"
         notes.append(f"dropped, since they equal another row: {of(cleaned.duplicates)}; {setting}")

@@ -29,7 +29,14 @@ from .evaluation.metrics import choose_metric, score, skill
 from .models import Candidate, make_candidate
 from .models.features import build_features, check_team_steps
 from .models.persist import model_files, remove_unused, save_model
-from .models.training_data import Rows, TrainingData, WarmStart, load_training_data
+from .models.training_data import (
+    Rows,
+    TrainingData,
+    WarmStart,
+    fit_weighted,
+    load_training_data,
+    takes_weights,
+)
 from .tracking.runlog import (
     add_experiment,
     describe_run,
@@ -49,6 +56,7 @@ from .tracking.runlog import (
 if TYPE_CHECKING:
     from logging import Logger
 
+    from numpy.typing import NDArray
     from sklearn.compose import ColumnTransformer
 
     from .core.config import Settings
@@ -84,7 +92,7 @@ def train(project: Project, settings: Settings, *, warm_start: WarmStart | None 
     if not model_files(folder):
         chosen = next(each for each in candidates if each.name == winner["name"])
         save_model(fit(chosen, data), folder)
-    facts = _facts(data, runs, winner, reason)
+    facts = _facts(data, runs, winner, reason) | _weighing(data, [baseline, *candidates])
     facts["files"] = project.sizes(*model_files(folder))
     if fitted:
         add_experiment(project, experiment_line(facts, winner))
@@ -110,9 +118,10 @@ def fit(candidate: Candidate, data: TrainingData, rows: Rows | None = None) -> P
     model = clone(candidate.estimator)
     pipeline = Pipeline([("features", _features(candidate, data)), ("model", model)])
     if rows is None:
-        pipeline.fit(data.inputs, data.target)
+        fit_weighted(pipeline, data.inputs, data.target, data.weights)
     else:
-        pipeline.fit(_take(candidate, data.inputs, rows), data.target[rows])
+        inputs = _take(candidate, data.inputs, rows)
+        fit_weighted(pipeline, inputs, data.target[rows], data.weights_of(rows))
     if "n_jobs" in pipeline[-1].get_params(deep=False):
         # Predicting on one core: forests add their trees up in the order in which cores finish.
         pipeline[-1].set_params(n_jobs=1)
@@ -131,15 +140,29 @@ def _features(candidate: Candidate, data: TrainingData) -> ColumnTransformer:
     )
 
 
-def judge(pipeline: Pipeline, data: TrainingData, inputs: Any, target: Any) -> dict[str, float]:
+def judge(
+    pipeline: Pipeline,
+    data: TrainingData,
+    inputs: Any,
+    target: Any,
+    weights: NDArray[np.float64] | None = None,
+) -> dict[str, float]:
     """Return every metric of the pipeline on prepared rows, before calibration and threshold.
 
     A fold may lack a class; the task then gives it the probability 0.
+
+    Args:
+        pipeline: Fitted.
+        data: What it was fitted on.
+        inputs: The rows.
+        target: Their classes or numbers.
+        weights: How much each row counts; None where all count alike.
     """
     raw = data.task.raw_scores(pipeline, inputs, data.classes)
     predictions = data.task.uncalibrated(raw)
     positive = data.settings.decision.positive
-    return score(data.task.with_truth(target, predictions, data.classes, positive))
+    labelled = data.task.with_truth(target, predictions, data.classes, positive)
+    return score(labelled.weighted(weights))
 
 
 def folds(data: TrainingData) -> list[tuple[Rows, Rows]]:
@@ -292,7 +315,7 @@ def _run(
             before = time.perf_counter()
             pipeline = fit(candidate, data)
             seconds = time.perf_counter() - before
-            valid = judge(pipeline, data, data.valid, data.valid_target)
+            valid = judge(pipeline, data, data.valid, data.valid_target, data.valid_weights)
         except UserError:
             raise
         except Exception as error:
@@ -338,7 +361,8 @@ def _cross_validate(
             continue
         pipeline = fit(candidate, data, fit_rows)
         inputs, target = _take(candidate, data.inputs, judge_rows), data.target[judge_rows]
-        values.append(judge(pipeline, data, inputs, target)[data.metric])
+        weights = data.weights_of(judge_rows)
+        values.append(judge(pipeline, data, inputs, target, weights)[data.metric])
         log.info("fold %d of %d: %s %.6g", number, len(parts), data.metric, values[-1])
     defined = [value for value in values if math.isfinite(value)]
     if not parts:
@@ -372,6 +396,17 @@ def _run_id(candidate: Candidate, data: TrainingData) -> str:
 def _code(candidate: Candidate, settings: Settings) -> str:
     """Return the fingerprint of the code that trains a candidate, without the other candidates'."""
     return code_of("train", settings, ESTIMATORS=(candidate.name,))
+
+
+def _weighing(data: TrainingData, candidates: list[Candidate]) -> dict[str, Any]:
+    """Return what reports/train.json says of the weights, and what is said aloud; {} without."""
+    if data.schema.weight is None:
+        return {}
+    notes = [f"fits and scores are weighted by {data.schema.weight.name}"]
+    without = [each.name for each in candidates if not takes_weights(each.estimator.fit)]
+    if without:
+        notes.append(f"fitted without weights, which its `fit` does not take: {', '.join(without)}")
+    return {"weight": data.schema.weight.name, "unweighted": without, "aloud": notes}
 
 
 def _facts(

@@ -210,9 +210,15 @@ class Bundle:
         return apply_rule(self.custom.decide, self.task, self.document, typed, predictions)
 
     def evaluate(self, frame: pd.DataFrame) -> PredictionsWithTruth:
-        """Score rows whose target is known, and return predictions beside the truth."""
+        """Score rows whose target is known, and return predictions beside the truth.
+
+        Where the model's data has weights and `frame` has them too, rows of weight 0 are left out.
+        """
+        from ..data.schema import row_weights
+
         truth = frame[self.document["target"]].to_numpy()
-        return with_truth(self.document, truth, self.predict_arrays(frame))
+        labelled = with_truth(self.document, truth, self.predict_arrays(frame))
+        return labelled.weighted(row_weights(frame, self.schema))
 
     def score(self, typed: pd.DataFrame) -> NDArray[np.float64]:
         """Return the model's own output for conformed rows, before calibration.

@@ -94,7 +94,7 @@ def _head(document: Mapping[str, Any]) -> list[str]:
 def _data(document: Mapping[str, Any]) -> list[str]:
     """Return what it was trained on."""
     schema, rows = document["schema"], document["rows"]
-    outside = {"target", "id", "group", "ignore", "time"}
+    outside = {"target", "id", "group", "ignore", "time", "weight"}
     features = [each for each in schema["columns"] if not outside & set(each.get("roles", ()))]
     sensitive = [each["name"] for each in schema["columns"] if "sensitive" in each.get("roles", ())]
     lines = [
@@ -107,6 +107,8 @@ def _data(document: Mapping[str, Any]) -> list[str]:
         inside = [name for name in sensitive if name in [each["name"] for each in features]]
         use = f"; the model reads {', '.join(map(_code, inside))}" if inside else ""
         lines.append(f"Sensitive columns: {', '.join(map(_code, sensitive))}{use}.")
+    if "weight" in document:
+        lines.append(f"Each row counts by `{document['weight']}`, in training and in all scores.")
     return lines
 
 

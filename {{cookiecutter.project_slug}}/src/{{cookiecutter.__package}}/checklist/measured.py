@@ -19,7 +19,7 @@ TEMPLATE = Path(__file__).with_name("measured.md.jinja")
 # The sources that are not reports.
 FILES = {"answers": ".cruft.json", "columns": "data/schema.yaml"}
 # Columns with these roles are not features.
-NOT_FEATURES = {"target", "id", "group", "ignore", "time"}
+NOT_FEATURES = {"target", "id", "group", "ignore", "time", "weight"}
 
 # A page is for reading: what is longer is in the file that the part names.
 MAX_VALUES = 8

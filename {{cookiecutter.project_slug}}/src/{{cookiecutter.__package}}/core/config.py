@@ -64,6 +64,9 @@ class DataSettings(Section):
     time: str | None = Field(default=None, description="the column that orders the rows in time")
     group: str | None = Field(default=None, description="rows of one group stay in one split")
     sensitive: Names = Field(default=(), description="columns to judge fairness by")
+    weight: str | None = Field(
+        default=None, description="how much each row counts, from 0 on; never a feature"
+    )
     ignore: Names = Field(default=(), description="columns to leave out")
     original: Literal["copy", "reference"] = Field(
         default="copy", description="copy the source's file, or only refer to one too large to copy"

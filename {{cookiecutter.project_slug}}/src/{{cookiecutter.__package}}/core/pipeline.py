@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from itertools import count
@@ -26,6 +26,10 @@ from .registry import Registry, Stage, builds_on, stages
 
 if TYPE_CHECKING:
     from .config import Settings
+
+# What stages inferred or left out is shown under this title, in at most so many lines.
+ASSUMED = "What was assumed"
+MOST_LINES = 10
 
 
 def run(
@@ -86,14 +90,42 @@ def _run_aloud(
     began, missed = time.perf_counter(), None
     try:
         facts = run_stage(project, settings, stage.name).facts
-        summary, notes = facts.get("summary", "done"), facts.get("aloud", ())
     except GateError as error:
-        missed, summary, notes = error, "missed its bar", ()
+        missed, facts = error, {"summary": "missed its bar"}
     _give_memory_back()
+    say_assumed(stage, facts, say)
+    summary = facts.get("summary", "done")
     say(f"{stage.name:<12} {summary} ({time.perf_counter() - began:.1f} s)")
-    for note in notes:
-        say(f"{'':<12} - {note}")
     return missed
+
+
+def say_assumed(stage: Stage, facts: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    """Say under a title what a stage inferred or left out, if anything."""
+    lines = assumed([(stage, facts)])
+    for line in [f"{ASSUMED}:", *(f"  - {each}" for each in lines)] if lines else []:
+        say(line)
+
+
+def assumed(found: Iterable[tuple[Stage, Mapping[str, Any]]], most: int = MOST_LINES) -> list[str]:
+    """Return what stages inferred or left out, in their order, in at most so many lines.
+
+    A stage that says little leaves its lines to the others. Of a list that is too long, the last
+    line counts the rest and names the file that holds it.
+
+    Args:
+        found: Stages, each with the facts of its report.
+        most: How many lines there may be; each stage gets one at least.
+    """
+    said = [(stage, list(facts.get("aloud", ()))) for stage, facts in found]
+    said = [(stage, notes) for stage, notes in said if notes]
+    shown: dict[str, list[str]] = {}
+    for place, (stage, notes) in enumerate(sorted(said, key=lambda pair: len(pair[1]))):
+        room = max(1, (most - sum(map(len, shown.values()))) // (len(said) - place))
+        if len(notes) > room:
+            where = stage.notes or f"reports/{stage.report}.json"
+            notes = [*notes[: room - 1], f"{len(notes) - room + 1} more in {where}"]
+        shown[stage.name] = notes
+    return [line for stage, _ in said for line in shown[stage.name]]
 
 
 def _give_memory_back() -> None:

@@ -54,7 +54,9 @@ class Stage(NamedTuple):
 
     A named tuple, since `dataclasses` would double the time that importing this package takes. A
     stage with a bar says in the facts of its report whether it `passed`, and in one sentence its
-    `verdict`; `run` then fails, whether the stage ran or was skipped.
+    `verdict`; `run` then fails, whether the stage ran or was skipped. What it inferred or left out
+    it says in `aloud`, a list of clauses: `run` prints them, and the report shows those of all
+    stages at its head.
 
     Attributes:
         name: As on the command line.
@@ -71,6 +73,7 @@ class Stage(NamedTuple):
         then: What follows once it has passed, by the word that opens its line: `"module:function"`
             of (project, run id), which returns the rest of the line.
         command: `"module:function"` of its command, where it has options of its own.
+        notes: The file in which people find all that it says `aloud`; default: its report.
     """
 
     name: str
@@ -84,6 +87,7 @@ class Stage(NamedTuple):
     options: str | None = None
     then: Mapping[str, str] = MappingProxyType({})
     command: str | None = None
+    notes: str | None = None
 
 
 TASKS = Registry[Any]("task")

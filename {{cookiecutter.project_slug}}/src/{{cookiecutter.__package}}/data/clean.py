@@ -15,7 +15,7 @@ from ..core.config import Settings
 from ..core.errors import UserError
 from ..core.project import Project, read_report
 from .cast import conform
-from .infer import has_target, require_target
+from .infer import check_weights, has_target, require_target
 from .keys import ROW, recorded_version, row_keys
 from .schema import Column, Schema
 
@@ -32,6 +32,7 @@ class CleanedRows:
         duplicates: How many rows were dropped since they equal another in every column.
         removed: How many rows the team's rules took out.
         without_target: How many rows were left out since their target is missing.
+        weightless: How many rows had the weight 0.
     """
 
     frame: Frame
@@ -39,23 +40,41 @@ class CleanedRows:
     duplicates: int
     removed: int
     without_target: int
+    weightless: int
 
 
 def clean(frame: Frame, schema: Schema, settings: Settings) -> CleanedRows:
-    """Drop equal rows where asked to, apply `clean` of custom.py, leave out rows without a target.
+    """Drop equal rows where asked to, apply `clean` of custom.py, leave out what tells nothing.
+
+    That is rows without a target, and rows of weight 0.
 
     Raises:
         UserError: If custom.py takes out needed columns or adds some, or leaves no row; or if more
-            rows lack the target than `[data] target_missing` allows.
+            rows lack the target than `[data] target_missing` allows; or if a weight cannot be used.
     """
     before = len(frame)
     if settings.data.duplicates == "drop":
         frame = drop_duplicates(frame)
     duplicates = before - len(frame)
     cleaned = _apply_custom(frame, schema)
-    kept = _with_target(cleaned, require_target(schema), settings)
-    left_out = len(frame) - len(cleaned), len(cleaned) - len(kept)
-    return CleanedRows(kept, cleaned is not frame, duplicates, *left_out)
+    known = _with_target(cleaned, require_target(schema), settings)
+    kept = _without_weightless(known, schema)
+    return CleanedRows(
+        kept,
+        changed=cleaned is not frame,
+        duplicates=duplicates,
+        removed=len(frame) - len(cleaned),
+        without_target=len(cleaned) - len(known),
+        weightless=len(known) - len(kept),
+    )
+
+
+def _without_weightless(frame: Frame, schema: Schema) -> Frame:
+    """Return the rows that count: one of weight 0 is neither learnt from nor judged by."""
+    if schema.weight is None:
+        return frame
+    check_weights(frame.select(schema.weight.name).to_pandas(), schema)
+    return frame.filter(nw.col(schema.weight.name) > 0)
 
 
 def drop_duplicates(frame: Frame) -> Frame:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from ..core.config import DataSettings
 from ..core.errors import UserError
-from .cast import Violation, refuse
+from .cast import Violation, refuse, spell
 from .readers import CSV, column_names, format_of, iter_tables
 from .schema import NUMBERS, SCHEMA_VERSION, WORDS, Column, Schema, plain_names
 from .text_files import csv_layout, open_text, text_errors
@@ -27,6 +27,7 @@ from .words import MISSING, composed, without_missing, without_padding
 # So many rows at the start of a file showed its decimal sign.
 FIRST_ROWS = 1000
 ROWS = 100_000
+ABSENT = "left out"
 # What Excel shows where a formula has no result.
 ERRORS = ("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!")
 
@@ -150,3 +151,51 @@ def _decimal(path: Path, data: DataSettings, schema: Schema) -> str:
     comma = any(re.fullmatch(r"-?\d+,\d+", value) for value in values)
     point = any(re.fullmatch(r"-?\d+\.\d+", value) for value in values)
     return "," if layout.delimiter == ";" and comma and not point else "."
+
+
+# ------------------------------------------------------------- what two schemas make of a table
+
+
+def differences(
+    before: pd.DataFrame, earlier: Schema, after: pd.DataFrame, later: Schema
+) -> list[str]:
+    """Return how each column is read, where two schemas differ: `price (string, then number)`.
+
+    Args:
+        before: The table as the earlier schema types it.
+        earlier: One schema.
+        after: The same table as the later schema types it.
+        later: The other schema.
+    """
+    then = {column.name: column.type for column in earlier.columns}
+    now = {column.name: column.type for column in later.columns}
+    found = []
+    if len(before) != len(after):
+        found.append(f"the table ({len(before):,} rows, then {len(after):,})")
+    for name in dict.fromkeys([*then, *now]):
+        kinds = (then.get(name, ABSENT), now.get(name, ABSENT))
+        if kinds[0] != kinds[1]:
+            found.append(f"{name} ({kinds[0]}, then {kinds[1]})")
+        elif name in before and name in after and len(before) == len(after):
+            found += _differing_value(before[name], after[name])
+    return found
+
+
+def _differing_value(before: pd.Series[Any], after: pd.Series[Any]) -> list[str]:
+    """Return the first row in which two columns of a type differ: `pieces (9.1, then 9100)`."""
+    same = (before == after).fillna(False) | (before.isna() & after.isna())
+    differing = (~same.astype(bool)).to_numpy()
+    if not differing.any():
+        return []
+    at = int(differing.argmax())
+    first, then = (_shown(series.iloc[at]) for series in (before, after))
+    rows = int(differing.sum())
+    more = f" ({rows:,} rows)" if rows > 1 else ""
+    return [f"{before.name} (row {at + 1:,}: {first}, then {then}{more})"]
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a sentence shows it."""
+    if pd.isna(value):
+        return "missing"
+    return f"'{value}'" if isinstance(value, str) else spell(value)

@@ -45,6 +45,7 @@ from .dates import (
 )
 from .numbers import COMMA, NumberForm, read_numbers
 from .schema import (
+    NUMBERS,
     SCHEMA_VERSION,
     WORDS,
     Column,
@@ -166,7 +167,9 @@ class Clues:
 def conditions(settings: Settings, version: int = SCHEMA_VERSION) -> str:
     """Return the fingerprint of the settings that the inference uses, or used in that version."""
     data = settings.data
-    roles = (data.target, data.id, data.time, data.group, data.ignore)
+    roles: tuple[Any, ...] = (data.target, data.id, data.time, data.group, data.ignore)
+    # What came later counts where somebody uses it, so that no schema is outdated by an update.
+    roles += (data.weight,) if data.weight else ()
     reading = [data.missing, data.text, data.header_row, data.sheet]
     if version == 1:
         # The settings that came later count where somebody uses them.
@@ -218,6 +221,38 @@ def has_target(series: pd.Series[Any], settings: Settings) -> NDArray[np.bool_]:
             "or leave those rows out: [data] target_missing = drop in conf.cfg."
         )
     return known
+
+
+def check_weights(frame: pd.DataFrame, schema: Schema) -> None:
+    """Check the column of weights, where there is one.
+
+    Raises:
+        UserError: If it does not hold numbers, one is missing or below 0, or all are 0.
+    """
+    column = schema.weight
+    if column is None:
+        return
+    series = frame[column.name]
+    if column.type not in NUMBERS:
+        odd = series.where(pd.to_numeric(series.astype("str"), errors="coerce").isna())
+        raise UserError(
+            f"[data] weight = {column.name} is of type {column.type}, with {example_of(odd)}, but "
+            "weights are numbers; correct the column, or name another."
+        )
+    refuse_missing(series, "weight", "leave those rows out of the source")
+    negative = (series < 0).to_numpy()
+    if negative.any():
+        at = int(negative.argmax())
+        raise UserError(
+            f"[data] weight = {column.name} is below 0 in {int(negative.sum()):,} of "
+            f"{len(series):,} rows, first {spell(series.iloc[at])} in row {at + 1:,}; correct "
+            "them, or write 0 for a row that is not to count."
+        )
+    if (series == 0).all():
+        raise UserError(
+            f"[data] weight = {column.name} is 0 in all {len(series):,} rows, so that none counts; "
+            "correct it, or empty [data] weight."
+        )
 
 
 def refuse_missing(series: pd.Series[Any], role: str, otherwise: str) -> None:
@@ -298,7 +333,7 @@ def _infer_column(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) 
         "[data] text in conf.cfg",
     )
     nullable = bool(typed.isna().any())
-    free = {"id", "group", "time"} & set(roles)
+    free = {"id", "group", "time", "weight"} & set(roles)
     if column.type in ("integer", "number") and not free:
         low, high = widen(float(typed.min()), float(typed.max()), whole=column.type == "integer")
         return replace(column, nullable=nullable, minimum=low, maximum=high, roles=roles)

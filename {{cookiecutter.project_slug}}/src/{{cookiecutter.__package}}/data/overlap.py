@@ -212,6 +212,8 @@ def prove_no_overlap(
     parts = {name: frame[target.name][codes == code] for code, name in enumerate(SPLITS)}
     task = registry.task(settings.model.task)
     facts["target"] = task.describe_target(parts, target, rule.name)
+    if schema.weight:
+        facts["weight"] = schema.weight.name
     return facts
 
 

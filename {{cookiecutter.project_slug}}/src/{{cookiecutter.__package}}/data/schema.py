@@ -20,12 +20,14 @@ from ..core.project import Project
 from .dates import CLOCKS, zone_info
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from ..core.config import DataSettings
 
 TYPES = ("integer", "number", "boolean", "category", "string", "text", "datetime")
-ROLES = ("target", "time", "group", "sensitive", "id", "ignore")
+ROLES = ("target", "time", "group", "sensitive", "id", "ignore", "weight")
 NUMBERS = ("integer", "number")
 WORDS = ("category", "string", "text")
 # Version 1 was made by other rules of reading: `earlier_files` writes down what they decided.
@@ -135,14 +137,19 @@ class Schema:
         return next(iter(self.having("group")), None)
 
     @property
+    def weight(self) -> Column | None:
+        """The column that says how much each row counts."""
+        return next(iter(self.having("weight")), None)
+
+    @property
     def ids(self) -> tuple[Column, ...]:
         """The columns that identify a row."""
         return self.having("id")
 
     @property
     def features(self) -> tuple[Column, ...]:
-        """The columns that a model may use: not target, id, group, time or ignored ones."""
-        unseen = {"target", "id", "group", "ignore", "time"}
+        """The columns that a model may use: not target, id, group, time, weight or ignored ones."""
+        unseen = {"target", "id", "group", "ignore", "time", "weight"}
         return tuple(column for column in self.columns if not unseen & set(column.roles))
 
     def having(self, role: str) -> tuple[Column, ...]:
@@ -374,7 +381,7 @@ def with_roles(schema: Schema, data: DataSettings, names: Sequence[str] | None =
         names: The table's columns, where they may differ from the schema's.
 
     Raises:
-        UserError: If a role names a column that is not there, or the target has a second role.
+        UserError: If a role names a column that is not there, or target or weight has a second one.
     """
     named = {
         "target": (data.target,) if data.target else (),
@@ -383,12 +390,17 @@ def with_roles(schema: Schema, data: DataSettings, names: Sequence[str] | None =
         "sensitive": data.sensitive,
         "id": data.id,
         "ignore": data.ignore,
+        "weight": (data.weight,) if data.weight else (),
     }
     for role, chosen in named.items():
         require_columns(names or schema.names, chosen, f"[data] {role}: the table")
-    for role in ("time", "group", "id", "ignore"):
-        if data.target in named[role]:
-            raise UserError(f"[data] target = {data.target} is also [data] {role}; it can be one.")
+    for column, role, others in (
+        (data.target, "target", ("time", "group", "id", "ignore", "weight")),
+        (data.weight, "weight", ("time", "group", "id", "ignore", "sensitive")),
+    ):
+        for other in others:
+            if column in named[other]:
+                raise UserError(f"[data] {role} = {column} is also [data] {other}; it can be one.")
     return replace(
         schema,
         columns=tuple(
@@ -396,6 +408,20 @@ def with_roles(schema: Schema, data: DataSettings, names: Sequence[str] | None =
             for column in schema.columns
         ),
     )
+
+
+def row_weights(frame: pd.DataFrame, schema: Schema) -> NDArray[np.float64] | None:
+    """Return how much each row counts; (rows,), with mean 1, since only their ratios matter.
+
+    None where all rows count alike: no column weighs, it is not there, or holds one value only.
+    """
+    if schema.weight is None or schema.weight.name not in frame.columns:
+        return None
+    weights: NDArray[np.float64] = frame[schema.weight.name].to_numpy(dtype="float64")
+    if not len(weights) or (weights == weights[0]).all():
+        return None
+    weights = weights / weights.mean()
+    return weights
 
 
 def require_columns(names: Sequence[str], wanted: Sequence[str], where: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .metrics import Array, Weighted, distinct_rows, metrics_by_need, score, show
 from .predictions import PredictionsWithTruth
@@ -67,12 +68,17 @@ def bootstrap(
     intervals: dict[str, Interval] = {}
     difference = Interval(np.nan, np.nan, np.nan)
     for needs, metrics in metrics_by_need(model).items():
-        (of_model, of_baseline), counts = distinct_rows(needs, model, baseline)
+        (of_model, of_baseline), counts, place = distinct_rows(needs, model, baseline)
         functions = {each.name: each.prepare(of_model) for each in metrics}
         decides = next((each for each in metrics if each.name == metric), None)
         if decides is not None:
             functions["baseline"] = decides.prepare(of_baseline)
-        deviations = _deviations(functions, counts, resamples, random)
+        if model.weights is None:
+            draws = _draw_blocks(counts, resamples, random)
+        else:
+            rows_drawn = _draw_blocks(np.ones(len(model)), resamples, random)
+            draws = _weigh(rows_drawn, model.weights, place)
+        deviations = _deviations(functions, counts, draws)
         spread = {name: scale * each for name, each in deviations.items()}
         for each in metrics:
             intervals[each.name] = _interval(values[each.name], spread[each.name])
@@ -83,20 +89,44 @@ def bootstrap(
 
 
 def _deviations(
-    functions: Mapping[str, Weighted], counts: Array, resamples: int, random: np.random.Generator
+    functions: Mapping[str, Weighted], counts: Array, draws: Iterable[Array]
 ) -> dict[str, Array]:
     """Return each metric on resamples of the rows, minus its value on the rows themselves.
 
     All metrics see the same resamples.
     """
-    block = max(1, BLOCK // len(counts))
-    draws: dict[str, list[Array]] = {name: [] for name in functions}
-    for start in range(0, resamples, block):
-        weights = _draw_counts(counts, min(block, resamples - start), random)
+    found: dict[str, list[Array]] = {name: [] for name in functions}
+    for weights in draws:
         for name, function in functions.items():
-            draws[name].append(function(weights))
+            found[name].append(function(weights))
     here = {name: float(each(counts[np.newaxis])[0]) for name, each in functions.items()}
-    return {name: np.concatenate(parts) - here[name] for name, parts in draws.items()}
+    return {name: np.concatenate(parts) - here[name] for name, parts in found.items()}
+
+
+def _draw_blocks(counts: Array, resamples: int, random: np.random.Generator) -> Iterator[Array]:
+    """Yield how often each row is in each resample, in blocks; see `_draw_counts`."""
+    block = max(1, BLOCK // len(counts))
+    for start in range(0, resamples, block):
+        yield _draw_counts(counts, min(block, resamples - start), random)
+
+
+def _weigh(
+    draws: Iterable[Array], weights: Array, place: NDArray[np.intp] | None
+) -> Iterator[Array]:
+    """Yield resamples in which each row counts by its weight, as often as it was drawn.
+
+    Args:
+        draws: How often each row is in each resample; (resamples, rows).
+        weights: Of the rows; (rows,).
+        place: The cell in which each row is counted; None where each is its own.
+    """
+    if place is None:
+        yield from (drawn * weights for drawn in draws)
+        return
+    order = np.argsort(place, kind="stable")
+    begins = np.flatnonzero(np.diff(place[order], prepend=-1))
+    for drawn in draws:
+        yield np.add.reduceat((drawn * weights)[:, order], begins, axis=1)
 
 
 def _draw_counts(counts: Array, resamples: int, random: np.random.Generator) -> Array:

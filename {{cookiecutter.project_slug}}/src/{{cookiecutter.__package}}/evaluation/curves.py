@@ -5,6 +5,7 @@ Each takes the evaluated model (`diagnostics.Subject`); a task names those that 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def roc(subject: Subject) -> list[dict[str, Any]]:
     curves = []
     for name, truth, probability in _one_against_rest(subject):
         if not truth.all():
-            false, true, _ = roc_curve(truth, probability)
+            false, true, _ = roc_curve(truth, probability, sample_weight=subject.labelled.weights)
             area = significant(auc(false, true))
             curves.append({"class": name, "area": area, "points": _thin(false, true)})
     return curves
@@ -44,13 +45,15 @@ def precision_recall(subject: Subject) -> list[dict[str, Any]]:
     from sklearn.metrics import average_precision_score, precision_recall_curve
 
     curves = []
+    weights = subject.labelled.weights
     for name, truth, probability in _one_against_rest(subject):
-        precision, recall, _ = precision_recall_curve(truth, probability)
+        precision, recall, _ = precision_recall_curve(truth, probability, sample_weight=weights)
+        area = average_precision_score(truth, probability, sample_weight=weights)
         curves.append(
             {
                 "class": name,
-                "area": significant(average_precision_score(truth, probability)),
-                "share": significant(truth.mean()),
+                "area": significant(area),
+                "share": significant(np.average(truth, weights=weights)),
                 "points": _thin(recall[::-1], precision[::-1]),
             }
         )
@@ -62,6 +65,8 @@ def calibration(subject: Subject) -> dict[str, Any]:
 
     Of two classes the one to find; of many the predicted one. Bins are fewer where rows are few.
     `error` is the expected calibration error (Naeini et al., 2015): the mean gap, weighted by rows.
+    Where rows have weights, shares follow these, and intervals the effective number of rows, which
+    is their sum squared over the sum of their squares (Kish, 1965).
     """
     labelled = subject.labelled
     shares = np.asarray(labelled.probabilities)
@@ -73,12 +78,14 @@ def calibration(subject: Subject) -> dict[str, Any]:
         about = "the likeliest class"
     number = int(np.clip(len(predicted) // ROWS_OF_BIN, FEWEST_BINS, MOST_BINS))
     bins = np.minimum((predicted * number).astype(int), number - 1)
+    weights = np.ones(len(bins)) if labelled.weights is None else labelled.weights
     count = np.bincount(bins, minlength=number)
     filled = count > 0
-    mean = np.bincount(bins, predicted, number)[filled] / count[filled]
-    share = np.bincount(bins, observed, number)[filled] / count[filled]
-    low, high = _wilson(share, count[filled])
-    error = float(np.average(np.abs(mean - share), weights=count[filled]))
+    weight = np.bincount(bins, weights, number)[filled]
+    mean = np.bincount(bins, weights * predicted, number)[filled] / weight
+    share = np.bincount(bins, weights * observed, number)[filled] / weight
+    low, high = _wilson(share, weight**2 / np.bincount(bins, weights**2, number)[filled])
+    error = float(np.average(np.abs(mean - share), weights=weight))
     columns = {"mean": mean, "share": share, "low": low, "high": high, "count": count[filled]}
     return {
         "about": about,
@@ -91,7 +98,7 @@ def calibration(subject: Subject) -> dict[str, Any]:
 
 
 def confusion(subject: Subject) -> dict[str, Any]:
-    """Return how often each class (row) was taken for each (column).
+    """Return how often each class (row) was taken for each (column), weighted as the rows are.
 
     Of more than `MATRIX` classes the most frequent stay, the others become one.
     """
@@ -109,7 +116,9 @@ def confusion(subject: Subject) -> dict[str, Any]:
         truth, labels = place[truth], place[labels]
         names = [*(names[code] for code in kept), "(other)"]
     size = len(names)
-    counts = np.bincount(truth * size + labels, minlength=size * size).reshape(size, size)
+    counts = np.bincount(truth * size + labels, labelled.weights, size * size).reshape(size, size)
+    if labelled.weights is not None:
+        counts = counts.round(1)
     return {"classes": names, "counts": counts.tolist()}
 
 
@@ -118,17 +127,20 @@ def residuals(subject: Subject) -> dict[str, Any]:
     truth, values = subject.labelled.truth, np.asarray(subject.labelled.values)
     errors = values - truth
     drawn = draw(len(truth), RESIDUALS, subject.seed)
-    levels = (5, 25, 50, 75, 95)
+    levels, weights = (5, 25, 50, 75, 95), subject.labelled.weights
+    mean = np.average(errors, weights=weights)
+    spread = math.sqrt(np.average((errors - mean) ** 2, weights=weights))
+    weighing: Any = {} if weights is None else {"weights": weights, "method": "inverted_cdf"}
     return {
         "points": [
             [significant(v), significant(t)]
             for v, t in zip(values[drawn], truth[drawn], strict=True)
         ],
-        "mean": significant(errors.mean()),
-        "std": significant(errors.std()),
+        "mean": significant(mean),
+        "std": significant(spread),
         "quantiles": {
             f"{level}": significant(value)
-            for level, value in zip(levels, np.percentile(errors, levels), strict=True)
+            for level, value in zip(levels, np.percentile(errors, levels, **weighing), strict=True)
         },
     }
 

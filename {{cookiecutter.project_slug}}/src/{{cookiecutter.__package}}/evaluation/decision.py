@@ -55,7 +55,9 @@ def label_codes(document: Mapping[str, Any], probabilities: Floats) -> Codes:
     return codes
 
 
-def fit_temperature(probabilities: Floats, codes: Codes, seed: int) -> dict[str, Any]:
+def fit_temperature(
+    probabilities: Floats, codes: Codes, seed: int, weights: Floats | None = None
+) -> dict[str, Any]:
     """Find the temperature (Guo et al., 2017) that makes the probabilities as honest as one can.
 
     It is kept only where, in five folds, the temperature of four lowers the log loss of the fifth.
@@ -64,6 +66,7 @@ def fit_temperature(probabilities: Floats, codes: Codes, seed: int) -> dict[str,
         probabilities: The model's own, (rows, classes).
         codes: The true class of each row, by its column.
         seed: Of the folds.
+        weights: How much each row counts; default: all alike.
 
     Returns:
         The temperature (1 changes nothing), and the log loss (nats) before and after, in the folds.
@@ -74,22 +77,29 @@ def fit_temperature(probabilities: Floats, codes: Codes, seed: int) -> dict[str,
     if len(order) < FEWEST_ROWS or len(np.unique(codes[order])) < 2:
         return {**nothing, "reason": f"valid has too few rows ({len(order)}) or classes"}
     probabilities, codes = probabilities[order], codes[order]
+    weights = np.ones(len(order)) if weights is None else weights[order]
     logarithms = _logarithms(probabilities)  # once, and not at every temperature tried
     before = after = 0.0
     for part in range(FOLDS):
         held = np.arange(len(codes)) % FOLDS == part
-        temperature = _best_temperature(logarithms[~held], codes[~held])
-        before += _log_losses(probabilities[held], codes[held]).sum()
-        after += _log_losses(_soften(logarithms[held], temperature), codes[held]).sum()
-    losses = {"before": float(before / len(codes)), "after": float(after / len(codes))}
+        temperature = _best_temperature(logarithms[~held], codes[~held], weights[~held])
+        tempered = _soften(logarithms[held], temperature)
+        before += (weights[held] * _log_losses(probabilities[held], codes[held])).sum()
+        after += (weights[held] * _log_losses(tempered, codes[held])).sum()
+    losses = {"before": float(before / weights.sum()), "after": float(after / weights.sum())}
     if after >= before:
         return {**nothing, **losses, "reason": "the probabilities were as good as they were"}
-    value = _best_temperature(logarithms, codes)
+    value = _best_temperature(logarithms, codes, weights)
     return {**nothing, **losses, "temperature": value, "kept": True, "reason": "lower log loss"}
 
 
 def fit_threshold(
-    probabilities: Floats, positives: NDArray[np.bool_], cost_fp: float, cost_fn: float, seed: int
+    probabilities: Floats,
+    positives: NDArray[np.bool_],
+    cost_fp: float,
+    cost_fn: float,
+    seed: int,
+    weights: Floats | None = None,
 ) -> dict[str, Any]:
     """Find the probability from which on a row counts as positive, so that errors cost least.
 
@@ -103,36 +113,44 @@ def fit_threshold(
         cost_fp: Cost of a false alarm.
         cost_fn: Cost of a miss.
         seed: Of the folds.
+        weights: How much each row counts; default: all alike.
 
     Returns:
         The threshold, Elkan's, and the mean cost of a row with each, in the folds.
     """
     theory = cost_fp / (cost_fp + cost_fn)
+    weights = np.ones(len(positives)) if weights is None else weights
     part = np.random.default_rng(seed).permutation(len(positives)) % FOLDS
     values = np.full(len(positives), theory)
     for held in (part == number for number in range(FOLDS)):
         if held.any() and not held.all():
             values[held] = cheapest_threshold(
-                probabilities[~held], positives[~held], cost_fp, cost_fn
+                probabilities[~held], positives[~held], cost_fp, cost_fn, weights[~held]
             )
     found = _costs(probabilities, positives, values, cost_fp, cost_fn)
     expected = _costs(probabilities, positives, theory, cost_fp, cost_fn)
-    saved = expected - found
+    saved = weights * (expected - found)
     kept = bool(saved.sum() > math.sqrt(len(saved)) * saved.std())
-    value = cheapest_threshold(probabilities, positives, cost_fp, cost_fn) if kept else theory
+    value = theory
+    if kept:
+        value = cheapest_threshold(probabilities, positives, cost_fp, cost_fn, weights)
     return {
         "value": value,
         "theory": theory,
         "kept": kept,
-        "cost": float(found.mean()),
-        "cost_of_theory": float(expected.mean()),
+        "cost": float((weights * found).sum() / weights.sum()),
+        "cost_of_theory": float((weights * expected).sum() / weights.sum()),
         "cost_fp": cost_fp,
         "cost_fn": cost_fn,
     }
 
 
 def cheapest_threshold(
-    probabilities: Floats, positives: NDArray[np.bool_], cost_fp: float, cost_fn: float
+    probabilities: Floats,
+    positives: NDArray[np.bool_],
+    cost_fp: float,
+    cost_fn: float,
+    weights: Floats | None = None,
 ) -> float:
     """Return the threshold with the least cost on these rows; of equals the nearest to Elkan's.
 
@@ -141,8 +159,9 @@ def cheapest_threshold(
     """
     theory = cost_fp / (cost_fp + cost_fn)
     values, place = np.unique(probabilities, return_inverse=True)
-    hits = np.bincount(place, weights=positives, minlength=len(values))
-    rows = np.bincount(place, minlength=len(values))
+    weights = np.ones(len(positives)) if weights is None else weights
+    hits = np.bincount(place, weights * positives, minlength=len(values))
+    rows = np.bincount(place, weights, minlength=len(values))
     # Below the cut at place i lie values[:i]: their positives are missed, and from i on the
     # negatives are false alarms.
     missed = np.concatenate([[0.0], np.cumsum(hits)])
@@ -155,12 +174,17 @@ def cheapest_threshold(
     return float(cuts[least][np.abs(cuts[least] - theory).argmin()])
 
 
-def conformal_interval(errors: Floats, level: float) -> dict[str, Any]:
+def conformal_interval(
+    errors: Floats, level: float, weights: Floats | None = None
+) -> dict[str, Any]:
     """Return the half-width that covers new rows at `level` (split conformal; Lei et al., 2018).
+
+    With weights, the new row is taken to weigh as much as the mean (Tibshirani et al., 2019).
 
     Args:
         errors: Absolute errors on rows that training did not use, in the target's unit.
-        level: The share of new rows whose value is to lie within.
+        level: The share of new rows whose value is to lie within, by weight.
+        weights: How much each row counts; default: all alike.
 
     Returns:
         `level` and `half_width`; None where there are too few rows for the level.
@@ -168,16 +192,23 @@ def conformal_interval(errors: Floats, level: float) -> dict[str, Any]:
     rank = math.ceil((len(errors) + 1) * level)
     if rank > len(errors):
         return {"level": level, "half_width": None, "rows": len(errors)}
-    half = float(np.partition(errors, rank - 1)[rank - 1])
+    if weights is None:
+        half = float(np.partition(errors, rank - 1)[rank - 1])
+    else:
+        order = np.argsort(errors)
+        covered = np.cumsum(weights[order])
+        needed = level * (covered[-1] + weights.mean()) * (1 - 1e-12)
+        half = float(errors[order][np.searchsorted(covered, needed)])
     return {"level": level, "half_width": half, "rows": len(errors)}
 
 
-def _best_temperature(logarithms: Floats, codes: Codes) -> float:
-    """Return the temperature of least log loss, between 1/20 and 20."""
+def _best_temperature(logarithms: Floats, codes: Codes, weights: Floats) -> float:
+    """Return the temperature of least weighted log loss, between 1/20 and 20."""
     from scipy.optimize import minimize_scalar
 
     def loss(exponent: float) -> float:
-        return float(_log_losses(_soften(logarithms, math.exp(exponent)), codes).mean())
+        losses = _log_losses(_soften(logarithms, math.exp(exponent)), codes)
+        return float((weights * losses).mean())
 
     limit = math.log(20)
     return math.exp(minimize_scalar(loss, bounds=(-limit, limit), method="bounded").x)

@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..core import registry
+from ..data.schema import row_weights
 from ..data.split import draw
 from .curves import plain, significant
 from .metrics import find_metric, score
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ..bundle.bundle import Bundle
     from ..data.schema import Column
 
+Weights = NDArray[np.float64] | None
 LEARNING_ROWS = 5_000
 LEARNING_SIZES = 3
 JUDGED_ROWS = 5_000
@@ -126,6 +128,8 @@ class Shuffling:
 
         self.bundle, self.prepare = subject.bundle, prepare
         self.truth = np.tile(frame[subject.target].to_numpy(), REPEATS)
+        weights = row_weights(frame, subject.bundle.schema)
+        self.weights = None if weights is None else np.tile(weights, REPEATS)
         typed = subject.bundle.conform(frame, strict=False)
         # The copy keeps columns of one type together, which makes the steps behind it fast.
         self.typed = pd.concat([typed] * REPEATS, ignore_index=True).copy()
@@ -149,9 +153,10 @@ class Shuffling:
             inputs = self.inputs.copy(deep=False)
             inputs[list(own.columns)] = own
         raw = bundle.task.raw_scores(bundle.model, inputs, bundle.classes)
-        return bundle.task.with_truth(
+        labelled = bundle.task.with_truth(
             self.truth, bundle.decide(typed, raw), bundle.classes, bundle.document["positive"]
         )
+        return labelled.weighted(self.weights)
 
 
 def worst(subject: Subject, ranked: list[str]) -> dict[str, Any]:
@@ -198,18 +203,22 @@ def learning_curve(subject: Subject, train: pd.DataFrame, pipeline: Any) -> dict
     schema, custom = subject.bundle.schema, subject.bundle.custom
     inputs = prepare(train.iloc[order], schema, custom)
     target = train[subject.target].to_numpy()[order]
+    weights = row_weights(train.iloc[order], schema)
     kept = draw(len(subject.frame), JUDGED_ROWS, subject.seed)
     valid = prepare(subject.frame.iloc[kept], schema, custom)
     valid_target = subject.frame[subject.target].to_numpy()[kept]
+    valid_weights = row_weights(subject.frame.iloc[kept], schema)
     points = []
     for size in _sizes(rows):
-        fitted = pipeline if size == rows else _refit(pipeline, inputs[:size], target[:size])
+        first = None if weights is None else weights[:size]
+        fitted = pipeline if size == rows else _refit(pipeline, inputs[:size], target[:size], first)
         if fitted is None:
             continue
         seen = min(size, JUDGED_ROWS)
         with _threads(JUDGED_ROWS):
-            on_train = _judge(subject, fitted, inputs[:seen], target[:seen])
-            on_valid = _judge(subject, fitted, valid, valid_target)
+            first = None if weights is None else weights[:seen]
+            on_train = _judge(subject, fitted, inputs[:seen], target[:seen], first)
+            on_valid = _judge(subject, fitted, valid, valid_target, valid_weights)
         points.append(
             {"rows": size, "train": significant(on_train), "valid": significant(on_valid)}
         )
@@ -239,10 +248,12 @@ def _mixed_order(target: pd.Series[Any], classes: bool, seed: int) -> NDArray[np
     return order[np.argsort((rank + 0.5) / size, kind="stable")]
 
 
-def _refit(pipeline: Any, inputs: pd.DataFrame, target: NDArray[Any]) -> Any:
+def _refit(pipeline: Any, inputs: pd.DataFrame, target: NDArray[Any], weights: Weights) -> Any:
     """Return a clone fitted on some rows; None where they are too few or too alike for it."""
     from sklearn.base import clone
     from sklearn.ensemble import BaseEnsemble
+
+    from ..models.training_data import fit_weighted
 
     fresh = clone(pipeline)
     parallel = "n_jobs" in fresh[-1].get_params(deep=False)
@@ -251,7 +262,7 @@ def _refit(pipeline: Any, inputs: pd.DataFrame, target: NDArray[Any]) -> Any:
     try:
         with warnings.catch_warnings(), _threads(len(inputs)):
             warnings.simplefilter("ignore")  # few rows make solvers complain
-            fresh.fit(inputs, target)
+            fit_weighted(fresh, inputs, target, weights)
     except ValueError:
         return None
     if parallel:
@@ -268,9 +279,15 @@ def _threads(rows: int) -> Iterator[None]:
         yield
 
 
-def _judge(subject: Subject, pipeline: Any, inputs: pd.DataFrame, target: NDArray[Any]) -> float:
+def _judge(
+    subject: Subject,
+    pipeline: Any,
+    inputs: pd.DataFrame,
+    target: NDArray[Any],
+    weights: Weights,
+) -> float:
     """Return the metric of a pipeline on prepared rows, without calibration or threshold."""
     bundle, task = subject.bundle, subject.bundle.task
     predictions = task.uncalibrated(task.raw_scores(pipeline, inputs, bundle.classes))
     labelled = task.with_truth(target, predictions, bundle.classes, bundle.document["positive"])
-    return score(labelled)[subject.metric]
+    return score(labelled.weighted(weights))[subject.metric]

@@ -136,7 +136,7 @@ def score(labelled: PredictionsWithTruth) -> dict[str, float]:
     """Return every metric that the predictions allow; nan where one is not defined on the rows."""
     scores = {}
     for needs, metrics in metrics_by_need(labelled).items():
-        (rows,), counts = distinct_rows(needs, labelled)
+        (rows,), counts, _ = distinct_rows(needs, labelled)
         for metric in metrics:
             scores[metric.name] = float(metric.prepare(rows)(counts[np.newaxis])[0])
     return {name: scores[name] for name in _names(labelled) if name in scores}
@@ -159,32 +159,40 @@ def metrics_by_need(labelled: PredictionsWithTruth) -> dict[str, list[Metric]]:
 
 def distinct_rows(
     needs: str, *models: PredictionsWithTruth
-) -> tuple[list[PredictionsWithTruth], Array]:
-    """Return rows that metrics need, and how often each of them occurs.
+) -> tuple[list[PredictionsWithTruth], Array, NDArray[np.intp] | None]:
+    """Return rows that metrics need, how much each of them counts, and which is each row's.
 
     Metrics of labels see only which classes meet: a few cells stand for any number of rows. All
-    others get the rows as they are, each once.
+    others get the rows as they are, each once or by its weight.
 
     Args:
         needs: The part of the predictions that the metrics are computed from.
         models: Predictions of the same rows by one model or several.
+
+    Returns:
+        The rows of each model; their counts or sums of weights; of rows that have weights, the
+        place of each in the returned ones, None where they are returned as they are.
     """
     first = models[0]
     if needs != "labels":
-        return list(models), np.ones(len(first))
+        return list(models), np.ones(len(first)) if first.weights is None else first.weights, None
     cell, sizes = first.truth, first.classes
     for model in models:
         cell = cell * sizes + np.asarray(model.labels)
-    occurring, counts = np.unique(cell, return_counts=True)
+    if first.weights is None:
+        (occurring, counts), place = np.unique(cell, return_counts=True), None
+    else:
+        occurring, place = np.unique(cell, return_inverse=True)
+        counts = np.bincount(place, first.weights)
     codes = []
     for _ in models:
         occurring, code = np.divmod(occurring, sizes)
         codes.append(code)
     rows = [
-        replace(model, truth=occurring, labels=labels, probabilities=None)
+        replace(model, truth=occurring, labels=labels, probabilities=None, weights=None)
         for model, labels in zip(models, reversed(codes), strict=True)
     ]
-    return rows, counts.astype(float)
+    return rows, counts.astype(float), place
 
 
 def _ratio(part: Array, whole: Array, empty: float) -> Array:

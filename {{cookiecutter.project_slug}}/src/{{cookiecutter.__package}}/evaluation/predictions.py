@@ -49,6 +49,7 @@ class PredictionsWithTruth:
         classes: How many classes there are; 0 where none are predicted.
         positive: The code of the class to find; None unless there are two classes.
         names: The class of each code, as the data has it.
+        weights: How much each row counts; (rows,). None where all count alike.
     """
 
     truth: NDArray[Any]
@@ -60,6 +61,7 @@ class PredictionsWithTruth:
     classes: int = 0
     positive: int | None = None
     names: tuple[Any, ...] = ()
+    weights: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -68,7 +70,19 @@ class PredictionsWithTruth:
     def take(self, rows: NDArray[Any]) -> PredictionsWithTruth:
         """Return some of the rows."""
         parts = _taken(self, rows)
-        return replace(self, truth=self.truth[rows], **parts)
+        weights = None if self.weights is None else self.weights[rows]
+        return replace(self, truth=self.truth[rows], weights=weights, **parts)
+
+    def weighted(self, weights: NDArray[np.float64] | None) -> PredictionsWithTruth:
+        """Return the rows that count, with their weights.
+
+        Args:
+            weights: From 0 on; (rows,). None where all count alike.
+        """
+        if weights is None:
+            return self
+        counting = np.flatnonzero(weights)
+        return replace(self, weights=weights).take(counting)
 
 
 def _taken(whole: Any, rows: NDArray[Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .bootstrap import bootstrap
+from .metrics import score
 
 if TYPE_CHECKING:
     from ..data.schema import Column, Schema
@@ -53,7 +55,8 @@ def make_reference(
       each), `labels` (`counts` by predicted class) and `confusion` (rows: true class; columns:
       predicted class; in the order of the bundle's classes).
     - `rows`: how many the source held for train; estimated where `train` is a sample.
-    - `metrics`, of valid: each with its value and bootstrap interval, at 95%.
+    - `metrics`, of valid: each with its value and bootstrap interval, at 95%. Where rows have
+      weights, only these are weighted, and `unweighted` holds `metrics` and the baseline's without.
 
     Args:
         schema: The columns.
@@ -66,7 +69,7 @@ def make_reference(
     places = np.repeat(np.arange(len(train)), copies)
     sample = train.iloc[places[:: max(1, -(-len(places) // ROWS))]]
     target = schema.column(document["target"])
-    return {
+    found = {
         "version": REFERENCE_VERSION,
         "rows": round(float(copies.mean()) * document["rows"]["train"]),
         "sampled": len(sample),
@@ -75,6 +78,11 @@ def make_reference(
         "prediction": _prediction(document, labelled),
         "metrics": _metrics(document, labelled, baseline),
     }
+    if labelled.weights is not None:  # later rows may come without
+        model, floor = (replace(each, weights=None) for each in (labelled, baseline))
+        metrics = _metrics(document, model, floor)
+        found["unweighted"] = {"metrics": metrics, "baseline": score(floor)}
+    return found
 
 
 def _target(values: pd.Series[Any], document: Mapping[str, Any]) -> dict[str, Any]:

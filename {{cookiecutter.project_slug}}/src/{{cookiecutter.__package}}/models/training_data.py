@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..core import registry
 from ..core.errors import UserError
-from ..data.schema import load_schema
+from ..data.schema import load_schema, row_weights
 from ..data.split import load_manifest, load_split
 from .features import prepare
 
@@ -60,6 +61,8 @@ class TrainingData:
         data_fingerprint: Of the typed table.
         split_fingerprint: Of the way in which it was split.
         warm_start: What the candidates continue from; None where they start from nothing.
+        weights: How much each row of train counts, with mean 1; None where all count alike.
+        valid_weights: The same of valid.
     """
 
     settings: Settings
@@ -76,12 +79,18 @@ class TrainingData:
     data_fingerprint: str
     split_fingerprint: str
     warm_start: WarmStart | None = None
+    weights: NDArray[np.float64] | None = None
+    valid_weights: NDArray[np.float64] | None = None
 
     def take(self, rows: Rows) -> TrainingData:
         """Return the same data with some rows of train."""
         groups = None if self.groups is None else self.groups[rows]
-        inputs, target = self.inputs.iloc[rows], self.target[rows]
-        return replace(self, inputs=inputs, target=target, groups=groups)
+        inputs, target, weights = self.inputs.iloc[rows], self.target[rows], self.weights_of(rows)
+        return replace(self, inputs=inputs, target=target, groups=groups, weights=weights)
+
+    def weights_of(self, rows: Rows) -> NDArray[np.float64] | None:
+        """Return how much some rows of train count; None where all count alike."""
+        return None if self.weights is None else self.weights[rows]
 
 
 def load_training_data(
@@ -107,16 +116,18 @@ def load_training_data(
     features = [column.name for column in schema.features]
     if not features:
         raise UserError(
-            "data/schema.yaml leaves no column to learn from: all are target, id, time, group or "
-            "ignored; take one out of [data] id or ignore, or bring in another column."
+            "data/schema.yaml leaves no column to learn from: all are target, id, time, group, "
+            "weight or ignored; take one out of [data] id or ignore, or bring in another column."
         )
-    frame = load_split(project, "train", list(dict.fromkeys([*features, target, *groups])))
+    weighing = [column.name for column in schema.having("weight")]
+    columns = list(dict.fromkeys([*features, target, *groups, *weighing]))
+    frame = load_split(project, "train", columns)
     _refuse_constant(frame[target])
     fit_target = task.target_array(frame[target])
     fit_groups = group_codes(frame[groups[0]]) if groups and rule == "group" else None
-    inputs = prepare(frame[features], schema)
+    inputs, weights = prepare(frame[features], schema), row_weights(frame, schema)
     del frame  # before the next one is read
-    frame = load_split(project, "valid", [*features, target])
+    frame = load_split(project, "valid", [*features, target, *weighing])
     return TrainingData(
         settings=settings,
         schema=schema,
@@ -131,7 +142,30 @@ def load_training_data(
         rule=rule,
         data_fingerprint=manifest["fingerprint"],
         split_fingerprint=manifest["split"]["fingerprint"],
+        weights=weights,
+        valid_weights=row_weights(frame, schema),
     )
+
+
+def takes_weights(fit: Callable[..., Any]) -> bool:
+    """Tell whether an estimator's `fit` or `partial_fit` takes the weights of rows."""
+    return "sample_weight" in signature(fit).parameters
+
+
+def fit_weighted(
+    pipeline: Pipeline, inputs: Any, target: Any, weights: NDArray[np.float64] | None
+) -> None:
+    """Fit a pipeline whose last step takes the weights, if it can; the steps before do not.
+
+    Args:
+        pipeline: Features, then an estimator.
+        inputs: Prepared rows.
+        target: Their classes or numbers.
+        weights: How much each row counts; None where all count alike.
+    """
+    name, estimator = pipeline.steps[-1]
+    weighs = weights is not None and takes_weights(estimator.fit)
+    pipeline.fit(inputs, target, **({f"{name}__sample_weight": weights} if weighs else {}))
 
 
 def group_codes(groups: pd.Series[Any]) -> NDArray[np.int64]:

@@ -130,7 +130,7 @@ def _refuse_needed(column: Column) -> None:
     Raises:
         UserError: With what to do.
     """
-    role = next((role for role in ("id", "group", "time") if role in column.roles), None)
+    role = next((each for each in ("id", "group", "time", "weight") if each in column.roles), None)
     if role is not None:
         raise UserError(
             f"[data] {role} = {column.name} is not in the prediction log, and no row can do "

@@ -132,19 +132,22 @@ def compare_performance(
     """
     labelled = labelled_rows(bundle, window)
     name = str(bundle.document["metric"])
-    if labelled is None or len(labelled) < LEAST_LABELLED or name not in reference["metrics"]:
+    measured, base = reference["metrics"], bundle.document["baseline"]["metrics"]
+    if window.weights is None and "unweighted" in reference:  # so are the rows
+        measured, base = (reference["unweighted"][each] for each in ("metrics", "baseline"))
+    if labelled is None or len(labelled) < LEAST_LABELLED or name not in measured:
         return None, None
     metric = find_metric(name)
     if getattr(labelled, metric.part(labelled)) is None:
         return None, None
-    before = Interval(**{key: _nan(value) for key, value in reference["metrics"][name].items()})
+    before = Interval(**{key: _nan(value) for key, value in measured[name].items()})
     baseline = baseline_with_truth(bundle.document, labelled)
     intervals, _ = bootstrap(labelled, baseline, name, resamples=RESAMPLES)
     now, rows = intervals[name], len(labelled)
     if not (math.isfinite(now.value) and math.isfinite(before.value)):
         return None, None
-    base = float(bundle.document["baseline"]["metrics"][name])
-    lost = skill(name, before.value, base) - skill(name, now.value, base)
+    floor = float(base[name])
+    lost = skill(name, before.value, floor) - skill(name, now.value, floor)
     p = _worse(before, now, reference["prediction"]["rows"], rows, metric.greater_is_better)
     story = (
         f"{metric.title} is {show(now.value)} ({in_words(now.low, now.high)}) on {rows:,} rows "
@@ -162,17 +165,23 @@ def compare_performance(
         story=story,
     )
     facts = {"metric": name, "rows": rows, "now": vars(now), "reference": vars(before)}
+    if bundle.schema.weight is not None:
+        facts["weighted"] = window.weights is not None
     return finding, {**facts, "skill_lost": lost}
 
 
 def labelled_rows(bundle: Bundle, window: Window) -> PredictionsWithTruth | None:
-    """Return truth and predictions of the rows with a label; None where there are none."""
+    """Return truth and predictions of the rows with a label, weighted where they have weights.
+
+    None where there are none.
+    """
     truth, predictions = window.truth, window.labelled_predictions
     if truth is None or predictions is None:
         return None
     column = bundle.schema.column(bundle.document["target"])
     kind = {"integer": "int64", "boolean": "bool", "number": "float64"}.get(column.type, object)
-    return with_truth(bundle.document, truth.to_numpy(dtype=kind), predictions)
+    labelled = with_truth(bundle.document, truth.to_numpy(dtype=kind), predictions)
+    return labelled.weighted(window.weights)
 
 
 def _worse(before: Interval, now: Interval, n: int, m: int, greater_is_better: bool) -> float:

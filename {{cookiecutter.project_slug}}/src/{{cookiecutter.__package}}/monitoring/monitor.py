@@ -210,6 +210,8 @@ def _notes(window: Window, findings: list[Finding], measured: Any) -> list[str]:
         notes.append(f"not in the rows, so not compared: {listed}")
     if window.truth is None:
         notes.append("no labels: whether the model still is right cannot be seen yet")
+    elif measured is not None and measured.get("weighted") is False:
+        notes.append("the rows have no weights, so the metric was compared without, on valid too")
     elif measured is None:
         notes.append(f"the metric was not compared: {_why_not(window, len(window.truth))}")
     large = [each.name for each in findings if each.p is not None and not each.found

@@ -25,7 +25,7 @@ from ..data.cast import conform
 from ..data.earlier_files import upgraded
 from ..data.keys import BY_COLUMN, NEWEST, row_keys
 from ..data.readers import read_table
-from ..data.schema import INFER_AGAIN, load_schema
+from ..data.schema import INFER_AGAIN, load_schema, row_weights
 from ..data.split import choose_rule, load_manifest, load_split
 from ..evaluate import evaluate
 from ..evaluation.bootstrap import Interval, bootstrap, in_words
@@ -33,7 +33,7 @@ from ..evaluation.metrics import choose_metric, find_metric, score, show
 from ..evaluation.predictions import PredictionsWithTruth
 from ..ingest import ingest
 from ..models.persist import load_model
-from ..models.training_data import Rows, TrainingData, WarmStart
+from ..models.training_data import Rows, TrainingData, WarmStart, takes_weights
 from ..postprocess import postprocess
 from ..preprocess import preprocess
 from ..train import train
@@ -409,15 +409,22 @@ def go_on(pipeline: Pipeline, data: TrainingData, new: NDArray[np.bool_]) -> Pip
     if hasattr(estimator, "partial_fit"):
         if not new.any():
             raise UserError("Train has no new row to go on with; run `retrain` without --warm.")
-        estimator.partial_fit(inputs[new], data.target[new])
+        weighing = _weighing(estimator.partial_fit, data.weights_of(np.flatnonzero(new)))
+        estimator.partial_fit(inputs[new], data.target[new], **weighing)
         return went_on
     given = estimator.get_params(deep=False)
     # Of a linear model max_iter is a limit, not a size.
     size = next((name for name in SIZES if name in given and not hasattr(estimator, "coef_")), None)
     if size is not None:
         estimator.set_params(**{size: given[size] + max(1, int(given[size] * GROWTH))})
-    estimator.set_params(warm_start=True).fit(inputs, data.target)
+    estimator.set_params(warm_start=True)
+    estimator.fit(inputs, data.target, **_weighing(estimator.fit, data.weights))
     return went_on
+
+
+def _weighing(fit: Any, weights: NDArray[np.float64] | None) -> dict[str, Any]:
+    """Return the weights as a `fit` or `partial_fit` takes them; nothing where it takes none."""
+    return {"sample_weight": weights} if weights is not None and takes_weights(fit) else {}
 
 
 # ------------------------------------------------------------------------------------- comparing
@@ -447,7 +454,11 @@ def _compare(
     elif known is not None:
         about = f"all of valid, since only {int(new.sum())} of its rows are new"
     metric = choose_metric(challenger.task, settings.model.metric)
-    old, fresh = (_label(bundle, frame, settings) for bundle in (champion, challenger))
+    # By the weights of today, which the champion may not have had.
+    weights = row_weights(frame, challenger.schema)
+    old, fresh = (
+        _label(bundle, frame, settings).weighted(weights) for bundle in (champion, challenger)
+    )
     options = settings.evaluate
     gain = paired_gain(
         fresh,

@@ -96,6 +96,8 @@ class Window:
         predictions: For these rows; None where they could not be scored.
         truth: The labels, typed, of the rows that have one, at most as many; None without any.
         labelled_predictions: For the rows that have a label.
+        weights: How much each row that has a label counts: 0 where that is not known. None where
+            the rows have no column of weights.
         faults: What the schema refuses.
         absent: Features that are not there, and need not be.
         delay: How late labels come.
@@ -116,6 +118,7 @@ class Window:
     span: tuple[str, str] | None
     content: str
     notes: tuple[str, ...] = field(default=())
+    weights: NDArray[np.float64] | None = None
 
 
 def open_file(project: Project, bundle: Bundle, settings: Settings, source: Path) -> Window:
@@ -162,6 +165,8 @@ def window_of(bundle: Bundle, frame: pd.DataFrame, where: str, most: int = 50_00
     if target in frame.columns:
         truth, wrong = _labels(bundle, frame[target])
         faults += wrong
+    weights, wrong = _weights(bundle, frame)
+    faults += wrong
     known = 0 if truth is None else int(truth.notna().sum())
     rows, labelled = _places(len(frame), truth, most)
     predictions = predict(rows)
@@ -182,6 +187,7 @@ def window_of(bundle: Bundle, frame: pd.DataFrame, where: str, most: int = 50_00
         span=None,
         content=_content(frame),
         notes=tuple(notes),
+        weights=None if weights is None or not known else weights[labelled],
     )
 
 
@@ -356,6 +362,25 @@ def _labels(bundle: Bundle, given: pd.Series[Any]) -> tuple[pd.Series[Any], tupl
     column = bundle.schema.column(bundle.document["target"])
     series, violation = cast_column(given, column)
     return series, () if violation is None else (_fault(violation, len(given)),)
+
+
+def _weights(
+    bundle: Bundle, frame: pd.DataFrame
+) -> tuple[NDArray[np.float64] | None, tuple[Fault, ...]]:
+    """Return how much each row counts, 0 where it does not say so, and the faults.
+
+    None where the model's data has no weights, or these rows have none.
+    """
+    column = bundle.schema.weight
+    if column is None or column.name not in frame.columns:
+        return None, ()
+    series, violation = cast_column(frame[column.name], column)
+    faults = [] if violation is None else [violation]
+    column = replace(column, nullable=bool(faults), minimum=0.0)
+    faults += check_table(series.to_frame(), replace(bundle.schema, columns=(column,)))
+    weights: NDArray[np.float64] = series.to_numpy(np.float64, na_value=np.nan)
+    known = np.where(weights > 0, weights, 0.0)
+    return known, tuple(_fault(each, len(frame)) for each in faults)
 
 
 def read_labels(project: Project) -> Labels:

@@ -104,14 +104,14 @@ def cards(shown: Sequence[tuple[str, str, str]]) -> Markup:
     return macro(PARTS, "cards", shown)
 
 
-def bullets(sentences: Iterator[str] | Sequence[str]) -> Markup:
-    """Return sentences as a list."""
-    return macro(PARTS, "bullets", list(sentences))
+def bullets(sentences: Iterator[str] | Sequence[str], *, capital: bool = True) -> Markup:
+    """Return sentences as a list, each with a capital letter first or as it is."""
+    return macro(PARTS, "bullets", list(sentences), capital)
 
 
-def verdict(word: str, sentence: str, *, missed: bool) -> Markup:
-    """Return what a page says first: one word, and a sentence."""
-    return macro(PARTS, "verdict", word, sentence, missed)
+def verdict(word: str, sentence: str, *, missed: bool, warnings: Sequence[str] = ()) -> Markup:
+    """Return what a page says first: a word or two, a sentence, and reasons to doubt it."""
+    return macro(PARTS, "verdict", word, sentence, missed, warnings)
 
 
 def html_page(title: str, lead: Markup, sections: Mapping[str, Section], foot: Markup) -> str:

@@ -160,7 +160,8 @@ def draw_confusion(facts: dict[str, Any]) -> Plot:
     """Draw how often each class was taken for each; shades follow the share of the true class."""
     names, counts = [_short(name) for name in facts["classes"]], facts["counts"]
     size = len(names)
-    wrong = sum(map(sum, counts)) - sum(counts[code][code] for code in range(size))
+    rows = round(sum(map(sum, counts)), 1)  # of weighted rows no whole number
+    wrong = round(rows - sum(counts[code][code] for code in range(size)), 1)
     side = min(4.6, 2.4 + 0.25 * size)
     with _figure("confusion", height=side) as (_, axes, drawn):
         for row, line in enumerate(counts):
@@ -182,8 +183,8 @@ def draw_confusion(facts: dict[str, Any]) -> Plot:
         axes.grid(visible=False)
         axes.set_xlabel("predicted")
         axes.set_ylabel("true")
-    rows = sum(map(sum, counts))
-    title = f"{wrong:,} of {rows:,} rows of valid got the wrong class"
+    counted = "rows" if isinstance(rows, int) else "weighted rows"
+    title = f"{wrong:,} of {rows:,} {counted} of valid got the wrong class"
     return Plot(title, f"Confusion matrix of {size} classes; {title}.", drawn())
 
 

@@ -14,7 +14,7 @@ from ..bundle.bundle import CARD_FILE
 from ..core import registry
 from ..core.errors import UserError
 from ..core.files import read_json_lines
-from ..core.pipeline import require
+from ..core.pipeline import ASSUMED, MOST_LINES, assumed, require
 from ..core.project import SPLITS, Project, Report, read_report
 from ..evaluation.bootstrap import in_words
 from ..evaluation.ledger import openings, openings_in_words, state_of_test
@@ -30,15 +30,17 @@ if TYPE_CHECKING:
 
 OPEN_COLUMNS = 15
 SHOWN_CLASSES = 20
+CHECK = "Bar cleared, but check"
 part = partial(macro, PARTS)
 
 
 def summary_section(project: Project, settings: Settings) -> Section:
-    """Verdict, headline metric beside the baseline, all metrics."""
+    """Verdict, what was assumed, headline metric beside the baseline, all metrics."""
     facts = require(project, "evaluate").facts
     name, test = facts["metric"], facts["test"]
     valid, title = facts["metrics"][name], find_metric(name).title
-    word = "Bar cleared" if facts["passed"] else "Bar missed"
+    warnings = [each["text"] for each in facts.get("warnings", ())]
+    word = "Bar missed" if not facts["passed"] else CHECK if warnings else "Bar cleared"
     shown = [(f"{title} on valid", show(valid["value"]), in_words(valid["low"], valid["high"]))]
     if test:
         on_test = test["metrics"][name]
@@ -52,19 +54,26 @@ def summary_section(project: Project, settings: Settings) -> Section:
         shown.append(("A person's score", show(facts["human"]["value"]), reached))
     return Section(
         "Summary",
-        verdict(word, facts["verdict"], missed=not facts["passed"])
+        verdict(word, facts["verdict"], missed=not facts["passed"], warnings=warnings)
+        + Markup("<h3>{}</h3>").format(ASSUMED)
+        + bullets(_assumed(project), capital=False)  # some begin with the name of a column
         + cards(shown)
         + figures(list(_headline(facts)))
         + _metrics_table(facts)
         + part("intervals", facts["interval"], (test or {}).get("interval"))
-        + bullets(facts["notes"])
-        + _reading(require(project, "ingest").facts.get("aloud", ())),
+        + bullets(facts["notes"]),
     )
 
 
-def _reading(notes: Sequence[str]) -> Markup:
-    """Return what was decided when the table was read, for a person to agree with."""
-    return Markup("<h3>How the table was read</h3>") + bullets(notes) if notes else Markup()
+def _assumed(project: Project) -> list[str]:
+    """Return what was inferred or left out, for a person to agree with."""
+    split, release = require(project, "preprocess").facts, require(project, "postprocess").facts
+    lines = [f"{split['rule']} split; {split['reason']}"]
+    if release.get("positive") is not None:
+        lines.append(f"'{release['positive']}' is the class to find; [decision] positive")
+    reports = ((stage, read_report(project, stage.report)) for stage in registry.stages().values())
+    found = [(stage, report.facts) for stage, report in reports if report]
+    return [*lines, *assumed(found, MOST_LINES - len(lines))]
 
 
 def profile_section(project: Project, settings: Settings) -> Section:
@@ -145,6 +154,7 @@ def models_section(project: Project, settings: Settings) -> Section:
         "Peak, MB",
     )
     text = part("models", entries[chosen or 0]["label"], facts["reason"])
+    text += bullets(facts.get("aloud", ()))
     drawn = [
         {
             "label": entry["label"],
@@ -338,6 +348,7 @@ def _target_table(facts: dict[str, Any], names: Sequence[str]) -> Markup:
         for key in keys[:SHOWN_CLASSES]
     ]
     caption = "Target: share of each class" if classes else "Target: mean and standard deviation"
+    caption += f", not weighted by {facts['weight']}" if "weight" in facts else ""
     if len(keys) > SHOWN_CLASSES:
         caption += f" ({len(keys) - SHOWN_CLASSES} more classes are in reports/split.json)"
     return table(("Class" if classes else "Statistic", *names), rows, caption=caption)

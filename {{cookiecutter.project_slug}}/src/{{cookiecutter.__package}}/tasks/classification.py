@@ -297,6 +297,7 @@ class Classification(Task):
             classes=labelled.classes,
             positive=labelled.positive,
             names=labelled.names,
+            weights=labelled.weights,
         )
 
     def row_errors(self, labelled: PredictionsWithTruth) -> tuple[Array, str]:
@@ -312,7 +313,12 @@ class Classification(Task):
     # -------------------------------------------------------------------------------- packaging
 
     def fit_decision(
-        self, model: Any, raw: Array, truth: NDArray[Any], settings: Settings
+        self,
+        model: Any,
+        raw: Array,
+        truth: NDArray[Any],
+        settings: Settings,
+        weights: Array | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Find the temperature, and of two classes the threshold that costs least."""
         import pandas as pd
@@ -322,7 +328,8 @@ class Classification(Task):
         codes: NDArray[np.intp] = pd.Index(classes).get_indexer(pd.Index(truth))
         known = codes >= 0  # a class that only valid has tells nothing about a probability
         raw, codes = raw[known], codes[known]
-        calibration = fit_temperature(raw, codes, seed)
+        weights = None if weights is None else weights[known]
+        calibration = fit_temperature(raw, codes, seed, weights)
         temperature = calibration["temperature"]
         threshold = None
         if positive is not None:
@@ -333,6 +340,7 @@ class Classification(Task):
                 settings.decision.cost_fp,
                 settings.decision.cost_fn,
                 seed,
+                weights,
             )
         fields = {
             "classes": classes,

@@ -188,15 +188,23 @@ class Regression(Task):
         else:
             lower, upper = labelled.bounds.T
             within = (lower <= labelled.truth) & (labelled.truth <= upper)
-        return {"level": interval["level"], "coverage": float(within.mean())}
+        return {
+            "level": interval["level"],
+            "coverage": float(np.average(within, weights=labelled.weights)),
+        }
 
     # -------------------------------------------------------------------------------- packaging
 
     def fit_decision(
-        self, model: Any, raw: Array, truth: NDArray[Any], settings: Settings
+        self,
+        model: Any,
+        raw: Array,
+        truth: NDArray[Any],
+        settings: Settings,
+        weights: Array | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Find the half-width of the interval."""
-        interval = conformal_interval(np.abs(truth - raw), LEVEL)
+        interval = conformal_interval(np.abs(truth - raw), LEVEL, weights)
         fields: dict[str, Any] = {
             "classes": [],
             "positive": None,

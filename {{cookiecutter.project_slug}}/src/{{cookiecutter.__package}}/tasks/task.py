@@ -269,9 +269,21 @@ class Task(ABC):
 
     @abstractmethod
     def fit_decision(
-        self, model: Any, raw: Array, truth: NDArray[Any], settings: Settings
+        self,
+        model: Any,
+        raw: Array,
+        truth: NDArray[Any],
+        settings: Settings,
+        weights: Array | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Choose on valid how predictions follow from the raw output.
+
+        Args:
+            model: The fitted pipeline.
+            raw: Its output for the rows of valid.
+            truth: Their classes or values.
+            settings: `[decision]`, and the seed.
+            weights: How much each row counts; default: all alike.
 
         Returns:
             What bundle.json says of it (`classes`, `positive`, `threshold`, `interval`,

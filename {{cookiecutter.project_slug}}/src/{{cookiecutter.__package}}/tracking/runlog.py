@@ -96,6 +96,7 @@ def describe_run(
         "split": data.split_fingerprint,
         "source": settings.section("data")["source"],
         "target": data.schema.target.name if data.schema.target else None,
+        **({"weight": data.schema.weight.name} if data.schema.weight else {}),
         "rule": data.rule,
         "rows": {"train": len(data.inputs), "valid": len(data.valid)},
         "features": data.inputs.shape[1],

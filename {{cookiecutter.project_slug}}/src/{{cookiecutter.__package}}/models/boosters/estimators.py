@@ -80,10 +80,10 @@ class Booster(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         self.seed = seed
         self.params = params
 
-    def _fit(self, features: Any, target: Any) -> None:
+    def _fit(self, features: Any, target: Any, weights: Any) -> None:
         """Fit the library's own estimator and keep what of it predicts."""
         estimator = _configured(self.library, self.task, self.seed, self.params or {})
-        estimator.fit(np.asarray(features), target)
+        estimator.fit(np.asarray(features), target, sample_weight=weights)
         self.n_features_in_ = features.shape[1]
         self.booster_ = LIBRARIES[self.library].native(estimator)
 
@@ -98,10 +98,12 @@ class BoosterClassifier(ClassifierMixin, Booster):  # type: ignore[misc]
 
     task = "classification"
 
-    def fit(self, X: Any, y: Any) -> BoosterClassifier:  # noqa: N803  # scikit-learn's names
-        """Fit on an array (rows, features) and the classes of the rows."""
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None  # noqa: N803  # scikit-learn's names
+    ) -> BoosterClassifier:
+        """Fit on an array (rows, features), the classes of the rows and their weights."""
         self.classes_, codes = np.unique(y, return_inverse=True)
-        self._fit(X, codes)
+        self._fit(X, codes, sample_weight)
         return self
 
     def predict_proba(self, X: Any) -> Any:  # noqa: N803
@@ -119,9 +121,9 @@ class BoosterRegressor(RegressorMixin, Booster):  # type: ignore[misc]
 
     task = "regression"
 
-    def fit(self, X: Any, y: Any) -> BoosterRegressor:  # noqa: N803
-        """Fit on an array (rows, features) and the numbers of the rows."""
-        self._fit(X, y)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> BoosterRegressor:  # noqa: N803
+        """Fit on an array (rows, features), the numbers of the rows and their weights."""
+        self._fit(X, y, sample_weight)
         return self
 
     def predict(self, X: Any) -> Any:  # noqa: N803
