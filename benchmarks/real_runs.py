@@ -59,7 +59,7 @@ class Row:
     script: float = np.nan
 
     def __str__(self) -> str:
-        """Return the line of the table."""
+        """Return its line in the printed table."""
         worse = "WORSE" if self.ours < self.script - WORSE else ""
         return (
             f"{self.name[:45]:<45} {self.rows:>6} {self.task[:10]:<10} {self.ours:>7.3f} "
@@ -115,7 +115,7 @@ def _run(project: Path, name: str, task: str) -> Row:
     if done.returncode not in (0, 1):
         return Row(name, "refused", seconds, tuple(done.stderr.strip().splitlines()[-3:]), task)
     facts = _report(project, "metrics")
-    checks = [each["check"] for each in facts.get("warnings", ())]
+    checks = list(dict.fromkeys(each["check"] for each in facts["warnings"]))
     verdict = "green" if facts["passed"] else "red"
     if checks:
         verdict = f"{'amber' if facts['passed'] else 'red'}: {', '.join(checks)}"
@@ -145,7 +145,7 @@ def _said(project: Path) -> Iterator[str]:
     facts = _report(project, "metrics")
     yield _report(project, "train")["summary"]
     yield facts["verdict"]
-    for warning in facts.get("warnings", ()):
+    for warning in facts["warnings"]:
         yield f"check: {warning['text']}"
 
 

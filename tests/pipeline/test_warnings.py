@@ -128,6 +128,9 @@ def planted(kind: str, classes: bool, seed: int = 0, rows: int = 400) -> Any:
     elif kind == "zero":
         frame["y"] = frame["y"].where(positive, 0.0)
         frame["leak"] = noise.where(frame["y"] != 0)
+    elif kind == "censored":  # who does not have the outcome is watched to the end
+        weeks = pd.Series(random.integers(1, 60, rows))
+        frame["leak"] = weeks.where(positive, np.where(noise < 2, 52, weeks))
     elif kind == "large":  # no value of its own is frequent
         frame["leak"] = noise.where(positive)
     elif kind == "numbering":
@@ -150,6 +153,7 @@ PLANTED = [
     ("missing", True, "missing", "yes"),
     ("zero", False, "filled", "anything but 0"),
     ("large", False, "filled", None),
+    ("censored", True, "value", "no"),
     ("numbering", True, "numbering", None),
     ("numbering", False, "numbering", None),
 ]
@@ -163,6 +167,25 @@ def test_a_planted_leak_is_found_and_nothing_else(
         (found,) = leaks(planted(planted_kind, classes, seed))
         assert found["columns"] == ["leak"] + ["leak_when"] * (planted_kind == "filled")
         assert (found["kind"], found["outcome"]) == (kind, outcome)
+
+
+def test_a_number_that_one_class_shares_is_no_leak() -> None:
+    random = np.random.default_rng(0)
+    frame = table(400, True, 0)
+    no = frame["y"].eq("no")
+    numbers = random.integers(1, 60, 400)
+    half = no & (random.uniform(size=400) < 0.5)
+    assert leaks(frame.assign(weeks=np.where(half, 52, numbers))) == []  # "no" elsewhere, too
+    some = ~no & (random.uniform(size=400) < 0.2)
+    assert leaks(frame.assign(weeks=np.where(no | some, 52, numbers))) == []  # "yes" there, too
+    few = np.where(no & (random.uniform(size=400) < 0.95), 8, numbers % 8)
+    assert leaks(frame.assign(weeks=few)) == []  # as a rating or a code may
+    closed = planted("zero", False).fillna({"leak": 0.0})
+    assert leaks(closed) == []  # a number that is 0 where the target is
+    weeks = pd.array(np.where(no, 52, numbers), dtype="Int64")
+    weeks[:40] = pd.NA
+    (found,) = leaks(frame.assign(weeks=weeks))
+    assert (found["kind"], found["value"], found["outcome"]) == ("value", 52, "no")
 
 
 def test_a_rare_class_is_given_away_too() -> None:
@@ -400,6 +423,7 @@ SENTENCES = [
     ({"kind": "numbering"}, "'z' numbers the rows and alone predicts 'y'"),
     ({"kind": "filled", "outcome": "yes"}, "'y' is nearly always 'yes' where 'z' is filled:"),
     ({"kind": "missing", "outcome": "yes"}, "'y' is nearly always 'yes' where 'z' is missing:"),
+    ({"kind": "value", "outcome": "no", "value": 52}, "'y' is nearly always 'no' where 'z' is 52, "),
     ({"kind": "filled", "columns": ["z", "w"]}, "Whether 'z', 'w' are filled already tells most"),
 ]
 

@@ -480,6 +480,11 @@ def _leaks(judged: Judged) -> Iterator[str]:
                 f"{names} numbers the rows and alone predicts '{target}': rows lie in its order, "
                 f"which says nothing about new ones; {leave_out}."
             )
+        elif leak["kind"] == "value":
+            yield (
+                f"{where} {leak['value']:g}, and nearly never elsewhere: if that number is known "
+                f"only after the outcome, {leave_out}."
+            )
         elif leak["kind"] == "missing":
             yield f"{where} missing: if that is known only after the outcome, {leave_out}."
         elif leak["kind"] == "filled" and leak["outcome"] is not None:
