@@ -159,7 +159,8 @@ def plain_score(project: Path, task: str) -> float:
     target = next(name for name, of in roles.items() if "target" in of)
     used = [name for name, of in roles.items() if of <= ROLES]
     train, valid = (_read(project, part) for part in ("train", "valid"))
-    numbers, words = [], []
+    numbers: list[str] = []
+    words: list[str] = []
     for name in used:
         kept = numbers if _as_numbers(train, valid, name) else words
         kept.append(name)
@@ -194,7 +195,7 @@ def _read(project: Path, part: str) -> pd.DataFrame:
 
 
 def _as_numbers(train: pd.DataFrame, valid: pd.DataFrame, name: str) -> bool:
-    """Turn a column into numbers, a date into days, or into words; return whether it has numbers."""
+    """Turn a column into numbers (a date into days) or words; return whether it has numbers."""
     dtype = train[name].dtype
     is_number = pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_datetime64_any_dtype(dtype)
     for part in (train, valid):

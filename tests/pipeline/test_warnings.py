@@ -423,7 +423,10 @@ SENTENCES = [
     ({"kind": "numbering"}, "'z' numbers the rows and alone predicts 'y'"),
     ({"kind": "filled", "outcome": "yes"}, "'y' is nearly always 'yes' where 'z' is filled:"),
     ({"kind": "missing", "outcome": "yes"}, "'y' is nearly always 'yes' where 'z' is missing:"),
-    ({"kind": "value", "outcome": "no", "value": 52}, "'y' is nearly always 'no' where 'z' is 52, "),
+    (
+        {"kind": "value", "outcome": "no", "value": 52},
+        "'y' is nearly always 'no' where 'z' is 52, ",
+    ),
     ({"kind": "filled", "columns": ["z", "w"]}, "Whether 'z', 'w' are filled already tells most"),
 ]
 
