@@ -80,8 +80,8 @@ def find_leaks(
     - "numbering": it numbers the rows, and they are in the target's order;
     - "filled", "missing": where it is filled (missing), the target is nearly always the same, or,
       of numbers, whether it is filled tells at least half of the target's order;
-    - "value": the target is nearly always the same where it has its most frequent number, and nearly
-      never so elsewhere;
+    - "value": where it has its most frequent number the target is nearly always the same, and it is
+      nearly never so elsewhere;
     - "alone": alone it is nearly perfect where it is filled;
     - "late": it is filled for some rows, and there far better than all other columns together.
 
@@ -147,7 +147,7 @@ def _leak_of(
 def _told_by_gaps(
     filled: NDArray[np.bool_], answers: Answers, columns: int
 ) -> tuple[str | None, str | None]:
-    """Return whether rows where a column is filled, or missing, have nearly all the same outcome."""
+    """Return whether rows where a column is filled, or missing, nearly all have one outcome."""
     if filled.all() or not filled.any():
         return None, None
     for kind, inside in (("filled", filled), ("missing", ~filled)):
