@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,28 @@ def test_honest_probabilities_are_left_alone() -> None:
     few = decision.fit_temperature(honest[:20], codes[:20], seed=1)
     assert few["temperature"] == 1
     assert "too few rows" in few["reason"]
+
+
+def test_few_rows_hardly_make_a_model_surer_and_many_decide_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rows told apart without an error would make a temperature of nearly 0, and so 1e-41."""
+    shares = np.repeat([0.93, 0.08], [26, 25])
+    apart = np.column_stack([1 - shares, shares])
+    codes = (shares > 0.5).astype(int)
+    found = decision.fit_temperature(apart, codes, seed=0)
+    assert found["kept"]
+    assert 0.3 < found["temperature"] < 0.9
+    assert decision.temper(apart, found["temperature"]).min() > 1e-3
+    random = np.random.default_rng(0)
+    honest = random.beta(0.5, 0.5, 10_000)
+    codes = (random.random(10_000) < honest).astype(int)
+    bold = decision.temper(np.column_stack([1 - honest, honest]), 0.5)
+    shrunk = decision.fit_temperature(bold, codes, seed=1)["temperature"]
+    monkeypatch.setattr(decision, "SPREAD", math.inf)
+    free = decision.fit_temperature(bold, codes, seed=1)["temperature"]
+    assert free != shrunk
+    assert np.abs(decision.temper(bold, shrunk) - decision.temper(bold, free)).max() < 1e-3
 
 
 def test_a_temperature_keeps_the_order_and_the_sum() -> None:

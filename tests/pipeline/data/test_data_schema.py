@@ -26,7 +26,7 @@ def test_types_are_inferred_from_all_rows(place: Any) -> None:
         "label": "category",
     }  # fmt: skip
     names = [column.name for column in schema.load_schema(project).features]
-    assert names == ["shop", "size", "price", "colour", "member", "note"]
+    assert names == ["when", "shop", "size", "price", "colour", "member", "note"]
 
 
 @pytest.mark.parametrize(
@@ -105,14 +105,33 @@ def test_an_edited_schema_is_never_replaced_unasked(place: Any) -> None:
     assert (project.data / "schema.old.yaml").read_text(encoding="utf-8") == edited
 
 
-def test_a_column_that_names_the_rows_is_noted(place: Any) -> None:
+def test_columns_that_name_the_rows_are_left_out_and_said(place: Any) -> None:
     project = place(mixed_table().assign(number=range(ROWS)))
     run_data(project)
     text = project.schema_file.read_text(encoding="utf-8")
-    assert "# Note: key differs in every row" in text and "# Note: number differs" in text
-    assert "note differs" not in text and "price differs" not in text
-    run_data(project, "data.id=key, number")
-    assert "# Note" not in project.schema_file.read_text(encoding="utf-8")
+    assert "# Note: left out, since each row has another value: key, number; " in text
+    found = schema.load_schema(project)
+    assert [column.name for column in found.having("name")] == ["key", "number"]
+    assert not {"key", "number"} & {column.name for column in found.features}
+    run_data(project, "data.id=key", "data.keep=number")
+    found = schema.load_schema(project)
+    assert found.column("key").roles == ("id",) and found.column("number") in found.features
+    assert "left out" not in project.schema_file.read_text(encoding="utf-8")
+
+
+def test_an_edited_schema_keeps_what_names_the_rows_unless_it_is_to_be_learnt(place: Any) -> None:
+    project = place(mixed_table().assign(number=range(ROWS)))
+    run_data(project)
+    text = project.schema_file.read_text(encoding="utf-8").replace("type: text", "type: string")
+    project.schema_file.write_text(text, encoding="utf-8")
+    run_data(project, "data.sensitive=key")
+    assert schema.load_schema(project).column("key").roles == ("sensitive", "ignore", "name")
+    run_data(project, "data.keep=key")
+    assert schema.load_schema(project).column("key").roles == ()
+    taken_back = text.replace(", roles: [ignore, name]", "")
+    project.schema_file.write_text(taken_back, encoding="utf-8")
+    run_data(project)
+    assert schema.load_schema(project).having("name") == ()
 
 
 def test_roles_follow_the_settings_even_in_an_edited_schema(place: Any) -> None:

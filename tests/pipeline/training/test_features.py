@@ -11,11 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlproj import custom, train
+from mlproj.bundle.onnx.export import export_onnx
 from mlproj.core.config import load_settings
 from mlproj.core.errors import UserError
 from mlproj.core.project import Project
 from mlproj.data.schema import Column, Schema
 from mlproj.models import features, make_candidate
+from scipy.sparse import issparse
+from sklearn.base import clone
+from sklearn.metrics import roc_auc_score
 from trained import SMALL, TARGETS
 
 
@@ -148,6 +152,84 @@ def test_text_keeps_as_many_words_as_the_setting_says(ready: Callable[..., Proje
     pipeline = train.fit(make_candidate("linear", "classification", 0, {}), made)
     words = [name for name in pipeline["features"].get_feature_names_out() if "note" in name]
     assert len(words) == 2
+
+
+def text_columns(pipeline: Any) -> list[str]:
+    """Return the names of the features that are words or pairs of words."""
+    names = pipeline["features"].get_feature_names_out()
+    return [name.partition("__")[2] for name in names if name.partition(" ")[0] in KINDS_OF_TEXT]
+
+
+KINDS_OF_TEXT = ("text", "pairs")
+LINEAR = make_candidate("linear", "classification", 0, {})
+
+
+def test_a_linear_model_gets_pairs_of_words_of_rows_enough(
+    material: train.TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a text is about a red dog is in no single word."""
+    rows = len(material.inputs)
+    assert not any(" " in name for name in text_columns(train.fit(LINEAR, material)))
+    monkeypatch.setattr(features, "ROWS_OF_PAIRS", range(rows, rows + 1))
+    told = material.inputs["note"].str.contains("red dog").to_numpy()
+    made = replace(
+        material,
+        inputs=material.inputs[["note"]],
+        target=np.where(told, "yes", "no").astype(object),
+    )
+    assert "red dog" in text_columns(train.fit(LINEAR, made))
+    single = made.settings.features.model_copy(update={"text_words": 10_000})
+    without = replace(made, settings=made.settings.model_copy(update={"features": single}))
+    fits = [train.fit(LINEAR, each) for each in (made, without)]
+    scores = [roc_auc_score(told, each.predict_proba(made.inputs)[:, 1]) for each in fits]
+    assert scores[0] > 0.98 > scores[1]
+    trees = train.fit(make_candidate("hgb", "classification", 0, SMALL["hgb"]), made)
+    assert not any(" " in name for name in text_columns(trees))
+    # Nothing is paired where texts are of one word.
+    alone = replace(made, inputs=made.inputs.assign(note=made.inputs["note"].str.split().str[0]))
+    assert not any(" " in name for name in text_columns(train.fit(LINEAR, alone)))
+
+
+def test_pairs_convert_to_onnx_also_those_of_words_that_are_left_out(
+    material: train.TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "ROWS_OF_PAIRS", range(1, 10_000))
+    monkeypatch.setattr(features, "MOST_WORDS", 4)
+    made = replace(material, inputs=material.inputs[["size", "note"]])
+    pipeline = train.fit(LINEAR, made)
+    words = set(text_columns(pipeline))
+    assert any(not set(name.split()) <= words for name in words)
+    document = {
+        **{"task": "classification", "classes": made.classes, "positive": "yes"},
+        **{"threshold": 0.5, "calibration": {"temperature": 1.0}},
+    }
+    found = export_onnx(pipeline, material.valid[["size", "note"]], document)
+    assert found.facts["equal"], found.facts["reason"]
+
+
+@pytest.mark.parametrize("name", ["linear", "hgb"])
+def test_rows_of_train_are_seen_as_they_were_learnt_from(
+    material: train.TrainingData, name: str
+) -> None:
+    candidate, rows = make_candidate(name, "classification", 0, SMALL.get(name, {})), len(
+        material.inputs
+    )
+    words = material.inputs["note"] + [f" word{row % 97}" for row in range(rows)]
+    material = replace(material, inputs=material.inputs.assign(note=words))
+    pipeline, given = train.fit(candidate, material), (material.inputs, material.target)
+    learnt = features.as_learnt(pipeline["features"], *given, rows)
+    again = clone(pipeline["features"]).fit_transform(*given)
+    later = pipeline["features"].transform(material.inputs)
+    assert issparse(learnt) == (name == "linear")
+    dense = [each.toarray() if issparse(each) else each for each in (learnt, again, later)]
+    assert np.allclose(dense[0], dense[1], equal_nan=True)
+    assert not np.allclose(dense[0], dense[2], equal_nan=True)
+    assert features.as_learnt(pipeline["features"], *given, rows + 1) is None
+    other = replace(material, inputs=material.inputs[["size", "note"]])
+    pipeline = train.fit(make_candidate(name, "classification", 0, SMALL.get(name, {})), other)
+    assert (
+        features.as_learnt(pipeline["features"], other.inputs, other.target, 2 * rows) is not None
+    )
 
 
 @pytest.mark.parametrize("name", ["forest", "hgb"])

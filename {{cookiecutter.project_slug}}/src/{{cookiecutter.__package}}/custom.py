@@ -94,12 +94,12 @@ ESTIMATORS: dict[str, Callable[[str, int, dict[str, Any]], Candidate]] = {}
 
 
 # A metric, in every table beside the others, and named in `[model] metric` to decide. `y_true`
-# holds classes as the data spells them, or values. The second parameter is `y_pred` (the same) or
-# `y_proba` (of two classes the probability of the one to find, else of each class);
-# `sample_weight` says how often a row counts. A parameter `positive` gets the class to find, None
-# unless there are two. Greater is better and 1 is perfect, unless declared
-# otherwise: the skill over the baseline follows from `perfect`. The baseline gives every row the
-# same probability, so a metric that sorts rows by it has to treat equal ones alike.
+# holds classes by their names (`1` and `True` as text), or values. The second parameter is `y_pred`
+# (the same) or `y_proba` (of two classes the probability of the one to find, else of each class);
+# `sample_weight` says how much a row counts. A parameter `positive` gets the class to find, None
+# unless there are two. Greater is better and 1 is perfect, unless declared otherwise: the skill
+# over the baseline follows from `perfect`. The baseline gives every row the same probability, so a
+# metric that sorts rows by it has to treat equal ones alike.
 METRICS: dict[str, Callable[..., float] | MetricFunction] = {}
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .bundle.bundle import Bundle, baseline_with_truth, load_bundle
+from .bundle.bundle import Bundle, baseline_of_split, load_bundle
 from .core.errors import GateError, UserError
 from .core.files import fingerprint, write_json_lines
 from .core.pipeline import require, spinner, write_report
@@ -28,6 +28,7 @@ from .evaluation.ledger import (
     state_of_test,
 )
 from .evaluation.metrics import choose_metric, find_metric, score, show, skill, title_of
+from .evaluation.naive import baseline_in_words
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,6 +41,7 @@ FEW_ROWS = 100
 # Scores from here on are doubtful if all of these that there are reach them, on so many rows.
 NEAR_PERFECT = {"roc_auc": 0.995, "balanced_accuracy": 0.98, "r2": 0.99}
 ROWS_OF_DOUBT = 50
+FEWEST_ROWS = 20
 FEW_POSITIVES = 10
 # A share of rows; a probability; standard errors; a difference of skill.
 MANY_COPIES = 0.01
@@ -75,6 +77,12 @@ class Evaluation:
         return f"{self.bundle.document['estimator']['label']} {self.bundle.run_id}"
 
     @property
+    def baseline(self) -> str:
+        """The baseline as a sentence names it."""
+        rule = self.bundle.document["baseline"].get("naive")
+        return f"the baseline ({baseline_in_words(rule)})" if rule else "the baseline"
+
+    @property
     def model(self) -> str:
         """The fingerprint of all that the model's predictions follow from."""
         decided = ("run_id", "classes", "positive", "threshold", "calibration")
@@ -104,7 +112,7 @@ def evaluate(
         check_opening(project, evaluation.split, evaluation.model, again)
     with spinner("evaluate", "measuring on valid") as step:
         frame = load_split(project, "valid")
-        labelled, result = _measure(evaluation, frame)
+        labelled, result = _measure(evaluation, "valid", frame)
         passed = _clears(result["skill"], settings.evaluate.margin)
         if final and passed and recorded(project, evaluation.split, evaluation.model) is None:
             step("opening test")
@@ -201,12 +209,13 @@ def _find_evaluation(project: Project, settings: Settings) -> Evaluation:
 
 
 def _measure(
-    evaluation: Evaluation, frame: pd.DataFrame
+    evaluation: Evaluation, split: str, frame: pd.DataFrame
 ) -> tuple[PredictionsWithTruth, dict[str, Any]]:
     """Return the model's predictions of the rows, and how good they are beside the baseline."""
     bundle, options = evaluation.bundle, evaluation.settings.evaluate
     labelled = bundle.evaluate(frame)
-    baseline = baseline_with_truth(bundle.document, labelled)
+    truth = frame[evaluation.target].to_numpy()
+    baseline = baseline_of_split(evaluation.project, bundle.document, split, truth, labelled)
     intervals, difference = bootstrap(
         labelled,
         baseline,
@@ -235,7 +244,7 @@ def _measure(
 
 def _open_test(evaluation: Evaluation, reason: str) -> None:
     """Measure on test and put that into the ledger."""
-    _, result = _measure(evaluation, load_split(evaluation.project, "test"))
+    _, result = _measure(evaluation, "test", load_split(evaluation.project, "test"))
     record_opening(
         evaluation.project,
         split=evaluation.split,
@@ -310,6 +319,7 @@ def _facts(evaluation: Evaluation, result: dict[str, Any], final: bool) -> dict[
         "task": evaluation.bundle.task.name,
         "label": evaluation.bundle.document["estimator"]["label"],
         "metric": evaluation.metric,
+        "baseline_rule": evaluation.bundle.document["baseline"].get("naive"),
         **{key: result[key] for key in ("metrics", "difference", "skill", "interval")},
         "margin": margin,
         "passed": passed,
@@ -352,13 +362,14 @@ def _verdict(
                 "with one class only); choose another [model] metric, or give [split] more rows."
             )
         return False, (
-            f"{evaluation.name} does not beat the baseline by the margin: {metric} on {split} is "
+            f"{evaluation.name} does not beat {evaluation.baseline} by the margin: {metric} on "
+            f"{split} is "
             f"{value} and the baseline's {baseline}, a skill of {show(facts['skill'])} where "
             f"[evaluate] margin asks for {margin or 'more than 0'}; `report` shows why."
         )
     where = "valid and test" if test else "valid"
     return True, (
-        f"{evaluation.name} beats the baseline on {where}: its skill on valid is "
+        f"{evaluation.name} beats {evaluation.baseline} on {where}: its skill on valid is "
         f"{show(result['skill'])}, and [evaluate] margin asks for {margin:g}."
     )
 
@@ -386,6 +397,12 @@ def _notes(
         "optimistic."
     )
     yield from _notes_on_weights(evaluation, result)
+    rule = evaluation.bundle.document["baseline"].get("naive")
+    if rule:
+        yield (
+            f"The baseline predicts {baseline_in_words(rule)}, of each row from the true targets "
+            "of all times before it."
+        )
     most, rows = evaluation.settings.evaluate.rows, result["rows"]
     for split, count in (("valid", rows), ("test", test["rows"] if test else 0)):
         if count > most:
@@ -589,6 +606,12 @@ def _few_rows(judged: Judged) -> Iterator[str]:
                 "may be chance; use more data, or a larger [split] valid."
             )
             return
+    if rows < FEWEST_ROWS:  # of which resamples tell too little for an interval
+        yield (
+            f"Valid has only {rows} rows, so every score may be chance; use more data, or a larger "
+            "[split] valid."
+        )
+        return
     low, high = _interval_of_skill(judged)
     if low <= margin <= high:
         distance = abs(result["skill"] - margin) / (high - low) * 2

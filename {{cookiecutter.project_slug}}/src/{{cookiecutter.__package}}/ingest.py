@@ -27,6 +27,7 @@ from .data.original import (
 from .data.readers import column_names, read_table, reading_notes
 from .data.schema import (
     INFER_AGAIN,
+    Column,
     Schema,
     SchemaFile,
     columns_fingerprint,
@@ -72,7 +73,8 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
         kept = _upgraded(kept, original, settings) if kept and migrated else kept
         frame = _read(original, settings, kept.schema if kept else None)
         name = original.name
-        frame, file = _choose_schema(frame, kept, settings, original)
+        target = None if infer or earlier is None else earlier.schema.target
+        frame, file = _choose_schema(frame, kept, settings, original, target)
         typed = conform(frame, file.schema, where=name, values=True, advice=INFER_AGAIN)
         check_target(typed, file.schema, settings)
         check_weights(typed, file.schema)
@@ -80,6 +82,7 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
         version = data_keys(manifest, redact(settings.data.source))
         # From here on, nothing is refused any more.
         notes = _kept_notes(kept.schema, settings) if kept else []
+        notes += _positive_note(typed, file.schema, settings)
         if earlier and migrated:
             notes += _migration_notes(earlier.schema, file.schema)
             notes += _changed_values(project, original, typed, earlier.schema, file.schema)
@@ -159,11 +162,15 @@ def _is_outdated(file: SchemaFile, settings: Settings, original: Original) -> bo
 
 
 def _choose_schema(
-    frame: pd.DataFrame, kept: SchemaFile | None, settings: Settings, original: Original
+    frame: pd.DataFrame,
+    kept: SchemaFile | None,
+    settings: Settings,
+    original: Original,
+    target: Column | None = None,
 ) -> tuple[pd.DataFrame, SchemaFile]:
     """Return the table and the schema: the one that is kept, with source and roles of conf.cfg.
 
-    Else one is inferred, and the table's numbers are read.
+    Else one is inferred, and the table's numbers are read; `target` is that of an earlier schema.
     """
     if kept is not None:
         # A role may name a column that the schema lacks but the table has: conform lists it.
@@ -173,7 +180,7 @@ def _choose_schema(
         return frame, replace(kept, schema=schema)
     try:
         reading = read_words(frame, settings.data)
-        file = infer_schema(reading, settings)
+        file = infer_schema(reading, settings, target)
     except UserError as error:
         raise UserError(f"{original.name}: {error}") from None
     notes = (*reading_notes(original.path, settings.data), *file.notes)
@@ -243,6 +250,21 @@ def _changed_values(
     if not found:
         return []
     return [f"read otherwise than before the update: {', '.join(found[:MOST_NOTES])}"]
+
+
+def _positive_note(typed: pd.DataFrame, schema: Schema, settings: Settings) -> list[str]:
+    """Say where an earlier schema looks for the more frequent of two classes."""
+    target = schema.target
+    if target is None or len(target.categories or ()) != 2 or target.positive:
+        return []
+    counts = typed[target.name].value_counts()
+    last = max(counts.index)
+    if settings.decision.positive or counts[last] == counts.min():
+        return []
+    return [
+        f"the positive class stays '{last}', the last in order; `ingest --infer` takes the rarer, "
+        "and [decision] positive in conf.cfg names either"
+    ]
 
 
 def _read_otherwise(

@@ -20,6 +20,7 @@ from .bundle.bundle import (
     CARD_FILE,
     REFERENCE_FILE,
     Bundle,
+    baseline_of_split,
     baseline_with_truth,
     read_document,
     task_of,
@@ -43,13 +44,14 @@ from .core.pipeline import require, write_report
 from .core.project import Project, Report
 from .core.registry import announce
 from .data.clean import count_copies
-from .data.schema import load_schema, row_weights
+from .data.schema import load_schema, row_weights, with_positive
 from .data.split import load_manifest, load_split
 from .evaluation.metrics import score, skill
 from .evaluation.reference import ROWS as REFERENCE_ROWS
 from .evaluation.reference import make_reference
 from .models.features import prepare
 from .models.persist import has_team_types, load_model, model_files
+from .models.training_data import with_parts
 from .tracking.runlog import git_commit, versions
 
 if TYPE_CHECKING:
@@ -76,7 +78,8 @@ def postprocess(project: Project, settings: Settings) -> Report:
         UserError: If nothing was trained on this data, or `[decision] positive` is no class.
     """
     trained = require(project, "train")
-    schema, manifest = load_schema(project), load_manifest(project)
+    schema = with_parts(load_schema(project), trained.facts.get("parts"))
+    manifest = load_manifest(project)
     if trained.data != manifest["fingerprint"]:
         raise UserError(
             f"Run {trained.run_id} was trained on other data than data/train holds now; "
@@ -93,13 +96,15 @@ def postprocess(project: Project, settings: Settings) -> Report:
     raw = task.raw_scores(model, inputs, trained.facts["classes"])
     document = _describe(project, settings, trained, schema, target.name, manifest)
     weighing = {} if weights is None else {"weights": weights}
-    decision, facts = task.fit_decision(model, raw, truth, settings, **weighing)
+    positive = with_positive(settings, schema)
+    decision, facts = task.fit_decision(model, raw, truth, positive, **weighing)
     document |= decision
     document["answer"] = task.answer_form(document)
     bundle = Bundle(project.bundle_folder(run_id), document, model, custom)
     predictions = _decide(bundle, valid, raw)
     labelled = with_truth(document, truth, predictions).weighted(weights)
-    document |= _judge(document, trained.facts["baseline"]["constant"], labelled)
+    baseline = {key: trained.facts["baseline"].get(key) for key in ("constant", "naive")}
+    document |= _judge(project, document, baseline, truth, labelled)
     sample = valid.iloc[np.arange(0, len(valid), -(-len(valid) // FORM_ROWS))]
     copies = count_copies(project, settings, schema, valid)
     labelled = labelled.take(np.repeat(np.arange(len(valid)), copies))
@@ -181,17 +186,22 @@ def _decide(bundle: Bundle, valid: pd.DataFrame, raw: Floats) -> Predictions:
 
 
 def _judge(
+    project: Project,
     document: Mapping[str, Any],
-    constant: Mapping[str, Any],
+    baseline: Mapping[str, Any],
+    truth: NDArray[Any],
     labelled: PredictionsWithTruth,
 ) -> dict[str, Any]:
     """Return what bundle.json says of how good the packaged model is on valid."""
-    baseline = {"constant": constant}
-    naive = score(baseline_with_truth({**document, "baseline": baseline}, labelled))
+    judged = {**document, "baseline": baseline}
+    naive = score(baseline_of_split(project, judged, "valid", truth, labelled))
     found, metric = score(labelled), document["metric"]
     return {
         "metrics": found,
-        "baseline": {**baseline, "metrics": naive},
+        "baseline": {
+            **{key: value for key, value in baseline.items() if value is not None},
+            "metrics": naive,
+        },
         "skill": skill(metric, found[metric], naive[metric]),
     }
 

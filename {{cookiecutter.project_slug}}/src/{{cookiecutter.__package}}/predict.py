@@ -271,7 +271,7 @@ def _scored(
     Raises:
         UserError: If violations are refused, with those of the whole file.
     """
-    from .data.cast import check_table, merged, refuse
+    from .data.cast import Violation, check_table, merged, refuse
 
     bundle = for_file(bundle, source, job.data, bundle.columns_to_read([*bundle.schema.names]))
     where, strict = str(source), job.options.strict
@@ -284,7 +284,12 @@ def _scored(
         rows = piece.iloc[max(0, skip - first) :]
         first = max(first, skip) + 1
         typed = bundle.typed(rows, strict=strict, where=where, first_row=first)
-        violations = check_table(typed, bundle.feature_schema, first)
+        violations = [
+            Violation(each.name, "is not in the table, so it is unknown in all rows")
+            for each in bundle.schema.features
+            if each.name not in rows.columns
+        ]
+        violations += check_table(typed, bundle.feature_schema, first)
         refused += filter(job.is_refused, violations)
         if not refused:  # else nothing is scored any more, but listed
             yield _predictions(bundle, job, typed).reset_index(drop=True), violations

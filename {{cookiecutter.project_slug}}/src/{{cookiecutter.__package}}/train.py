@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,8 @@ from .core.files import file_sha256, fingerprint
 from .core.pipeline import code_of, progress_bar, write_report
 from .core.project import Report
 from .data.split import load_split
-from .evaluation.metrics import choose_metric, score, skill
+from .evaluation.metrics import choose_metric, find_metric, score, skill
+from .evaluation.naive import baseline_in_words, has_rules, predictions_of, read_timeline
 from .models import Candidate, make_candidate
 from .models.features import build_features, check_team_steps
 from .models.persist import model_files, remove_unused, save_model
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 
     from .core.config import Settings
     from .core.project import Project
+    from .evaluation.predictions import Predictions
     from .tasks.task import Task
 
 # On so many rows a rule of the team is tried.
@@ -93,6 +95,7 @@ def train(project: Project, settings: Settings, *, warm_start: WarmStart | None 
         chosen = next(each for each in candidates if each.name == winner["name"])
         save_model(fit(chosen, data), folder)
     facts = _facts(data, runs, winner, reason) | _weighing(data, [baseline, *candidates])
+    facts["aloud"] = _notes(data, facts)
     facts["files"] = project.sizes(*model_files(folder))
     if fitted:
         add_experiment(project, experiment_line(facts, winner))
@@ -159,7 +162,13 @@ def judge(
         weights: How much each row counts; None where all count alike.
     """
     raw = data.task.raw_scores(pipeline, inputs, data.classes)
-    predictions = data.task.uncalibrated(raw)
+    return _scores(data, data.task.uncalibrated(raw), target, weights)
+
+
+def _scores(
+    data: TrainingData, predictions: Predictions, target: Any, weights: NDArray[np.float64] | None
+) -> dict[str, float]:
+    """Return every metric of predictions."""
     positive = data.settings.decision.positive
     labelled = data.task.with_truth(target, predictions, data.classes, positive)
     return score(labelled.weighted(weights))
@@ -333,6 +342,7 @@ def _run(
         run |= {
             "cv": cv,
             "valid": valid,
+            **(_best_naive(project, data, run, valid, parts) if "constant" in run else {}),
             "fit_seconds": round(seconds, 3),
             "seconds": round(time.perf_counter() - began, 3),
             "peak_memory_mb": peak_memory_mb(),
@@ -364,11 +374,58 @@ def _cross_validate(
         weights = data.weights_of(judge_rows)
         values.append(judge(pipeline, data, inputs, target, weights)[data.metric])
         log.info("fold %d of %d: %s %.6g", number, len(parts), data.metric, values[-1])
-    defined = [value for value in values if math.isfinite(value)]
-    if not parts:
+    return _summary_of(values)
+
+
+def _summary_of(values: list[float]) -> dict[str, Any] | None:
+    """Return mean, standard deviation and the score of each fold; None without folds."""
+    if not values:
         return None
+    defined = [value for value in values if math.isfinite(value)]
     mean, std = (np.mean(defined), np.std(defined)) if defined else (math.nan, math.nan)
     return {"mean": float(mean), "std": float(std), "folds": values}
+
+
+def _best_naive(
+    project: Project,
+    data: TrainingData,
+    run: dict[str, Any],
+    valid: dict[str, float],
+    parts: list[tuple[Rows, Rows]],
+) -> dict[str, Any]:
+    """Return what becomes of the baseline where the rows before each predict it better.
+
+    Args:
+        project: Whose data it is.
+        data: What candidates are fitted on.
+        run: The constant baseline.
+        valid: Its scores.
+        parts: The folds.
+
+    Returns:
+        What it is by (`naive`), and its scores by that rule; {} where the constant is best.
+    """
+    if not has_rules(data.schema, data.rule):
+        return {}
+    metric, best = find_metric(data.metric), valid
+    timeline, first = read_timeline(project, data.schema, "valid", run["constant"], data.classes)
+    found: dict[str, Any] = {}
+    for rule in timeline.rules():
+        values = timeline.predict(rule)
+        predicted = predictions_of(values, data.classes)
+        later = predicted.take(np.arange(first, len(values)))
+        scores = _scores(data, later, data.valid_target, data.valid_weights)
+        gain = metric.sign * (scores[metric.name] - best[metric.name])
+        if gain > 0 or (math.isnan(best[metric.name]) and math.isfinite(scores[metric.name])):
+            best, found = scores, {"naive": rule, "valid": scores}
+            judged = [
+                _scores(data, predicted.take(rows), data.target[rows], data.weights_of(rows))[
+                    metric.name
+                ]
+                for _, rows in parts
+            ]
+            found["cv"] = _summary_of(judged)
+    return found
 
 
 def _take(candidate: Candidate, inputs: pd.DataFrame, rows: Rows) -> pd.DataFrame:
@@ -399,14 +456,26 @@ def _code(candidate: Candidate, settings: Settings) -> str:
 
 
 def _weighing(data: TrainingData, candidates: list[Candidate]) -> dict[str, Any]:
-    """Return what reports/train.json says of the weights, and what is said aloud; {} without."""
+    """Return what reports/train.json says of the weights; {} without."""
     if data.schema.weight is None:
         return {}
-    notes = [f"fits and scores are weighted by {data.schema.weight.name}"]
     without = [each.name for each in candidates if not takes_weights(each.estimator.fit)]
-    if without:
-        notes.append(f"fitted without weights, which its `fit` does not take: {', '.join(without)}")
-    return {"weight": data.schema.weight.name, "unweighted": without, "aloud": notes}
+    return {"weight": data.schema.weight.name, "unweighted": without}
+
+
+def _notes(data: TrainingData, facts: Mapping[str, Any]) -> list[str]:
+    """Say what the model gets of the time by which rows are split, and by what rows count."""
+    column, notes = data.schema.time, []
+    parts = column.parts if column else None
+    if column and column.type == "datetime" and parts is not None and data.settings.features.time:
+        given = ", ".join(parts) or "nothing, since train covers no whole day, week or year of it"
+        notes.append(f"of {column.name} the model gets: {given}")
+    if "weight" in facts:
+        notes.append(f"fits and scores are weighted by {facts['weight']}")
+    if facts.get("unweighted"):
+        without = ", ".join(facts["unweighted"])
+        notes.append(f"fitted without weights, which its `fit` does not take: {without}")
+    return notes
 
 
 def _facts(
@@ -414,12 +483,15 @@ def _facts(
 ) -> dict[str, Any]:
     """Return what `reports/train.json` says: no time of day, so that equal work looks equal."""
     kept = ("name", "label", "kind", "run_id", "params", "cv", "valid", "skill")
-    measured = ("fit_seconds", "peak_memory_mb", "constant")
+    measured = ("fit_seconds", "peak_memory_mb", "constant", "naive")
     entries = [{key: run[key] for key in (*kept, *measured) if key in run} for run in runs]
-    metric = data.metric
+    metric, rule = data.metric, runs[0].get("naive")
+    parts = data.schema.time.parts if data.schema.time else None
+    of_baseline = f"baseline {metric_of(runs[0], metric):.3f}"
+    of_baseline += f" ({baseline_in_words(rule)})" if rule else ""
     summary = (
         f"{winner['label']} {winner['run_id']}: {metric} {winner['valid'][metric]:.3f} on valid, "
-        f"baseline {metric_of(runs[0], metric):.3f}; {reason}"
+        f"{of_baseline}; {reason}"
     )
     return {
         "task": data.task.name,
@@ -433,6 +505,7 @@ def _facts(
         "rule": data.rule,
         "rows": {"train": len(data.inputs), "valid": len(data.valid)},
         "features": data.inputs.shape[1],
+        "parts": parts,
         "versions": winner["versions"],
         "seed": data.settings.split.seed,
         "summary": summary,

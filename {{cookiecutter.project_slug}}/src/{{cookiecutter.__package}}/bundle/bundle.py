@@ -104,7 +104,7 @@ class Bundle:
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise UserError(f"{where} has the column '{twice}' twice; rename one of them.")
-        require_columns(names, [column.name for column in self.schema.features], where)
+        require_columns(names, [column.name for column in self.schema.needed], where)
         if strict:
             trained = {*self.schema.names}
             new = [
@@ -138,14 +138,22 @@ class Bundle:
     def typed(
         self, frame: pd.DataFrame, *, strict: bool, where: str, first_row: int = 1
     ) -> pd.DataFrame:
-        """Return what `conform` does, whatever the categories; `strict` is for columns alone."""
+        """Return what `conform` does, whatever the categories; `strict` is for columns alone.
+
+        Where the rows do not say their time, it is unknown.
+        """
+        import pandas as pd
+
         from ..data.cast import conform
+        from ..data.schema import with_columns
 
         names = [str(name) for name in frame.columns]
         self.check_columns(names, where, strict=strict)
         read = self.columns_to_read(names)
         chosen = frame if read == names else frame[read]
-        return conform(chosen, self._read_schema, where=where, first_row=first_row, target=False)
+        typed = conform(chosen, self._read_schema, where=where, first_row=first_row, target=False)
+        unknown = [each.name for each in self.schema.features if each.name not in typed.columns]
+        return with_columns(typed, dict.fromkeys(unknown, pd.NaT)) if unknown else typed
 
     def predict(
         self,
@@ -165,9 +173,9 @@ class Bundle:
             first_row: The number of its first row in an error.
 
         Returns:
-            The id columns that `frame` has, `prediction` (a class as data/schema.yaml spells it),
-            and `probability_<class>` for classes or `lower` and `upper` for numbers; a row per row
-            of `frame`, under its index.
+            The id columns that `frame` has, `prediction` (a class as the source has it: 1 and true
+            are no text), and `probability_<class>` for classes or `lower` and `upper` for numbers;
+            a row per row of `frame`, under its index.
 
         Raises:
             UserError: With column, row and value, for what the model cannot take.
@@ -186,6 +194,10 @@ class Bundle:
             if column.name in typed.columns
         }
         columns |= self.task.columns(self.document, self.predict_typed(typed))
+        given = given_classes(self.document)
+        if given != self.classes:
+            codes = pd.Index(self.classes).get_indexer(pd.Index(columns["prediction"]))
+            columns["prediction"] = pd.Series(given).array.take(codes)
         return pd.DataFrame(columns, index=typed.index, copy=False)
 
     def predict_arrays(self, frame: pd.DataFrame, *, strict: bool = False) -> Predictions:
@@ -343,6 +355,16 @@ def answer_of(document: Mapping[str, Any]) -> dict[str, Any]:
     return dict(document.get("answer") or task_of(document).answer_form(document))
 
 
+def given_classes(document: Mapping[str, Any]) -> list[Any]:
+    """Return `classes` of bundle.json as the source has them, and answers give them.
+
+    Such as 0 and 1 where the model has `0` and `1`. Bundles of before there was `values` in
+    data/schema.yaml answer by text.
+    """
+    answer = answer_of(document)
+    return list(answer["label"]["enum"] if answer["kind"] == "class" else document["classes"])
+
+
 def with_truth(
     document: Mapping[str, Any], truth: Any, predictions: Predictions
 ) -> PredictionsWithTruth:
@@ -358,9 +380,33 @@ def with_truth(
     )
 
 
+def baseline_of_split(
+    project: Project,
+    document: Mapping[str, Any],
+    split: str,
+    truth: Any,
+    labelled: PredictionsWithTruth,
+) -> PredictionsWithTruth:
+    """Return the baseline's predictions of a whole split beside the truth.
+
+    Args:
+        project: Whose data it is.
+        document: The content of bundle.json.
+        split: "valid" or "test".
+        truth: The target of its rows.
+        labelled: The model's predictions of these rows.
+    """
+    from ..evaluation.naive import naive_predictions
+
+    naive = naive_predictions(project, document, split)
+    if naive is None:
+        return baseline_with_truth(document, labelled)
+    return with_truth(document, truth, naive).weighted(labelled.weights)
+
+
 def baseline_with_truth(
     document: Mapping[str, Any], labelled: PredictionsWithTruth
 ) -> PredictionsWithTruth:
-    """Return the baseline's predictions of the same rows beside the truth."""
+    """Return the constant baseline's predictions of the same rows beside the truth."""
     constant = document["baseline"]["constant"]
     return task_of(document).constant_with_truth(labelled, constant, document["classes"])

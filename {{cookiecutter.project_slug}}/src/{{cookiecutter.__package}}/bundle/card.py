@@ -13,6 +13,8 @@ from ..core.errors import UserError
 from ..core.files import write_text
 from ..core.project import Project
 from ..core.registry import PACKAGE
+from ..data.schema import is_feature
+from ..evaluation.naive import baseline_in_words
 from .bundle import CARD_FILE, task_of
 from .carried import carries_code, has_rule
 from .champion import read_champion
@@ -94,8 +96,9 @@ def _head(document: Mapping[str, Any]) -> list[str]:
 def _data(document: Mapping[str, Any]) -> list[str]:
     """Return what it was trained on."""
     schema, rows = document["schema"], document["rows"]
-    outside = {"target", "id", "group", "ignore", "time", "weight"}
-    features = [each for each in schema["columns"] if not outside & set(each.get("roles", ()))]
+    features = [
+        each for each in schema["columns"] if is_feature(each.get("roles", ()), each.get("parts"))
+    ]
     sensitive = [each["name"] for each in schema["columns"] if "sensitive" in each.get("roles", ())]
     lines = [
         "## Data",
@@ -125,12 +128,15 @@ def _metrics(document: Mapping[str, Any]) -> list[str]:
     naive = document["baseline"]["metrics"]
     for name, value in document["metrics"].items():
         lines.append(f"| {name} | {_number(value)} | {_number(naive.get(name))} |")
-    constant = document["baseline"]["constant"]
+    constant, rule = document["baseline"]["constant"], document["baseline"].get("naive")
     says = "the same probabilities" if "probabilities" in constant else _number(constant["value"])
+    says += " for every row"
+    if rule:
+        says = f"{baseline_in_words(rule)}, of each row from the true targets of all times before"
     return [
         *lines,
         "",
-        f"The baseline says {says} for every row. Skill over it in {document['metric']}: "
+        f"The baseline says {says}. Skill over it in {document['metric']}: "
         f"{_number(document['skill'])} (0 is its equal, 1 is perfect).",
     ]
 

@@ -11,6 +11,7 @@ from typing import Any
 from ..core.errors import UserError
 from ..core.files import write_text
 from ..core.project import SPLITS, Project
+from ..data.schema import is_feature
 from .context import Context
 from .documents import MarkdownLine, read_lines, read_text, refuse, shown_name
 from .records import one_line
@@ -18,8 +19,6 @@ from .records import one_line
 TEMPLATE = Path(__file__).with_name("measured.md.jinja")
 # The sources that are not reports.
 FILES = {"answers": ".cruft.json", "columns": "data/schema.yaml"}
-# Columns with these roles are not features.
-NOT_FEATURES = {"target", "id", "group", "ignore", "time", "weight"}
 
 # A page is for reading: what is longer is in the file that the part names.
 MAX_VALUES = 8
@@ -177,7 +176,7 @@ def roles_of(column: Mapping[str, Any]) -> list[str]:
 
 def features_of(columns: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the columns that the model reads."""
-    return [each for each in columns if not NOT_FEATURES & set(roles_of(each))]
+    return [each for each in columns if is_feature(roles_of(each), each.get("parts"))]
 
 
 def types_of(columns: Sequence[Mapping[str, Any]]) -> str:

@@ -80,6 +80,9 @@ class DataSettings(Section):
         default="auto",
         description="rows without a target: drop them, or refuse the table; auto drops up to half",
     )
+    keep: Names = Field(
+        default=(), description="columns to learn from that would be left out as names of the rows"
+    )
     missing: Names = Field(default=(), description="further spellings of a missing value")
     text: Names = Field(
         default=(), description="columns to take as text, though they look like numbers or dates"
@@ -130,8 +133,15 @@ class FeatureSettings(Section):
     max_categories: int = Field(
         default=30, ge=2, le=1000, description="above: a high-cardinality column"
     )
-    text_words: int = Field(
-        default=300, ge=1, le=100_000, description="words kept of a free-text column"
+    text_words: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="words kept of a free-text column; default: 300 for trees, 5,000 for a linear "
+        "model, and as many pairs of words from 3,000 rows on",
+    )
+    time: bool = Field(
+        default=True, description="give the model month, weekday and hour of [data] time"
     )
 
 
@@ -194,7 +204,8 @@ class DecisionSettings(Section):
     cost_fp: float = Field(default=1.0, gt=0, description="cost of a false alarm")
     cost_fn: float = Field(default=1.0, gt=0, description="cost of a miss")
     positive: str | None = Field(
-        default=None, description="the class to find; default: the last in order"
+        default=None,
+        description="the positive class of two, which is to be found; default: the rarer",
     )
 
 

@@ -82,7 +82,7 @@ def _wrong_names(frame: pd.DataFrame, schema: Schema, target: bool) -> list[Viol
     A column without any value is left out, as it was when the schema was inferred.
     """
     names = [str(name) for name in frame.columns]
-    needed = {column.name for column in schema.features}
+    needed = {column.name for column in schema.needed}
     if target:
         needed = {column.name for column in schema.columns if "ignore" not in column.roles}
     there = set(names)

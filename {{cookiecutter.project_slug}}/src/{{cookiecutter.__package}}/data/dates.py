@@ -19,6 +19,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+# What a model may get of a date, in this order; and of the time by which rows are split, of which
+# later rows have years and days that no model has learnt from.
+DATE_PARTS = ("year", "month", "day", "weekday", "hour", "days")
+CALENDAR = ("month", "weekday", "hour")
 # So many different values suffice for a first look at a column.
 SAMPLED = 2000
 LOOKED_AT = 20

@@ -22,6 +22,7 @@ from ..core.errors import UserError
 from ..core.files import fingerprint
 from .cast import cast_column, refuse, spell
 from .dates import (
+    CALENDAR,
     COMPACT,
     HOURS,
     MINUTES,
@@ -45,6 +46,7 @@ from .dates import (
 )
 from .numbers import COMMA, NumberForm, read_numbers
 from .schema import (
+    NAMES_ROWS,
     NUMBERS,
     SCHEMA_VERSION,
     WORDS,
@@ -90,17 +92,30 @@ DAY_FIRST = ("€", "EUR", "£", "GBP", "₹", "INR", "R$", "BRL")
 MONTH_FIRST = ("$", "USD", "US$")
 # Values of so many words are sentences.
 TEXT_WORDS = 4
-# This share of different values, in at least so many rows, suggests an id.
+# With this share of different values, words name the rows, in at least so many rows.
 UNIQUE = 0.98
-FEWEST_IDS = 50
+FEWEST_NAMES = 50
+# Integers drawn at random from a column's range would repeat. Where at least so many repeats are
+# expected and at most this share of them is there, the column numbers the rows.
+EXPECTED_REPEATS = 10
+SEEN_REPEATS = 0.1
+# What a column that names the rows is often called, and one whose numbers are measures all the
+# same, though they differ in every row. Words are divided by signs, or by a capital: customerId.
+ID_NAME = r"(^|_)(id|ids|uuid|guid|key|index|idx|nr|no|row|rows|row_?(num|number|names?))$|^id_|#"
+MEASURE_NAME = (
+    r"(^|_)(year|quarter|month|week|day|hour|minute|second|age|rank|position|distance|"
+    r"jahr|monat|woche|tag|stunde|alter|rang)s?($|_)"
+)
+UNNAMED = r"unnamed_\d+"
 
 
-def infer_schema(reading: Reading, settings: Settings) -> SchemaFile:
+def infer_schema(reading: Reading, settings: Settings, target: Column | None = None) -> SchemaFile:
     """Infer types, bounds and categories from a whole table.
 
     Args:
         reading: The table, its numbers read by `read_words`.
         settings: Roles, the task, and how many values a category may have.
+        target: As an earlier schema has it: while its classes are the same, so is the one to find.
 
     Returns:
         The schema with the roles of conf.cfg, and notes on what was decided or could not be.
@@ -114,35 +129,65 @@ def infer_schema(reading: Reading, settings: Settings) -> SchemaFile:
     require_columns(names, settings.data.text, "[data] text: the table")
     blank = tuple(Column(name, "string", True) for name in names)
     roles = with_roles(Schema(blank, redact(settings.data.source)), settings.data)
-    clues = Clues(settings, [*reading.notes], reading.forms)
+    clues = Clues(settings, [*reading.notes], reading.forms, target)
     frame = _without_empty(reading.frame, roles, clues.notes)
     chosen = [column for column in roles.columns if column.name in frame.columns]
     _find_dates(frame, chosen, clues)
     columns = [_infer_column(frame[column.name], column.roles, clues) for column in chosen]
+    columns = _without_names(frame, columns, clues)
     words = {column.name for column in columns if column.type in WORDS}
     clues.notes += value_notes(
         {name: reading.spelt[name] for name in reading.spelt if name in words}
     )
-    clues.notes += [*_name_notes(frame, columns), *_total_note(frame)]
+    clues.notes += [*_time_notes(columns, settings), *_total_note(frame)]
     schema = Schema(tuple(columns), roles.source)
     one_line = tuple(" ".join(note.split()) for note in clues.notes)
     return SchemaFile(schema, columns_fingerprint(schema), conditions(settings), one_line)
 
 
-def _name_notes(frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
-    """Note columns that may only name or number the rows."""
-    notes = [
-        f"{column.name} differs in every row; if it is an id, add it to [data] id in conf.cfg"
-        for column in columns
-        if not column.roles and _looks_like_id(frame[column.name], column)
-    ]
-    unnamed = [column.name for column in columns if re.fullmatch(r"unnamed_\d+", column.name)]
-    if unnamed:
-        notes.append(
-            f"{', '.join(unnamed)} had no name; if it only numbers the rows, add it to "
-            "[data] ignore in conf.cfg"
+def _without_names(frame: pd.DataFrame, columns: Sequence[Column], clues: Clues) -> list[Column]:
+    """Return the columns, those ignored that only name or number the rows, and say which."""
+    free = [column for column in columns if not set(column.roles) - {"sensitive"}]
+    found = {
+        column.name
+        for column in free
+        if column.name not in clues.settings.data.keep and _names_rows(frame[column.name], column)
+    }
+    if not found:
+        return list(columns)
+    listed = ", ".join(sorted(found, key=list(frame.columns).index))
+    if len(found) == len(free) and not any(column.parts for column in columns):
+        clues.notes.append(
+            f"there is no column to learn from but what may only name or number the rows: {listed}"
         )
-    return notes
+        return list(columns)
+    them = "it" if len(found) == 1 else "them"
+    clues.notes.append(
+        f"left out, since each row has another value: {listed}; to learn from {them}, set "
+        f"[data] keep, and to name predictions by {them}, [data] id"
+    )
+    return [
+        replace(column, roles=(*column.roles, *NAMES_ROWS)) if column.name in found else column
+        for column in columns
+    ]
+
+
+def _time_notes(columns: Sequence[Column], settings: Settings) -> list[str]:
+    """Say what the model gets of the time, or that there are dates which may be one."""
+    time = next((column for column in columns if "time" in column.roles), None)
+    if time is not None:
+        return [
+            f"{time.name} orders the rows, and the model gets its month, weekday and hour as far "
+            "as train covers them; to leave them out, set [features] time = no"
+        ] * bool(time.parts and settings.features.time)
+    dates = [column.name for column in columns if column.type == "datetime" and not column.roles]
+    if not dates or settings.split.rule != "auto":
+        return []
+    holds = "holds" if len(dates) == 1 else "hold"
+    return [
+        f"{', '.join(dates)} {holds} dates; if rows are to be predicted for later, set [data] time "
+        f"= {dates[0]} in conf.cfg"
+    ]
 
 
 @dataclass
@@ -153,6 +198,7 @@ class Clues:
         settings: The task, roles, and how many values a category may have.
         notes: What should be said; grows.
         numbers: How columns of text write their numbers.
+        target: As an earlier schema has it.
         dates: The formats that columns of text may be dates in; grows.
         months: The months of those whose months are not English; grows.
     """
@@ -160,6 +206,7 @@ class Clues:
     settings: Settings
     notes: list[str]
     numbers: dict[str, NumberForm]
+    target: Column | None = None
     dates: dict[str, list[str | None]] = field(default_factory=dict)
     months: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -176,6 +223,8 @@ def conditions(settings: Settings, version: int = SCHEMA_VERSION) -> str:
         reading[2:] = [data.query, *(later for later in reading[2:] if later)]
     if data.months:
         reading.append(data.months)
+    if data.keep:
+        reading.append(("keep", *data.keep))
     return fingerprint(roles, reading, settings.model.task, settings.features.max_categories)
 
 
@@ -333,14 +382,35 @@ def _infer_column(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) 
         "[data] text in conf.cfg",
     )
     nullable = bool(typed.isna().any())
+    if "time" in roles:
+        column = replace(column, parts=CALENDAR if column.type == "datetime" else ())
     free = {"id", "group", "time", "weight"} & set(roles)
     if column.type in ("integer", "number") and not free:
         low, high = widen(float(typed.min()), float(typed.max()), whole=column.type == "integer")
         return replace(column, nullable=nullable, minimum=low, maximum=high, roles=roles)
     if column.type == "category":
-        categories = tuple(sorted(typed.dropna().unique()))
-        return Column(name, "category", nullable, categories=categories, roles=roles)
+        column = replace(column, categories=tuple(sorted(typed.dropna().unique())))
+        if "target" in roles:
+            column = _with_positive(column, typed, clues)
     return replace(column, nullable=nullable, roles=roles)
+
+
+def _with_positive(column: Column, classes: pd.Series[Any], clues: Clues) -> Column:
+    """Return a target of two classes with the one to find: the rarer, else the last in order."""
+    earlier = clues.target
+    if earlier and (earlier.name, earlier.categories) == (column.name, column.categories):
+        return replace(column, values=earlier.values, positive=earlier.positive)
+    counts = classes.value_counts().sort_index(ascending=False)
+    if len(counts) != 2:
+        return column
+    positive = str(counts.idxmin())  # of equals the first here
+    why = "the last in order of two equal classes" if counts.nunique() == 1 else "the rarer of two"
+    share = 100 * counts[positive] / counts.sum()
+    clues.notes.append(
+        f"the positive class, the one to find, is '{positive}', {why} ({share:.2g}% of the rows); "
+        "[decision] positive in conf.cfg names the other"
+    )
+    return replace(column, positive=positive)
 
 
 def widen(low: float, high: float, *, whole: bool) -> tuple[float, float]:
@@ -363,15 +433,39 @@ def example_of(series: pd.Series[Any]) -> str:
     return f"'{spell(series.iloc[at])}' in row {at + 1:,}"
 
 
-def _looks_like_id(series: pd.Series[Any], column: Column) -> bool:
-    """Tell whether a column looks like an id: words that do not repeat, or a running number."""
-    if len(series) < FEWEST_IDS or column.type not in ("string", "integer") or column.nullable:
+def _names_rows(series: pd.Series[Any], column: Column) -> bool:
+    """Tell whether a column only names or numbers the rows: nearly every one has another value.
+
+    Of words that is enough: what is true of one row only tells nothing of others. Numbers may be a
+    measure, so they have to be named like an id, or to differ where numbers drawn at random from
+    their range would repeat (1 to n in any order, or with gaps). A few rows may be there twice.
+    """
+    if column.nullable or column.format or column.type not in ("string", "integer", "number"):
         return False
-    if column.type == "integer":
-        steps = series.diff().iloc[1:]
-        return bool((steps == 1).all())
-    # A few rows may be there twice.
-    return series.nunique() > UNIQUE * len(series)
+    unnamed = bool(re.fullmatch(UNNAMED, column.name))
+    if column.type == "string":
+        few = len(series) < FEWEST_NAMES
+        return series.is_unique if few and unnamed else not few and _is_unlike(series)
+    numbers = series.to_numpy(dtype="float64")
+    low, high = float(numbers.min()), float(numbers.max())
+    span = high - low + 1
+    if span < UNIQUE * len(series) or (numbers % 1).any() or not _is_unlike(series):
+        return False
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])|[\W]+", "_", column.name).lower().strip("_")
+    if unnamed or re.search(ID_NAME, name):
+        return True
+    if re.search(MEASURE_NAME, name) or re.search(TIME_NAME, name):
+        return False
+    rows = len(series)
+    expected = rows - span * -math.expm1(rows * math.log1p(-1 / span))
+    seen = rows - series.nunique()
+    return expected >= EXPECTED_REPEATS and seen <= SEEN_REPEATS * expected
+
+
+def _is_unlike(series: pd.Series[Any]) -> bool:
+    """Tell whether nearly all values differ."""
+    first = series.iloc[:SAMPLED]  # of most columns enough to see that they do not
+    return all(part.nunique() > UNIQUE * len(part) for part in (first, series))
 
 
 def _type_of(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) -> Column:

@@ -169,7 +169,7 @@ def prove_no_overlap(
     """Check the splits as they will be written.
 
     Where equal rows are kept, only those that are copies count as one row in several splits. They
-    are not refused: that is for people to decide, and the checklist asks for it.
+    are not refused: that is for people to decide.
 
     Returns:
         Counts, shares, overlaps, bounds in time and the target's distribution.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import shutil
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +17,27 @@ from ..core.config import redact
 from ..core.errors import UserError
 from ..core.files import fingerprint, write_atomic, write_text, yaml_loader
 from ..core.project import Project
-from .dates import CLOCKS, zone_info
+from .dates import CALENDAR, CLOCKS, DATE_PARTS, zone_info
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
-    from ..core.config import DataSettings
+    from ..core.config import DataSettings, Settings
 
 TYPES = ("integer", "number", "boolean", "category", "string", "text", "datetime")
-ROLES = ("target", "time", "group", "sensitive", "id", "ignore", "weight")
+ROLES = ("target", "time", "group", "sensitive", "id", "ignore", "weight", "name")
+# Of a column that was found to name the rows only: it is ignored, though conf.cfg does not say so.
+NAMES_ROWS = ("ignore", "name")
 NUMBERS = ("integer", "number")
 WORDS = ("category", "string", "text")
+# From a category to the value that the source has: what `values` of a target may be.
+GIVEN: dict[str, Callable[[str], Any]] = {
+    "integer": int,
+    "number": float,
+    "boolean": {"False": False, "True": True}.__getitem__,
+}
 # Version 1 was made by other rules of reading: `earlier_files` writes down what they decided.
 SCHEMA_VERSION = 2
 VERSIONS = (1, SCHEMA_VERSION)
@@ -45,6 +53,7 @@ HEADER = """\
 #             and a half; M:S where it is a minute and a half
 #   months    the names of the months in dates, where they are not English
 #   zone      whose hours, days and months count, such as Europe/Berlin or +01:00; else those of UTC
+#   parts     what the model gets of the time: month, weekday, hour, each where train covers it
 #   nullable  whether values may be missing
 #   minimum, maximum  the observed range, widened on each side by its own width, so that new data
 #             slightly beyond is not refused; never across zero where no observed value was
@@ -52,7 +61,11 @@ HEADER = """\
 #   unit      what stands beside each number and is taken off, such as $ or kg
 #   missing   words that stand for a missing value in this column, besides those of conf.cfg
 #   exact     true where text keeps the spaces around it and accents as they are written
-#   roles     follow conf.cfg: change them there
+#   values    integer, number or boolean where a target's classes are such in the source, and
+#             predictions give them so
+#   positive  of two classes the one to find, unless [decision] positive names the other
+#   roles     follow conf.cfg: change them there; what only names the rows is ignored, unless
+#             [data] keep lists it
 # `ingest --infer` infers it again and keeps this file as schema.old.yaml.
 """
 
@@ -71,11 +84,15 @@ class Column:
             where text holds times of day or durations.
         months: The names of the months in a datetime; None stands for English ones.
         zone: The time zone whose hours, days and months a datetime has; None stands for UTC.
+        parts: What a model gets of a datetime, some of `DATE_PARTS`; None stands for all, and for
+            none of the time in a schema from before it gave any.
         decimal: The decimal sign where text holds the number; None stands for the point.
         unit: The currency or unit beside each number in text.
         missing: Words that stand for a missing value, besides those of conf.cfg.
         exact: Whether text keeps the spaces around it, and accents beside their letters.
         categories: The values allowed, for category, in sorted order.
+        values: What the categories of a target are in the source, of `GIVEN`; None stands for text.
+        positive: Of a target's two categories the one to find; None stands for the last in order.
         roles: Some of `ROLES`.
     """
 
@@ -87,12 +104,19 @@ class Column:
     format: str | None = None
     months: tuple[str, ...] | None = None
     zone: str | None = None
+    parts: tuple[str, ...] | None = None
     decimal: str | None = None
     unit: str | None = None
     missing: tuple[str, ...] | None = None
     exact: bool | None = None
     categories: tuple[str, ...] | None = None
+    values: str | None = None
+    positive: str | None = None
     roles: tuple[str, ...] = ()
+
+    def as_given(self, category: str) -> Any:
+        """Return a category as the source has it: `1` as 1, `True` as true."""
+        return GIVEN[self.values](category) if self.values else category
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, without those that are not set."""
@@ -101,6 +125,12 @@ class Column:
             for key, value in vars(self).items()
             if value is not None and (key != "roles" or value)
         }
+
+
+def is_feature(roles: Sequence[str], parts: Sequence[str] | None) -> bool:
+    """Tell whether a model may use a column with these roles and parts."""
+    unseen = {"target", "id", "group", "ignore", "weight", *(() if parts else ("time",))}
+    return not unseen & set(roles)
 
 
 @dataclass(frozen=True)
@@ -148,9 +178,17 @@ class Schema:
 
     @property
     def features(self) -> tuple[Column, ...]:
-        """The columns that a model may use: not target, id, group, time, weight or ignored ones."""
-        unseen = {"target", "id", "group", "ignore", "time", "weight"}
-        return tuple(column for column in self.columns if not unseen & set(column.roles))
+        """The columns that a model may use: not target, id, group, weight or ignored ones.
+
+        Of the time it may use the parts that its column names.
+        """
+        return tuple(column for column in self.columns if is_feature(column.roles, column.parts))
+
+    @property
+    def needed(self) -> tuple[Column, ...]:
+        """The features that a row to predict has to have: not its time, if there are others."""
+        others = tuple(column for column in self.features if "time" not in column.roles)
+        return others or self.features
 
     def having(self, role: str) -> tuple[Column, ...]:
         """Return the columns with a role."""
@@ -212,6 +250,7 @@ def _read_column(item: Any, where: str) -> Column:
     if item.get("decimal") not in (None, ".", ","):
         raise UserError(f"{place}: decimal is '{item['decimal']}', but has to be '.' or ','.")
     months = _read_times(item, place)
+    parts = _read_parts(item, place)
     categories = item.get("categories")
     if item["type"] == "category" and not isinstance(categories, list):
         raise UserError(f"{place}: a category needs a list of categories (else type: string).")
@@ -221,14 +260,18 @@ def _read_column(item: Any, where: str) -> Column:
     wrong = [value for value in [*(categories or ()), *(missing or ())] if type(value) is not str]
     if wrong:
         raise UserError(f"{place}: put the word {wrong[0]} into quotes.")
+    _check_classes(item, place)
     roles = tuple(item.get("roles") or ())
     if any(role not in ROLES for role in roles):
         raise UserError(f"{place}: roles have to be of {_one_of(ROLES)}.")
     lists = {
         "categories": None if categories is None else tuple(categories),
         "missing": None if missing is None else tuple(missing),
+        "months": months,
+        "parts": parts,
+        "roles": roles,
     }
-    return Column(**{"nullable": True, **item, **lists, "months": months, "roles": roles})
+    return Column(**{"nullable": True, **item, **lists})
 
 
 def _read_times(item: dict[str, Any], place: str) -> tuple[str, ...] | None:
@@ -253,6 +296,37 @@ def _read_times(item: dict[str, Any], place: str) -> tuple[str, ...] | None:
             "in quotes such as '+01:00'."
         ) from None
     return None if months is None else tuple(months)
+
+
+def _check_classes(item: Mapping[str, Any], place: str) -> None:
+    """Refuse `values` and `positive` that do not suit a column's categories."""
+    categories, values, positive = (item.get(key) for key in ("categories", "values", "positive"))
+    if positive is not None and positive not in (categories or ()):
+        raise UserError(f"{place}: positive is '{positive}', but has to be one of its categories.")
+    if values is None:
+        return
+    if values not in GIVEN or categories is None:
+        raise UserError(
+            f"{place}: values is '{values}', but has to be {_one_of(tuple(GIVEN))}, for a category."
+        )
+    for category in categories:
+        try:
+            GIVEN[values](category)
+        except (ValueError, KeyError):
+            raise UserError(
+                f"{place}: the category '{category}' is not of {values} values."
+            ) from None
+
+
+def _read_parts(item: dict[str, Any], place: str) -> tuple[str, ...] | None:
+    """Check what a model gets of a date."""
+    parts = item.get("parts")
+    allowed = CALENDAR if "time" in (item.get("roles") or ()) else DATE_PARTS
+    if parts is not None and not (isinstance(parts, list) and set(parts) <= set(allowed)):
+        raise UserError(f"{place}: parts has to be a list of {', '.join(allowed)}.")
+    if parts and item["type"] != "datetime":
+        raise UserError(f"{place}: parts is for datetime, but type is {item['type']}.")
+    return None if parts is None else tuple(parts)
 
 
 def _one_of(words: Sequence[str]) -> str:
@@ -355,6 +429,15 @@ def save_schema(project: Project, file: SchemaFile) -> None:
     write_text(path, "\n".join(lines) + "\n")
 
 
+def with_positive(settings: Settings, schema: Schema) -> Settings:
+    """Return the settings with the schema's class to find, where conf.cfg names none."""
+    target = schema.target
+    if settings.decision.positive is not None or target is None or target.positive is None:
+        return settings
+    decision = settings.decision.model_copy(update={"positive": target.positive})
+    return settings.model_copy(update={"decision": decision})
+
+
 def columns_fingerprint(schema: Schema) -> str:
     """Return the fingerprint of the columns apart from their roles, 16 hexadecimal digits."""
     return fingerprint([replace(column, roles=()).to_dict() for column in schema.columns])
@@ -375,6 +458,8 @@ def types_fingerprint(schema: Schema) -> str:
 def with_roles(schema: Schema, data: DataSettings, names: Sequence[str] | None = None) -> Schema:
     """Return the schema with the roles that conf.cfg gives.
 
+    What names the rows stays ignored, unless conf.cfg gives it a role or keeps it as a feature.
+
     Args:
         schema: The columns.
         data: The roles.
@@ -392,7 +477,7 @@ def with_roles(schema: Schema, data: DataSettings, names: Sequence[str] | None =
         "ignore": data.ignore,
         "weight": (data.weight,) if data.weight else (),
     }
-    for role, chosen in named.items():
+    for role, chosen in {**named, "keep": data.keep}.items():
         require_columns(names or schema.names, chosen, f"[data] {role}: the table")
     for column, role, others in (
         (data.target, "target", ("time", "group", "id", "ignore", "weight")),
@@ -401,12 +486,15 @@ def with_roles(schema: Schema, data: DataSettings, names: Sequence[str] | None =
         for other in others:
             if column in named[other]:
                 raise UserError(f"[data] {role} = {column} is also [data] {other}; it can be one.")
+
+    def roles_of(column: Column) -> tuple[str, ...]:
+        given = tuple(role for role, chosen in named.items() if column.name in chosen)
+        names_rows = set(NAMES_ROWS) <= set(column.roles) and column.name not in data.keep
+        return given + NAMES_ROWS if names_rows and set(given) <= {"sensitive"} else given
+
     return replace(
         schema,
-        columns=tuple(
-            replace(column, roles=tuple(role for role in ROLES if column.name in named[role]))
-            for column in schema.columns
-        ),
+        columns=tuple(replace(column, roles=roles_of(column)) for column in schema.columns),
     )
 
 

@@ -229,6 +229,11 @@ def _time_thresholds(frame: Frame, rule: SplitRule) -> list[Any]:
     column = str(rule.column)
     counts = _count_rows(frame, [column]).sort_values(column)
     times, total = counts[column], np.cumsum(counts["_rows"].to_numpy())
+    if len(times) == 1:
+        raise UserError(
+            f"[data] time = {column} is the same in all {total[-1]:,} rows, so none is later than "
+            "another; name the column that orders them, or empty [data] time."
+        )
     if len(times) < FEWEST:
         raise UserError(
             f"[data] time = {column} has {len(times)} different value{'s' * (len(times) != 1)}; "

@@ -25,6 +25,8 @@ from .metrics import find_metric, score
 from .predictions import PredictionsWithTruth
 
 if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
     from ..bundle.bundle import Bundle
     from ..data.schema import Column
 
@@ -189,14 +191,16 @@ def learning_curve(subject: Subject, train: pd.DataFrame, pipeline: Any) -> dict
     """Return the metric on train and on valid after fits on more and more rows of train.
 
     At most `LEARNING_ROWS` rows are fitted again; the last point is the model on all rows, before
-    calibration.
+    calibration. Rows of train are judged as the model learnt from them, so that a column encoded by
+    the target's mean holds that of other folds. Where these folds are of more rows than are read
+    here, the last point has no score on train.
 
     Args:
         subject: The model and valid.
         train: Rows of train: all of them, or at least `LEARNING_ROWS` drawn at random.
         pipeline: The model's fitted pipeline; clones of it are fitted, it stays as it is.
     """
-    from ..models.features import prepare
+    from ..models.features import as_learnt, prepare
 
     order = _mixed_order(train[subject.target], bool(subject.bundle.classes), subject.seed)
     order, rows = order[:LEARNING_ROWS], int(subject.bundle.document["rows"]["train"])
@@ -214,10 +218,15 @@ def learning_curve(subject: Subject, train: pd.DataFrame, pipeline: Any) -> dict
         fitted = pipeline if size == rows else _refit(pipeline, inputs[:size], target[:size], first)
         if fitted is None:
             continue
-        seen = min(size, JUDGED_ROWS)
+        # In the order of the fit, which the folds of strings follow.
+        places = np.argsort(order) if fitted is pipeline else np.arange(size)
+        seen = places[:JUDGED_ROWS]
         with _threads(JUDGED_ROWS):
-            first = None if weights is None else weights[:seen]
-            on_train = _judge(subject, fitted, inputs[:seen], target[:seen], first)
+            learnt = as_learnt(fitted[0], inputs.iloc[places], target[places], size)
+            on_train = math.nan
+            if learnt is not None:
+                first = None if weights is None else weights[seen]
+                on_train = _judge(subject, fitted[1:], learnt[: len(seen)], target[seen], first)
             on_valid = _judge(subject, fitted, valid, valid_target, valid_weights)
         points.append(
             {"rows": size, "train": significant(on_train), "valid": significant(on_valid)}
@@ -281,12 +290,12 @@ def _threads(rows: int) -> Iterator[None]:
 
 def _judge(
     subject: Subject,
-    pipeline: Any,
-    inputs: pd.DataFrame,
+    pipeline: Pipeline,
+    inputs: Any,
     target: NDArray[Any],
     weights: Weights,
 ) -> float:
-    """Return the metric of a pipeline on prepared rows, without calibration or threshold."""
+    """Return the metric of a pipeline, or its end, on its inputs, uncalibrated."""
     bundle, task = subject.bundle, subject.bundle.task
     predictions = task.uncalibrated(task.raw_scores(pipeline, inputs, bundle.classes))
     labelled = task.with_truth(target, predictions, bundle.classes, bundle.document["positive"])

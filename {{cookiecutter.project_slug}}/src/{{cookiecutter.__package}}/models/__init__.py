@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.errors import UserError
 from ..core.registry import ESTIMATORS, INPUTS, entries, load, lookup, team
-from ..data.dates import in_english, zone_info
+from ..data.dates import DATE_PARTS, in_english, zone_info
 
 if TYPE_CHECKING:
     from ..data.schema import Schema
@@ -78,7 +78,6 @@ class Weights(NamedTuple):
     onnx: Any = None
 
 
-DATE_PARTS = ("year", "month", "day", "weekday", "hour", "days")
 EPOCH = datetime(1970, 1, 1)
 WORD = re.compile(r"\w\w+")
 # Dates that ISO 8601 does not know, and that are read all the same: 2024-01, 2024/1/31 8:30.
@@ -187,8 +186,8 @@ def input_sources(schema: "Schema") -> dict[str, tuple[int, int | None]]:
     found: dict[str, tuple[int, int | None]] = {}
     for at, column in enumerate(schema.features):
         if column.type == "datetime":
-            for part, name in enumerate(DATE_PARTS):
-                found[f"{column.name}__{name}"] = (at, part)
+            for name in column.parts or DATE_PARTS:
+                found[f"{column.name}__{name}"] = (at, DATE_PARTS.index(name))
         else:
             found[column.name] = (at, None)
     return found

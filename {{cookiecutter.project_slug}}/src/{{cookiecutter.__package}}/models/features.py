@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -30,9 +32,9 @@ from sklearn.preprocessing import (
 
 from ..core import registry
 from ..core.errors import UserError, failure
-from ..data.dates import local_times
+from ..data.dates import DATE_PARTS, local_times
 from ..data.schema import require_columns
-from . import DATE_PARTS, input_kinds, kinds_by_type, words
+from . import input_kinds, kinds_by_type, words
 
 if TYPE_CHECKING:
     from ..core.config import FeatureSettings
@@ -43,6 +45,13 @@ Step = tuple[str, Any, Any]
 # Stands for a missing number where an estimator cannot take one: below all that data holds, so
 # that a tree can split it off, and within float32, in which other forms of a model compute.
 MISSING = -1e30
+# The step that encodes high-cardinality columns by the target.
+STRINGS = "strings"
+# Words of a text, and as many pairs of words, where [features] text_words is silent. Of fewer rows
+# pairs tell less than they disturb; of more, all that occur once would fill the memory.
+MOST_WORDS = 5_000
+WORDS_OF_TREES = 300
+ROWS_OF_PAIRS = range(3_000, 200_001)
 # What an estimator of scikit-learn has that turns columns into others.
 METHODS = ("fit", "transform", "get_params")
 
@@ -70,8 +79,9 @@ def prepare(frame: pd.DataFrame, schema: Schema, custom: ModuleType | None = Non
     """Turn typed rows into the model's inputs, each row by itself.
 
     Numbers and flags become float64 with NaN, a date becomes six numbers in the time of its zone
-    (the last, `__days`, is counted from 1970), strings keep their text with "" for a missing one,
-    and a text becomes its words in lower case. Columns that need no change are not copied.
+    (the last, `__days`, is counted from 1970) or those that its column names, strings keep their
+    text with "" for a missing one, and a text becomes its words in lower case. Columns that need no
+    change are not copied.
 
     Args:
         frame: Rows that conform to `schema`; columns beside its features are left out.
@@ -87,6 +97,13 @@ def prepare(frame: pd.DataFrame, schema: Schema, custom: ModuleType | None = Non
     """
     types = {column.name: column.type for column in schema.features}
     zones = {column.name: column.zone for column in schema.features if column.zone}
+    unused = {
+        f"{column.name}__{part}"
+        for column in schema.features
+        if column.parts
+        for part in DATE_PARTS
+        if part not in column.parts
+    }
     custom = registry.team() if custom is None else custom
     kinds = input_kinds(custom)
     names = kinds_by_type(kinds)
@@ -101,7 +118,7 @@ def prepare(frame: pd.DataFrame, schema: Schema, custom: ModuleType | None = Non
             values = local_times(values, zones[name])
         columns = registry.load(kind.prepare)(values)
         changed = changed or columns.get(name) is not values
-        inputs |= columns
+        inputs |= {each: column for each, column in columns.items() if each not in unused}
     return pd.DataFrame(inputs, index=rows.index, copy=False) if changed else rows
 
 
@@ -274,31 +291,70 @@ def string_steps(columns: list[str], options: StepOptions) -> list[Step]:
     )
     if options.kind == "linear":
         scaled = Pipeline([("encode", encoder), ("scale", StandardScaler())])
-        return [("strings", scaled, columns)]
-    return [("strings", encoder, columns)]
+        return [(STRINGS, scaled, columns)]
+    return [(STRINGS, encoder, columns)]
+
+
+def as_learnt(
+    features: ColumnTransformer, inputs: pd.DataFrame, target: NDArray[Any], rows: int
+) -> Any:
+    """Return rows of train as a model learnt from them: strings as means of other folds.
+
+    What `transform` returns holds each row's own target. Of a string that occurs once it holds
+    little else, and a model that never learnt from such means may be wrong on every row.
+
+    Args:
+        features: Fitted.
+        inputs: Prepared rows.
+        target: Their classes or numbers.
+        rows: How many it was fitted on.
+
+    Returns:
+        An array (rows, features); None where the folds were of rows that are not here.
+    """
+    columns = next((of for name, _, of in features.transformers if name == STRINGS), None)
+    if columns is None:
+        return features.transform(inputs)
+    place = features.output_indices_[STRINGS]
+    means = clone(features.named_transformers_[STRINGS]).fit_transform(inputs[columns], target)
+    if rows > len(inputs) or means.shape[1] != place.stop - place.start:
+        return None
+    found = features.transform(inputs)
+    if not sparse.issparse(found):
+        found[:, place] = means
+        return found
+    return sparse.hstack([found[:, : place.start], means, found[:, place.stop :]], format="csr")
 
 
 def text_steps(columns: list[str], options: StepOptions) -> list[Step]:
-    """Return a step per column of texts: its most frequent words, weighed by rarity or counted.
+    """Return the steps for texts: per column its most frequent words, weighed by rarity or counted.
+
+    A linear model gets pairs of words as well where there are rows enough to learn from them (Wang
+    and Manning, 2012), unless `[features] text_words` says how much it gets. Pairs are a step of
+    their own: so they push no word out, and convert to other forms without guessing what a pair is.
 
     A tree gains nothing from weights, and can split between two that differ in their last digit
-    only, which is lost in float32; counts are exact.
+    only, which is lost in float32; counts are exact. It takes dense input, and so fewer words.
     """
     weighed = options.kind == "linear"
-    return [
-        (
-            f"text {name}",
-            TfidfVectorizer(
-                max_features=options.settings.text_words,
-                lowercase=False,
-                token_pattern=r"\S+",  # noqa: S106  # no password
-                use_idf=weighed,
-                norm="l2" if weighed else None,
-            ),
-            name,
+    most = options.settings.text_words
+
+    def step(title: str, name: str, size: int, default: int) -> Step:
+        vectorizer = TfidfVectorizer(
+            max_features=most or default,
+            ngram_range=(size, size),
+            lowercase=False,
+            token_pattern=r"\S+",  # noqa: S106  # no password
+            use_idf=weighed,
+            norm="l2" if weighed else None,
         )
-        for name in columns
-    ]
+        return f"{title} {name}", vectorizer, name
+
+    steps = [step("text", name, 1, MOST_WORDS if weighed else WORDS_OF_TREES) for name in columns]
+    if weighed and most is None and len(options.inputs) in ROWS_OF_PAIRS:
+        paired = [name for name in columns if options.inputs[name].str.contains(" ").mean() > 0.5]
+        steps += [step("pairs", name, 2, MOST_WORDS) for name in paired]
+    return steps
 
 
 # ------------------------------------------------------------------------ transformers of custom.py

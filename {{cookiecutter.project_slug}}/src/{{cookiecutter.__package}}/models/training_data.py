@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ..core import registry
 from ..core.errors import UserError
-from ..data.schema import load_schema, row_weights
+from ..data.dates import local_times
+from ..data.schema import load_schema, row_weights, with_positive
 from ..data.split import load_manifest, load_split
 from .features import prepare
 
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
     from ..tasks.task import Task
 
 Rows = NDArray[np.intp]
+# Each part of a time by pandas' name, after how many days it has taken all its values, and how many
+# there are.
+CYCLES = {
+    "month": ("month", 365, 12),
+    "weekday": ("day_of_week", 7, 7),
+    "hour": ("hour", 1, 24),
+}
+# Rows that are further apart have no weekday of their own: the first of a month is on any.
+WEEKLY = 7
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,7 @@ class TrainingData:
     """All that a fit follows from.
 
     Attributes:
-        settings: The project's settings.
+        settings: The project's settings, with the class to find.
         schema: The types of the columns.
         task: What is predicted.
         metric: What candidates are compared by.
@@ -108,7 +118,8 @@ def load_training_data(
             not suit the task.
     """
     task: Task = registry.task(settings.model.task)
-    schema, manifest = load_schema(project), load_manifest(project)
+    manifest = load_manifest(project)
+    schema = training_schema(project, settings)
     if schema.target is None:
         raise UserError("data/schema.yaml names no target; set [data] target and run `ingest`.")
     target, rule = schema.target.name, manifest["split"]["rule"]
@@ -129,7 +140,7 @@ def load_training_data(
     del frame  # before the next one is read
     frame = load_split(project, "valid", [*features, target, *weighing])
     return TrainingData(
-        settings=settings,
+        settings=with_positive(settings, schema),
         schema=schema,
         task=task,
         metric=metric or task.default_metric,
@@ -145,6 +156,53 @@ def load_training_data(
         weights=weights,
         valid_weights=row_weights(frame, schema),
     )
+
+
+def training_schema(project: Project, settings: Settings) -> Schema:
+    """Return the project's schema, with those parts of the time that a model learns from.
+
+    Raises:
+        UserError: If there is no schema or no split.
+    """
+    schema = load_schema(project)
+    time = schema.time
+    if time is None or not time.parts:
+        return schema
+    if not settings.features.time:
+        return with_parts(schema, ())
+    times = load_split(project, "train", [time.name])[time.name]
+    covered = covered_parts(local_times(times, time.zone))
+    return with_parts(schema, [part for part in time.parts if part in covered])
+
+
+def with_parts(schema: Schema, parts: Sequence[str] | None) -> Schema:
+    """Return the schema with those parts of the time; None leaves it as it is.
+
+    Where a model learns from it, a row to predict may lack its time.
+    """
+    time = schema.time
+    if time is None or parts is None:
+        return schema
+    chosen = replace(time, parts=tuple(parts), nullable=time.nullable or bool(parts))
+    columns = (chosen if column is time else column for column in schema.columns)
+    return replace(schema, columns=tuple(columns))
+
+
+def covered_parts(times: pd.Series[Any]) -> list[str]:
+    """Return which of month, weekday and hour have gone through all their values in these times.
+
+    Later rows then have no other value. What is the same in all rows is left out.
+    """
+    distinct = times.dropna().drop_duplicates().sort_values()
+    days = (distinct - pd.Timestamp(1970, 1, 1)) / pd.Timedelta(days=1)
+    span, apart = days.iloc[-1] - days.iloc[0], float(days.diff().median())
+    found = []
+    for part, (name, cycle, values) in CYCLES.items():
+        seen = getattr(distinct.dt, name).nunique()
+        covered = seen == values or (seen > 1 and span >= cycle)
+        if covered and not (part == "weekday" and apart > WEEKLY):
+            found.append(part)
+    return found
 
 
 def takes_weights(fit: Callable[..., Any]) -> bool:

@@ -153,7 +153,10 @@ def _fill(schema: Schema, frame: pd.DataFrame, inputs: pd.DataFrame) -> pd.DataF
         if "target" in column.roles:
             columns[column.name] = frame["_label"]
         elif column.name in inputs.columns:
-            columns[column.name] = inputs[column.name]
+            given = inputs[column.name]
+            if "time" in column.roles and column.type == "datetime":
+                given = pd.to_datetime(given, utc=True).fillna(frame["time"])
+            columns[column.name] = given
         elif _is_absent(column, inputs):
             columns[column.name] = pd.Series(None, index=frame.index, dtype=object)
         else:

@@ -272,7 +272,12 @@ def conform(
     relaxed: list[Column] = []
     absent = [each.name for each in bundle.schema.features if each.name not in frame.columns]
     if required:
-        faults += [Fault(name, "there", rows, 1.0, "the column is missing") for name in absent]
+        needed = {each.name for each in bundle.schema.needed}
+        faults += [
+            Fault(name, "there", rows, 1.0, "the column is missing")
+            for name in absent
+            if name in needed
+        ]
     for column in bundle.schema.features:
         if column.name in absent:
             continue

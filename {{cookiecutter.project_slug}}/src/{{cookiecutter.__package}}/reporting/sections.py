@@ -19,6 +19,7 @@ from ..core.project import SPLITS, Project, Report, read_report
 from ..evaluation.bootstrap import in_words
 from ..evaluation.ledger import openings, openings_in_words, state_of_test
 from ..evaluation.metrics import find_metric, show, title_of
+from ..evaluation.naive import baseline_in_words
 from . import plots
 from .html import PARTS, Section, bullets, cards, figures, macro, short_number, table, verdict
 from .plots import Plot
@@ -46,7 +47,8 @@ def summary_section(project: Project, settings: Settings) -> Section:
         on_test = test["metrics"][name]
         spread = in_words(on_test["low"], on_test["high"])
         shown.append((f"{title} on test", show(on_test["value"]), spread))
-    shown.append(("Naive baseline", show(valid["baseline"]), "says the same of every row"))
+    said = f"says {baseline_in_words(facts.get('baseline_rule'))}"
+    shown.append(("Naive baseline", show(valid["baseline"]), said))
     needed = f"0 is the baseline, 1 perfect; {facts['margin']:g} needed"
     shown.append(("Skill on valid", show(facts["skill"]), needed))
     if facts["human"]:

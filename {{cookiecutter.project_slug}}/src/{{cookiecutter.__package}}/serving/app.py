@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from ..bundle.bundle import given_classes
 from ..bundle.carried import has_rule
 from ..core.config import load_settings
 from ..core.project import Project
@@ -23,6 +24,7 @@ from .front import Front
 from .metrics import Metrics
 from .openapi import make_openapi
 from .page import PAGE_FILES, card_html, docs_page, start_page
+from .scoring import given_positive
 from .service import Service
 
 # How a worker's process learns what to serve.
@@ -128,6 +130,10 @@ def describe_models(service: Service) -> dict[str, Any]:
     champion, shares = service.fleet.champion, service.fleet.shares
     names = ("task", "target", "classes", "positive", "threshold", "interval", "metric", "metrics")
     facts = {name: champion.document.get(name) for name in names}
+    facts |= {
+        "classes": given_classes(champion.document),
+        "positive": given_positive(champion.document),
+    }
     models = [
         {
             "run_id": model.run_id,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..bundle.bundle import answer_of, read_bundle
+from ..bundle.bundle import answer_of, given_classes, read_bundle
 from ..bundle.champion import verify_champion
 from ..bundle.onnx.form import ONNX_FILE, read_onnx
 from ..core.errors import UserError
@@ -142,9 +142,11 @@ def _facts(model: Model) -> dict[str, Any]:
     return {
         "kind": model.answer_form["kind"],
         **{name: document[name] for name in names},
+        "given": given_classes(document),
         "temperature": document["calibration"]["temperature"],
         "half": (document["interval"] or {}).get("half_width"),
         "columns": [_column(column, rules) for column in model.reader.columns],
+        "needed": [column.name for column in model.schema.needed],
         "known": model.schema.names,
         "ids": [column.name for column in model.schema.ids],
         "strict": rules.strict,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 import numpy as np
 
-from ..bundle.bundle import answer_of, task_of
+from ..bundle.bundle import answer_of, given_classes, task_of
 from ..core.errors import UserError
 from ..data.cast import spell
 from ..evaluation.decision import SMALLEST, label_codes, temper
@@ -96,9 +96,9 @@ class Classes:
     def __init__(self, document: Mapping[str, Any]) -> None:
         """Take what the decision needs."""
         self._document = document
-        self._classes: list[Any] = document["classes"]
+        self._given = given_classes(document)
         self._temperature = document.get("calibration", {}).get("temperature", 1)
-        self._shares = _shares_type(self._classes)
+        self._shares = _shares_type(document["classes"])
 
     def calibrate(self, raw: Scores) -> Scores:
         """Return calibrated probabilities; (rows, classes)."""
@@ -117,7 +117,7 @@ class Classes:
 
     def predictions(self, scores: Scores, codes: list[int]) -> list[Any]:
         """Return the class of each row with the probability of every class."""
-        names = [self._classes[code] for code in codes]
+        names = [self._given[code] for code in codes]
         shares = [self._shares(*row) for row in scores.tolist()]
         return [ClassPrediction(name, share) for name, share in zip(names, shares, strict=True)]
 

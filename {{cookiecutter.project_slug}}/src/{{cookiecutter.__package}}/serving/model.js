@@ -70,7 +70,7 @@ function classOf(scores) {
   let code = scores.indexOf(Math.max(...scores));
   if (threshold !== null) code = scores[positive] >= threshold ? positive : 1 - positive;
   const probability = Object.fromEntries(classes.map((name, at) => [name, scores[at]]));
-  return { prediction: classes[code], probability };
+  return { prediction: BUNDLE.given[code], probability };
 }
 
 const predictionOf = { class: classOf, number: numberOf }[BUNDLE.kind];
@@ -84,13 +84,13 @@ async function ask(given) {
   );
   const faults = faultsOf(row);
   if (faults.length) throw new Refused(faults);
-  const { columns, example, classes, positive, threshold } = BUNDLE;
+  const { columns, example, classes, given: answers, threshold } = BUNDLE;
   const changed = columns.map(({ name }) => ({ ...row, [name]: example[name] }));
   const scores = await score([row, ...changed]);
   const prediction = predictionOf(scores[0]);
-  const name = positive ?? prediction.prediction;
   const isClass = BUNDLE.kind === "class";
-  const at = isClass ? classes.indexOf(name) : 0;
+  const wanted = classes.indexOf(BUNDLE.positive);
+  const at = isClass ? (wanted < 0 ? answers.indexOf(prediction.prediction) : wanted) : 0;
   const [value, ...others] = scores.map((each) => each[at]);
   const found = columns.map((column, place) => ({
     field: column.name,
@@ -99,7 +99,7 @@ async function ask(given) {
     change: value - others[place],
   }));
   found.sort((a, b) => Math.abs(b.change) - Math.abs(a.change));
-  const about = isClass ? `probability of ${name}` : BUNDLE.target;
-  const decision = threshold === null ? {} : { positive, threshold };
+  const about = isClass ? `probability of ${classes[at]}` : BUNDLE.target;
+  const decision = threshold === null ? {} : { positive: answers[wanted], threshold };
   return { ...decision, prediction, score: { about, value }, columns: found };
 }

@@ -91,7 +91,7 @@ function fill(table, lines) {
 
 function showClass({ prediction, score, positive, threshold }) {
   const decision =
-    threshold === undefined ? "" : `; ${show(positive)} is predicted from ${show(threshold)} on`;
+    threshold === undefined ? "" : `; ${positive} is predicted from ${show(threshold)} on`;
   const about = score.about.replace("p", "P");
   answer.append(element("p", `${about}: ${show(score.value)}${decision}.`));
   const lines = Object.entries(prediction.probability).sort((a, b) => b[1] - a[1]);
@@ -123,7 +123,8 @@ const SHOWN = { class: showClass, number: showNumber };
 
 function showAnswer(found) {
   const { prediction, columns } = found;
-  say(`Prediction: ${show(prediction.prediction)}`);
+  const isClass = ANSWER.kind === "class"; // whose number may be a code of many digits
+  say(`Prediction: ${isClass ? prediction.prediction : show(prediction.prediction)}`);
   answer.firstChild.className = "prediction";
   (SHOWN[ANSWER.kind] ?? showProperties)(found);
   if (found.decided_by) answer.append(element("p", "Decided by the team's rule."));

@@ -98,6 +98,7 @@ class RowReader:
         self.columns = schema.features
         self.rules = rules
         self._others = [column.name for column in schema.columns if column not in self.columns]
+        self._needed = {column.name for column in schema.needed}
         self._is_earlier = schema.is_earlier
         self._known = {column.name for column in schema.columns}
         self._dates = [
@@ -196,7 +197,12 @@ class RowReader:
             content = msgspec.json.decode(body)
             rows = content["rows"][: self.rules.most_rows + 1]
             plain = [
-                {**row, **{each.name: self.plain(each, row[each.name]) for each in self.columns}}
+                row
+                | {
+                    each.name: self.plain(each, row[each.name])
+                    for each in self.columns
+                    if each.name in row
+                }
                 for row in rows
             ]
             return None if plain == rows else msgspec.json.encode({**content, "rows": plain})
@@ -247,14 +253,20 @@ class RowReader:
     def _request_type(self) -> Any:
         """Return the type of the whole body."""
         fields: list[Any] = [
-            (f"f{at}", self._type(column) | None) for at, column in enumerate(self.columns)
+            (f"f{at}", self._type(column) | None, *([] if column.name in self._needed else [None]))
+            for at, column in enumerate(self.columns)
         ]
         names = {f"f{at}": column.name for at, column in enumerate(self.columns)}
         for at, name in enumerate(self._others):
             fields.append((f"o{at}", msgspec.Raw, msgspec.Raw(b"null")))
             names[f"o{at}"] = name
         row = msgspec.defstruct(
-            "Row", fields, rename=names, forbid_unknown_fields=self.rules.strict, gc=False
+            "Row",
+            fields,
+            rename=names,
+            forbid_unknown_fields=self.rules.strict,
+            gc=False,
+            kw_only=True,
         )
         length = msgspec.Meta(min_length=1, max_length=self.rules.most_rows)
         rows: Any = Annotated[list[row], length]  # type: ignore[valid-type]
@@ -323,11 +335,11 @@ class RowReader:
             yield {"field": None, "value": _shown(row), "rule": "has to be {column: value, ...}"}
             return
         for column in self.columns:
-            if column.name not in row:
+            if column.name not in row and column.name in self._needed:
                 rule = "has to be there; null stands for an unknown value"
                 yield {"field": column.name, "value": None, "rule": rule}
                 continue
-            rule = self.fault(column, row[column.name]) or ""
+            rule = self.fault(column, row.get(column.name)) or ""
             if rule:
                 yield {"field": column.name, "value": _shown(row[column.name]), "rule": rule}
         if self.rules.strict:
@@ -349,7 +361,7 @@ def row_schema(schema: Schema, rules: Rules, example: Mapping[str, Any]) -> dict
     return {
         "type": "object",
         "properties": properties,
-        "required": [column.name for column in schema.features],
+        "required": [column.name for column in schema.needed],
         "additionalProperties": not rules.strict,
         "example": dict(example),
     }

@@ -16,15 +16,23 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 import numpy as np
 
-from ..bundle.bundle import REFERENCE_FILE, answer_of, bundle_sha, read_bundle, task_of
+from ..bundle.bundle import (
+    REFERENCE_FILE,
+    answer_of,
+    bundle_sha,
+    given_classes,
+    read_bundle,
+    task_of,
+)
 from ..bundle.carried import carries_code, has_rule
 from ..bundle.champion import read_promoted
 from ..bundle.onnx.form import ONNX_FILE, read_onnx
 from ..core import registry
 from ..core.errors import UserError
 from ..core.files import read_json
+from ..data.dates import DATE_PARTS
 from ..data.schema import Schema
-from ..models import DATE_PARTS, are_plain, date_parts, input_sources, local_time, words
+from ..models import are_plain, date_parts, input_sources, local_time, words
 from .example import reference_row
 from .kinds import as_scores, make_kind
 from .rows import Refusal, Row, RowReader, Rules
@@ -183,8 +191,15 @@ def _heading(document: Mapping[str, Any]) -> dict[str, Any]:
         return {"model": document["run_id"], "decided_by": "decide"}
     if document["threshold"] is None:
         return {"model": document["run_id"]}
-    decision = {"positive": document["positive"], "threshold": document["threshold"]}
+    decision = {"positive": given_positive(document), "threshold": document["threshold"]}
     return {"model": document["run_id"], **decision}
+
+
+def given_positive(document: Mapping[str, Any]) -> Any:
+    """Return the class to find as answers give it; None where there is none to find."""
+    if document["positive"] is None:
+        return None
+    return given_classes(document)[document["classes"].index(document["positive"])]
 
 
 def load_model(project: Project, run_id: str, sha256: str | None, rules: Rules) -> Model:

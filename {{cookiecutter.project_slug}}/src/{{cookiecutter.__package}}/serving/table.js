@@ -110,8 +110,8 @@ function valueIn(column, text, comma) {
 }
 
 function checkNames(names) {
-  const lacking = BUNDLE.columns.find((column) => !names.includes(column.name));
-  if (lacking) throw new Refused(`The file has no column '${lacking.name}'.`);
+  const lacking = BUNDLE.needed.find((name) => !names.includes(name));
+  if (lacking !== undefined) throw new Refused(`The file has no column '${lacking}'.`);
   const twice = names.find((name, at) => names.indexOf(name) !== at);
   if (twice !== undefined) throw new Refused(`The file has the column '${twice}' twice.`);
   const strange = names.find((name) => !BUNDLE.known.includes(name));
@@ -134,7 +134,7 @@ async function predictText(text) {
   const places = BUNDLE.columns.map((column) => [column, names.indexOf(column.name)]);
   const comma = BUNDLE.earlier && hasDecimalComma(sign, lines);
   const valuesOf = (line) =>
-    places.map(([column, at]) => [column.name, valueIn(column, line[at], comma)]);
+    places.map(([column, at]) => [column.name, valueIn(column, line[at] ?? "", comma)]);
   const rows = lines.map((line) => Object.fromEntries(valuesOf(line)));
   const faults = rows.flatMap((row, at) =>
     faultsOf(row).map((fault) => ({ row: at + 1, ...fault })),

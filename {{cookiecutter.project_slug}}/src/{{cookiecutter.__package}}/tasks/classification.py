@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import UserError
+from ..data.cast import as_category, spell
 from ..evaluation.decision import fit_temperature, fit_threshold, label_codes, temper
 from ..evaluation.predictions import Predictions, PredictionsWithTruth
 from .task import Diagnostic, Task
@@ -93,7 +94,10 @@ class Classification(Task):
                 f"[data] target = {name} holds {distinct:,} different values in {len(series):,} "
                 "rows, too many for classes; name another target."
             )
-        return Column(name, "category", True)
+        values = {"integer": "integer", "boolean": "boolean"}.get(kind)
+        if kind == "number":  # with missing values, pandas has no integers
+            values = "number" if fractions else "integer"
+        return Column(name, "category", True, values=values)
 
     def split_rule(self) -> tuple[str, str]:
         """Keep each class's share in every part."""
@@ -207,7 +211,10 @@ class Classification(Task):
 
         classes = document["classes"]
         names = [str(name) for name in classes]
-        codes = pd.Index(names).get_indexer(pd.Index(frame["prediction"].astype(str)))
+        # Files hold 1, 1.0 or true where the model has the class `1` or `True`.
+        places, distinct = pd.factorize(frame["prediction"])
+        words = [as_category(spell(value), names) for value in distinct]
+        codes = np.append(pd.Index(names).get_indexer(pd.Index(words)), -1)[places]
         if (codes < 0).any():
             odd = frame["prediction"].iloc[int((codes < 0).argmax())]
             raise UserError(
@@ -221,10 +228,13 @@ class Classification(Task):
         return Predictions(labels=labels, probabilities=numbers(frame, columns))
 
     def answer_form(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the class and the probability of each."""
-        classes = document["classes"]
+        """Return the class, as the source has it, and the probability of each by its name."""
+        from ..data.schema import Schema
+
+        column = Schema.from_dict(document["schema"]).column(document["target"])
+        classes = [column.as_given(name) for name in document["classes"]]
         share = {"type": "number", "minimum": 0, "maximum": 1}
-        names = [str(name) for name in classes]
+        names = [str(name) for name in document["classes"]]
         return {
             "kind": "class",
             "prediction": {
@@ -363,7 +373,7 @@ class Classification(Task):
         """Explain temperature and threshold."""
         temperature = document["calibration"]["temperature"]
         if temperature == 1:
-            calibrated = "Probabilities are the model's own; no temperature improved them."
+            calibrated = "Probabilities are the model's own; no temperature proved better on valid."
         else:
             calibrated = (
                 f"Probabilities are calibrated by the temperature {temperature:.4g} "
@@ -382,7 +392,9 @@ class Classification(Task):
     def summarise_decision(self, document: Mapping[str, Any]) -> str:
         """Name threshold and temperature."""
         threshold = document["threshold"]
-        decided = "likeliest class" if threshold is None else f"threshold {threshold:.3g}"
+        decided = "likeliest class"
+        if threshold is not None:
+            decided = f"threshold {threshold:.3g} for '{document['positive']}'"
         temperature = document["calibration"]["temperature"]
         return decided if temperature == 1 else f"{decided}, temperature {temperature:.3g}"
 
