@@ -384,6 +384,10 @@ def test_too_few_rows_for_the_margin_are_said() -> None:
     rare = np.arange(300) < 4
     few = warned(rare, np.where(rare, 0.9, 0.1))["few_rows"]
     assert few.startswith("Valid has only 4 rows of 'yes', so every score may be chance")
+    numbers = np.random.default_rng(0).normal(size=20)
+    assert "few_rows" not in warned(numbers, numbers * 0.9)
+    few = warned(numbers[1:], numbers[1:] * 0.9)["few_rows"]
+    assert few.startswith("Valid has only 19 rows, so every score may be chance")
 
 
 def test_a_test_that_is_far_from_valid_is_said() -> None:
