@@ -29,9 +29,12 @@ from mlproj.data.schema import (
     read_schema_file,
     save_schema,
 )
+from mlproj.data.split import load_split
 from mlproj.evaluation.predictions import Predictions
+from mlproj.models.training_data import load_training_data
 from mlproj.monitoring.window import _labels
 from mlproj.serving.browser import _facts
+from sklearn.metrics import recall_score
 from tables import write_source
 
 ROWS = 240
@@ -251,6 +254,16 @@ def test_the_service_answers_and_takes_classes_as_the_source_has_them(
     bundle = champion.load_champion(project)
     series, faults = _labels(bundle, pd.Series([low, high, str(low)], dtype=object))
     assert (series.tolist(), faults) == ([str(low), str(high), str(low)], ())
+
+
+def test_candidates_are_judged_by_the_class_that_the_bundle_looks_for(
+    made: dict[str, Project],
+) -> None:
+    project = made["integer"]
+    assert load_training_data(project, load_settings(project)).settings.decision.positive == "0"
+    bundle, valid = champion.load_champion(project), load_split(project, "valid")
+    truth, found = valid["label"], bundle.predict(valid)["prediction"]
+    assert bundle.document["metrics"]["recall"] == recall_score(truth == "0", found == 0)
 
 
 def test_the_rule_of_the_team_gets_classes_by_their_names(
