@@ -530,7 +530,7 @@ def test_what_was_assumed_stands_at_the_head_and_is_said_once(
     project, lines = misled
     assert lines[0] == "What was assumed:"
     assert lines[1] == "  - amount0 is read as numbers in $"
-    assert lines[10] == "  - 3 more in data/schema.yaml"
+    assert lines[10] == "  - 4 more in data/schema.yaml"
     assert lines[11].startswith("ingest ")
     page = (project.reports / "index.html").read_text(encoding="utf-8")
     block = page.partition("<h3>What was assumed</h3>")[2].partition("</ul>")[0]
