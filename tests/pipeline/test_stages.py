@@ -145,7 +145,7 @@ def sliced_fixture(
 
 def lines_of(output: str) -> list[str]:
     """The first word of each line that `run` prints about a stage."""
-    return [line.split()[0] for line in output.splitlines() if line[:1].isalpha()]
+    return re.findall(r"^([a-z]+) {2,}", output, re.MULTILINE)
 
 
 def test_a_module_s_stage_runs_in_its_place(sliced: Path) -> None:
@@ -176,8 +176,8 @@ def test_it_is_due_when_its_settings_or_its_code_changed(sliced: Path) -> None:
     command("run")
 
     def state(*words: str) -> dict[str, bool]:
-        out = command("run", *words).stdout.splitlines()
-        stages = [line.split(maxsplit=1) for line in out if line[:1].islower()]
+        out = command("run", *words).stdout
+        stages = re.findall(r"^([a-z]+) {2,}(.*)$", out, re.MULTILINE)
         return {name: said != "unchanged" for name, said in stages if name != "champion"}
 
     assert [name for name, due in state().items() if due] == ["told"]

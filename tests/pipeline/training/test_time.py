@@ -294,6 +294,22 @@ def test_a_batch_without_the_time_is_scored_and_says_so(project: Project, tmp_pa
     assert any("column 'day' is not in the table" in line for line in said)
 
 
+def test_the_baseline_is_weighted_as_the_model_is(place: Place) -> None:
+    project = place()
+    counts = np.resize([1, 2, 5, 1], DAYS)
+    sales().assign(counts=counts).to_csv(project.root / "t.csv", index=False)
+    text = (project.root / "conf.cfg").read_text(encoding="utf-8")
+    conf = text.replace("time = day", "time = day\nweight = counts")
+    (project.root / "conf.cfg").write_text(conf, encoding="utf-8")
+    baseline = package(project).document["baseline"]
+    whole = pd.concat([load_split(project, name) for name in ("train", "valid")])
+    errors = ((whole["sales"] - whole["sales"].shift(7)) ** 2).to_numpy()
+    rows = len(load_split(project, "valid"))
+    expected = np.average(errors[-rows:], weights=whole["counts"].to_numpy()[-rows:]) ** 0.5
+    assert baseline["naive"] == "7 days before"
+    assert baseline["metrics"]["rmse"] == pytest.approx(expected)
+
+
 def test_the_time_can_be_taken_from_the_model(place: Place) -> None:
     project = place(time="no")
     bundle = package(project)

@@ -13,7 +13,7 @@ from ..core.errors import UserError
 from ..core.files import write_text
 from ..core.project import Project
 from ..core.registry import PACKAGE
-from ..data.schema import is_feature
+from ..data import is_feature
 from ..evaluation.naive import baseline_in_words
 from .bundle import CARD_FILE, task_of
 from .carried import carries_code, has_rule

@@ -11,7 +11,7 @@ from typing import Any
 from ..core.errors import UserError
 from ..core.files import write_text
 from ..core.project import SPLITS, Project
-from ..data.schema import is_feature
+from ..data import is_feature
 from .context import Context
 from .documents import MarkdownLine, read_lines, read_text, refuse, shown_name
 from .records import one_line

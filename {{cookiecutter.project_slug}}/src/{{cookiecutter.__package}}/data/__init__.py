@@ -1,5 +1,7 @@
 """From a source to typed, split rows: readers, schema, keys, the split. Rarely edited."""
 
+from collections.abc import Sequence
+
 from ..core.registry import SOURCES
 
 SOURCES.add(
@@ -19,3 +21,14 @@ SOURCES.add(
     sklearn=".data.sources:fetch_sklearn",
     sample=".data.sources:fetch_sample",
 )
+
+
+def is_feature(roles: Sequence[str], parts: Sequence[str] | None) -> bool:
+    """Tell whether a model may use a column.
+
+    Args:
+        roles: Of `data.schema.ROLES`.
+        parts: What it may get of a time; None or nothing where it is not to use it.
+    """
+    unseen = {"target", "id", "group", "ignore", "weight", *(() if parts else ("time",))}
+    return not unseen & set(roles)

@@ -17,6 +17,7 @@ from ..core.config import redact
 from ..core.errors import UserError
 from ..core.files import fingerprint, write_atomic, write_text, yaml_loader
 from ..core.project import Project
+from . import is_feature
 from .dates import CALENDAR, CLOCKS, DATE_PARTS, zone_info
 
 if TYPE_CHECKING:
@@ -125,12 +126,6 @@ class Column:
             for key, value in vars(self).items()
             if value is not None and (key != "roles" or value)
         }
-
-
-def is_feature(roles: Sequence[str], parts: Sequence[str] | None) -> bool:
-    """Tell whether a model may use a column with these roles and parts."""
-    unseen = {"target", "id", "group", "ignore", "weight", *(() if parts else ("time",))}
-    return not unseen & set(roles)
 
 
 @dataclass(frozen=True)
