@@ -536,8 +536,8 @@ def test_what_was_assumed_stands_at_the_head_and_is_said_once(
     block = page.partition("<h3>What was assumed</h3>")[2].partition("</ul>")[0]
     assert block.count("<li>") == 10
     assert "<li>stratified split; classes: each split gets the same share of each</li>" in block
-    assert "<li>&#39;yes&#39; is the class to find; [decision] positive</li>" in block
-    assert "<li>5 more in data/schema.yaml</li>" in block
+    assert "<li>&#39;no&#39; is the class to find; [decision] positive</li>" in block
+    assert "<li>6 more in data/schema.yaml</li>" in block
     assert page.index("What was assumed") < page.index('<dl class="cards">')
     again: list[str] = []
     pipeline.run(project, load_settings(project), say=again.append)
