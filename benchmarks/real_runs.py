@@ -158,6 +158,8 @@ def plain_score(project: Path, task: str) -> float:
     roles = {each["name"]: set(each.get("roles", ())) for each in columns["columns"]}
     target = next(name for name, of in roles.items() if "target" in of)
     used = [name for name, of in roles.items() if of <= ROLES]
+    if not used:  # a series alone: a plain script has nothing to learn from
+        return np.nan
     train, valid = (_read(project, part) for part in ("train", "valid"))
     numbers: list[str] = []
     words: list[str] = []
