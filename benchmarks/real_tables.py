@@ -5,8 +5,12 @@ installed, in this environment or in a folder of packages (`real_tables.py .../s
 columns with the right type are counted, and what was said and what differs is printed. Each CSV
 file is also written with semicolons and decimal commas, which has to give the same types and
 numbers. Fails if less than nine in ten tables are all right. Nothing is measured.
+
+With `--run` the whole pipeline runs on each, beside a plain script of scikit-learn (`real_runs`):
+printed are both scores on valid and the verdict, and what was said. `--only WORD` picks tables.
 """
 
+import argparse
 import csv
 import gzip
 import importlib
@@ -25,6 +29,7 @@ from typing import Any
 import pandas as pd
 import yaml
 from measure import bake, configure
+from real_runs import HEADER, Row, run
 
 KINDS = ("integer", "number", "boolean", "datetime", "words", "empty")
 WORDS = ("category", "string", "text")
@@ -33,24 +38,51 @@ ENOUGH = 0.9
 
 
 def main() -> None:
-    """Read every table that is installed; print what is right, and what is not."""
-    sys.path += sys.argv[1:]
+    """Read every table that is installed, or run on it; print what came out."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="*", help="of installed packages")
+    parser.add_argument("--run", action="store_true", help="the pipeline, beside a plain script")
+    parser.add_argument("--only", nargs="+", default=[""], help="parts of names of tables")
+    arguments = parser.parse_args()
+    sys.path += arguments.folders
     tables = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-    right = tried = 0
+    installed = []
+    for table in tables:
+        content = content_of(table)
+        if content is None:
+            print(f"{name_of(table)}: not installed")
+        elif any(word in name_of(table) for word in arguments.only):
+            installed.append((table, content))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        project = bake(folder)
-        sys.path.insert(0, str(project / "src"))
-        package = next(path.name for path in (project / "src").iterdir() if path.is_dir())
-        for table in tables:
-            content = content_of(table)
-            if content is None:
-                print(f"{name_of(table)}: not installed")
-                continue
-            tried += 1
-            right += check(package, project, table, content)
-    print(f"{right} of {tried} tables have the right types")
-    if right < ENOUGH * tried:
+        work = run_all if arguments.run else check_all
+        work(bake(folder), folder, installed)
+
+
+def run_all(project: Path, folder: Path, tables: list[tuple[dict[str, Any], bytes]]) -> None:
+    """Run the pipeline on each table; print what was said, and at the end the table of scores."""
+    rows: list[Row] = []
+    for table, content in tables:
+        if table.get("run") == {}:
+            continue
+        rows.append(run(project, folder, table, name_of(table), content))
+        print(rows[-1], flush=True)
+        for line in rows[-1].said:
+            print(f"    {line}", flush=True)
+    print("\n".join([HEADER, *map(str, rows)]))
+
+
+def check_all(project: Path, _: Path, tables: list[tuple[dict[str, Any], bytes]]) -> None:
+    """Read each table and hold its types against the expected ones.
+
+    Raises:
+        SystemExit: If too few tables are right.
+    """
+    sys.path.insert(0, str(project / "src"))
+    package = next(path.name for path in (project / "src").iterdir() if path.is_dir())
+    right = sum(check(package, project, table, content) for table, content in tables)
+    print(f"{right} of {len(tables)} tables have the right types")
+    if right < ENOUGH * len(tables):
         raise SystemExit(1)
 
 

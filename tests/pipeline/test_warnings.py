@@ -128,6 +128,9 @@ def planted(kind: str, classes: bool, seed: int = 0, rows: int = 400) -> Any:
     elif kind == "zero":
         frame["y"] = frame["y"].where(positive, 0.0)
         frame["leak"] = noise.where(frame["y"] != 0)
+    elif kind == "censored":  # who does not have the outcome is watched to the end
+        weeks = pd.Series(random.integers(1, 60, rows))
+        frame["leak"] = weeks.where(positive, np.where(noise < 2, 52, weeks))
     elif kind == "large":  # no value of its own is frequent
         frame["leak"] = noise.where(positive)
     elif kind == "numbering":
@@ -150,6 +153,7 @@ PLANTED = [
     ("missing", True, "missing", "yes"),
     ("zero", False, "filled", "anything but 0"),
     ("large", False, "filled", None),
+    ("censored", True, "value", "no"),
     ("numbering", True, "numbering", None),
     ("numbering", False, "numbering", None),
 ]
@@ -163,6 +167,25 @@ def test_a_planted_leak_is_found_and_nothing_else(
         (found,) = leaks(planted(planted_kind, classes, seed))
         assert found["columns"] == ["leak"] + ["leak_when"] * (planted_kind == "filled")
         assert (found["kind"], found["outcome"]) == (kind, outcome)
+
+
+def test_a_number_that_one_class_shares_is_no_leak() -> None:
+    random = np.random.default_rng(0)
+    frame = table(400, True, 0)
+    no = frame["y"].eq("no")
+    numbers = random.integers(1, 60, 400)
+    half = no & (random.uniform(size=400) < 0.5)
+    assert leaks(frame.assign(weeks=np.where(half, 52, numbers))) == []  # "no" elsewhere, too
+    some = ~no & (random.uniform(size=400) < 0.2)
+    assert leaks(frame.assign(weeks=np.where(no | some, 52, numbers))) == []  # "yes" there, too
+    few = np.where(no & (random.uniform(size=400) < 0.95), 8, numbers % 8)
+    assert leaks(frame.assign(weeks=few)) == []  # as a rating or a code may
+    closed = planted("zero", False).fillna({"leak": 0.0})
+    assert leaks(closed) == []  # a number that is 0 where the target is
+    weeks = pd.array(np.where(no, 52, numbers), dtype="Int64")
+    weeks[:40] = pd.NA
+    (found,) = leaks(frame.assign(weeks=weeks))
+    assert (found["kind"], found["value"], found["outcome"]) == ("value", 52, "no")
 
 
 def test_a_rare_class_is_given_away_too() -> None:
@@ -361,6 +384,10 @@ def test_too_few_rows_for_the_margin_are_said() -> None:
     rare = np.arange(300) < 4
     few = warned(rare, np.where(rare, 0.9, 0.1))["few_rows"]
     assert few.startswith("Valid has only 4 rows of 'yes', so every score may be chance")
+    numbers = np.random.default_rng(0).normal(size=20)
+    assert "few_rows" not in warned(numbers, numbers * 0.9)
+    few = warned(numbers[1:], numbers[1:] * 0.9)["few_rows"]
+    assert few.startswith("Valid has only 19 rows, so every score may be chance")
 
 
 def test_a_test_that_is_far_from_valid_is_said() -> None:
@@ -400,6 +427,10 @@ SENTENCES = [
     ({"kind": "numbering"}, "'z' numbers the rows and alone predicts 'y'"),
     ({"kind": "filled", "outcome": "yes"}, "'y' is nearly always 'yes' where 'z' is filled:"),
     ({"kind": "missing", "outcome": "yes"}, "'y' is nearly always 'yes' where 'z' is missing:"),
+    (
+        {"kind": "value", "outcome": "no", "value": 52},
+        "'y' is nearly always 'no' where 'z' is 52, ",
+    ),
     ({"kind": "filled", "columns": ["z", "w"]}, "Whether 'z', 'w' are filled already tells most"),
 ]
 
@@ -499,14 +530,14 @@ def test_what_was_assumed_stands_at_the_head_and_is_said_once(
     project, lines = misled
     assert lines[0] == "What was assumed:"
     assert lines[1] == "  - amount0 is read as numbers in $"
-    assert lines[10] == "  - 3 more in data/schema.yaml"
+    assert lines[10] == "  - 4 more in data/schema.yaml"
     assert lines[11].startswith("ingest ")
     page = (project.reports / "index.html").read_text(encoding="utf-8")
     block = page.partition("<h3>What was assumed</h3>")[2].partition("</ul>")[0]
     assert block.count("<li>") == 10
     assert "<li>stratified split; classes: each split gets the same share of each</li>" in block
-    assert "<li>&#39;yes&#39; is the class to find; [decision] positive</li>" in block
-    assert "<li>5 more in data/schema.yaml</li>" in block
+    assert "<li>&#39;no&#39; is the class to find; [decision] positive</li>" in block
+    assert "<li>6 more in data/schema.yaml</li>" in block
     assert page.index("What was assumed") < page.index('<dl class="cards">')
     again: list[str] = []
     pipeline.run(project, load_settings(project), say=again.append)

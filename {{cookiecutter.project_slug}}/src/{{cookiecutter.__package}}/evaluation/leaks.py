@@ -28,6 +28,8 @@ HONEST, DOUBT, MORE_DOUBT = 0.8, 1.3, 3.0
 # Where a column is filled (or missing), exceptions are fewer than this share of what is usual.
 EXCEPTIONS = 0.1
 CHANCE = 1e-4
+# Of so many numbers, one that has an outcome to itself gives it away.
+FEWEST_VALUES = 10
 # The range of a column that numbers the rows, in rows of the table, and the least skill of a trend.
 NUMBERING, TREND = 3, 0.1
 LEAK_FOLDS = 5
@@ -78,6 +80,8 @@ def find_leaks(
     - "numbering": it numbers the rows, and they are in the target's order;
     - "filled", "missing": where it is filled (missing), the target is nearly always the same, or,
       of numbers, whether it is filled tells at least half of the target's order;
+    - "value": where it has its most frequent number the target is nearly always the same, and it is
+      nearly never so elsewhere;
     - "alone": alone it is nearly perfect where it is filled;
     - "late": it is filled for some rows, and there far better than all other columns together.
 
@@ -92,7 +96,7 @@ def find_leaks(
     Returns:
         For each leak its `kind`, its `columns` (several, where they are filled in the same rows),
         the `skill` of the column alone (1 is perfect), the `outcome` that it gives away (None where
-        it is any), the share of rows in which it is `filled`.
+        it is any), the share of rows in which it is `filled`, and for "value" the `value`.
     """
     answers = Answers(train[target], classes, seed)
     features = train[[column.name for column in schema.features[:LEAK_COLUMNS]]]
@@ -121,6 +125,9 @@ def _leak_of(
     count, truth = int(filled.sum()), answers.truth[filled]
     if count < FEWEST_FILLED or (truth == truth[0]).all():
         return None
+    value, outcome = _told_by_value(series, filled, answers, features.shape[1])
+    if outcome is not None:
+        return facts | {"kind": "value", "value": value, "outcome": outcome}
     skill = _skill_alone(series[filled], truth, answers.fold[filled], answers.classes)
     error = _error_of_skill(HONEST, truth, answers.classes)
     leak = facts | {"skill": significant(skill)}
@@ -140,26 +147,51 @@ def _leak_of(
 def _told_by_gaps(
     filled: NDArray[np.bool_], answers: Answers, columns: int
 ) -> tuple[str | None, str | None]:
-    """Return whether rows where a column is filled, or missing, have nearly all the same outcome.
+    """Return whether rows where a column is filled, or missing, nearly all have one outcome."""
+    if filled.all() or not filled.any():
+        return None, None
+    for kind, inside in (("filled", filled), ("missing", ~filled)):
+        for outcome, has_it in answers.outcomes.items():
+            if _nearly_always(has_it, inside, columns):
+                return kind, outcome
+    if not answers.classes and np.corrcoef(filled, answers.truth[:, 0])[0, 1] ** 2 >= 0.5:
+        return "filled", None
+    return None, None
+
+
+def _told_by_value(
+    series: pd.Series[Any], filled: NDArray[np.bool_], answers: Answers, columns: int
+) -> tuple[float | None, str | None]:
+    """Return the most frequent of many numbers, if nearly all its rows, and few others, are alike.
+
+    So it is with a time until the outcome (whoever was not arrested was watched for all of 52
+    weeks), and with what only one class can have (who does not work earns 0).
+    """
+    if not answers.classes or not pd.api.types.is_numeric_dtype(series):
+        return None, None
+    if series.nunique() < FEWEST_VALUES:
+        return None, None
+    value = series.mode().iloc[0]
+    inside = (series[filled] == value).to_numpy(bool)
+    for outcome, flags in answers.outcomes.items():
+        has_it = flags[filled]
+        if _nearly_always(has_it, inside, columns) and _nearly_always(~has_it, ~inside, columns):
+            return float(value), outcome
+    return None, None
+
+
+def _nearly_always(has_it: NDArray[np.bool_], inside: NDArray[np.bool_], columns: int) -> bool:
+    """Tell whether rows have an outcome nearly always.
 
     Exceptions have to be few beside those among all rows, and too few for chance: by the binomial
     distribution, divided by the number of columns that are looked at (Bonferroni).
     """
     from scipy.stats import binom
 
-    if filled.all() or not filled.any():
-        return None, None
-    for kind, inside in (("filled", filled), ("missing", ~filled)):
-        count = int(inside.sum())
-        for outcome, has_it in answers.outcomes.items():
-            usual = 1 - has_it.mean()
-            exceptions = int((inside & ~has_it).sum())
-            few = (exceptions + 0.5) / (count + 1) <= EXCEPTIONS * usual
-            if few and binom.cdf(exceptions, count, usual) <= CHANCE / columns:
-                return kind, outcome
-    if not answers.classes and np.corrcoef(filled, answers.truth[:, 0])[0, 1] ** 2 >= 0.5:
-        return "filled", None
-    return None, None
+    count, usual = int(inside.sum()), 1 - has_it.mean()
+    exceptions = int((inside & ~has_it).sum())
+    few = (exceptions + 0.5) / (count + 1) <= EXCEPTIONS * usual
+    return bool(few and binom.cdf(exceptions, count, usual) <= CHANCE / columns)
 
 
 def _is_numbering(series: pd.Series[Any], filled: NDArray[np.bool_], rows: int) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Scores from here on are doubtful if all of these that there are reach them, on so many rows.
 NEAR_PERFECT = {"roc_auc": 0.995, "balanced_accuracy": 0.98, "r2": 0.99}
 ROWS_OF_DOUBT = 50
+FEWEST_ROWS = 20
 FEW_POSITIVES = 10
 # A share of rows; a probability; standard errors; a difference of skill.
 MANY_COPIES = 0.01
@@ -69,6 +70,11 @@ def _leaks(judged: Judged) -> Iterator[str]:
             yield (
                 f"{names} numbers the rows and alone predicts '{target}': rows lie in its order, "
                 f"which says nothing about new ones; {leave_out}."
+            )
+        elif leak["kind"] == "value":
+            yield (
+                f"{where} {leak['value']:g}, and nearly never elsewhere: if that number is known "
+                f"only after the outcome, {leave_out}."
             )
         elif leak["kind"] == "missing":
             yield f"{where} missing: if that is known only after the outcome, {leave_out}."
@@ -174,6 +180,12 @@ def _few_rows(judged: Judged) -> Iterator[str]:
                 "may be chance; use more data, or a larger [split] valid."
             )
             return
+    if rows < FEWEST_ROWS:  # of which resamples tell too little for an interval
+        yield (
+            f"Valid has only {rows} rows, so every score may be chance; use more data, or a larger "
+            "[split] valid."
+        )
+        return
     low, high = _interval_of_skill(judged)
     if low <= margin <= high:
         distance = abs(result["skill"] - margin) / (high - low) * 2
