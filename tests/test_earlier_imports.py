@@ -49,7 +49,7 @@ GIVEN_UP = {
     ),
     "data.infer": (
         "MOST_CLASSES_OF_FRACTIONS MOST_CLASSES_OF_INTEGERS MOST_CLASSES Inference DATES TIMES "
-        "DATE_SHAPE",
+        "DATE_SHAPE FEWEST_IDS",
         "the task has classes; `infer_schema` returns a `data.schema:SchemaFile`; data.dates makes "
         "formats from the words",
     ),

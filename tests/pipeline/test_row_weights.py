@@ -562,7 +562,7 @@ def test_who_takes_no_weights_is_fitted_without_and_named(
     ours = Candidate("dull", "DULL", "constant", dummy.DummyClassifier())
     found = train._weighing(data, [ours, plain])
     assert found["unweighted"] == ["near"]
-    assert found["aloud"][1].endswith("does not take: near")
+    assert train._notes(data, found)[-1].endswith("does not take: near")
     assert train.fit(plain, data).predict_proba(data.inputs).shape == (len(data.target), 2)
     bare = replace(data.schema, columns=tuple(replace(c, roles=()) for c in data.schema.columns))
     assert train._weighing(replace(data, schema=bare), [plain]) == {}

@@ -19,7 +19,7 @@ from mlproj.core.files import write_json
 from mlproj.core.project import Project, read_report
 from mlproj.core.registry import Stage
 from mlproj.data.schema import Column, Schema
-from mlproj.evaluation import curves
+from mlproj.evaluation import curves, verdict
 from mlproj.evaluation.bootstrap import bootstrap
 from mlproj.evaluation.leaks import find_leaks
 from mlproj.evaluation.metrics import score, skill
@@ -350,9 +350,9 @@ def test_decisions_like_the_baselines_are_said_with_the_setting_that_helps() -> 
 def test_one_of_many_classes_for_every_row_is_said() -> None:
     labelled: Any = SimpleNamespace(labels=np.zeros(9, int), positive=None, names=("a", "b", "c"))
     subject = evaluate.Judged(None, labelled, {}, {}, {})
-    assert list(evaluate._decision(subject)) == ["The model predicts 'a' for every row."]
+    assert list(verdict._decision(subject)) == ["The model predicts 'a' for every row."]
     labelled.labels = np.array([0, 1, 0])
-    assert list(evaluate._decision(subject)) == []
+    assert list(verdict._decision(subject)) == []
 
 
 def test_probabilities_that_mislead_are_said() -> None:
@@ -529,7 +529,8 @@ def test_what_was_assumed_stands_at_the_head_and_is_said_once(
 ) -> None:
     project, lines = misled
     assert lines[0] == "What was assumed:"
-    assert lines[1] == "  - amount0 is read as numbers in $"
+    assert lines[1].startswith("  - the positive class, the one to find, is 'no', the ")
+    assert lines[2] == "  - amount0 is read as numbers in $"
     assert lines[10] == "  - 4 more in data/schema.yaml"
     assert lines[11].startswith("ingest ")
     page = (project.reports / "index.html").read_text(encoding="utf-8")

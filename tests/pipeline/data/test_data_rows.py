@@ -360,7 +360,7 @@ def one_class_of(rows: int, word: str) -> pd.DataFrame:
     ("change", "data", "expected"),
     [
         ({"shop": [f"s{at}" for at in range(400)]}, {"group": "shop"}, "shop differs in every row"),
-        ({"when": "2024-01-01"}, {"time": "when"}, "time = when has 1 different value;"),
+        ({"when": "2024-01-01"}, {"time": "when"}, "time = when is the same in all"),
         (
             {"key": [None] + [f"k{at}" for at in range(399)]},
             {"id": "key"},

@@ -13,7 +13,7 @@ from .core.files import file_sha256, fingerprint, write_atomic, write_json
 from .core.pipeline import write_report
 from .core.project import Project, Report, read_report
 from .data.cast import conform
-from .data.checks import check_target, check_weights
+from .data.checks import check_target, check_weights, require_target
 from .data.earlier_files import differences, upgraded
 from .data.infer import conditions, infer_schema
 from .data.keys import ROW, content_keys, row_keys, table_fingerprint
@@ -83,7 +83,9 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
         version = data_keys(manifest, redact(settings.data.source))
         # From here on, nothing is refused any more.
         notes = _kept_notes(kept.schema, settings) if kept else []
-        notes += _positive_note(typed, file.schema, settings)
+        found = require_target(file.schema)
+        decided = not kept and (target is None or target.categories != found.categories)
+        notes += _positive_note(typed, found, settings, decided=decided)
         if earlier and migrated:
             notes += _migration_notes(earlier.schema, file.schema)
             notes += _changed_values(project, original, typed, earlier.schema, file.schema)
@@ -253,14 +255,23 @@ def _changed_values(
     return [f"read otherwise than before the update: {', '.join(found[:MOST_NOTES])}"]
 
 
-def _positive_note(typed: pd.DataFrame, schema: Schema, settings: Settings) -> list[str]:
-    """Say where an earlier schema looks for the more frequent of two classes."""
-    target = schema.target
-    if target is None or len(target.categories or ()) != 2 or target.positive:
+def _positive_note(
+    typed: pd.DataFrame, target: Column, settings: Settings, *, decided: bool
+) -> list[str]:
+    """Say which of two classes is the one to find, where that was just decided or may surprise."""
+    if len(target.categories or ()) != 2 or settings.decision.positive:
         return []
     counts = typed[target.name].value_counts()
+    if decided and target.positive:
+        rarer = counts[target.positive] < counts.max()
+        why = "the rarer of two" if rarer else "the last in order of two equal classes"
+        share = 100 * counts[target.positive] / counts.sum()
+        return [
+            f"the positive class, the one to find, is '{target.positive}', {why} ({share:.2g}% of "
+            "the rows); [decision] positive in conf.cfg names the other"
+        ]
     last = max(counts.index)
-    if settings.decision.positive or counts[last] == counts.min():
+    if target.positive or counts[last] == counts.min():
         return []
     return [
         f"the positive class stays '{last}', the last in order; `ingest --infer` takes the rarer, "

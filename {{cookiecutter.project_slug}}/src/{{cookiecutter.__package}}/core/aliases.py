@@ -44,6 +44,7 @@ MOVED = {
     "data.formats": "data.readers data.writers data.schema data.arrow data.text_files",
     "data.formats:SNIFFED_ROWS": "data.earlier_files:FIRST_ROWS",
     "data.ingest": "ingest data.original",
+    "data.infer": "data.checks",
     "data.names": "data.schema",
     "data.schema": "data.cast",
     "data.schema:INFER_ANEW": "data.schema:INFER_AGAIN",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -54,7 +55,7 @@ from .schema import (
     require_columns,
     with_roles,
 )
-from .words import MISSING, Reading, value_notes
+from .words import MISSING, NOTED, Reading, odd_note, value_notes
 
 if TYPE_CHECKING:
     from ..core.config import Settings
@@ -292,16 +293,8 @@ def _with_positive(column: Column, classes: pd.Series[Any], clues: Clues) -> Col
     if earlier and (earlier.name, earlier.categories) == (column.name, column.categories):
         return replace(column, values=earlier.values, positive=earlier.positive)
     counts = classes.value_counts().sort_index(ascending=False)
-    if len(counts) != 2:
-        return column
-    positive = str(counts.idxmin())  # of equals the first here
-    why = "the last in order of two equal classes" if counts.nunique() == 1 else "the rarer of two"
-    share = 100 * counts[positive] / counts.sum()
-    clues.notes.append(
-        f"the positive class, the one to find, is '{positive}', {why} ({share:.2g}% of the rows); "
-        "[decision] positive in conf.cfg names the other"
-    )
-    return replace(column, positive=positive)
+    # Of equals the first here.
+    return replace(column, positive=str(counts.idxmin())) if len(counts) == 2 else column
 
 
 def widen(low: float, high: float, *, whole: bool) -> tuple[float, float]:
@@ -329,8 +322,10 @@ def _names_rows(series: pd.Series[Any], column: Column) -> bool:
         return False
     unnamed = bool(re.fullmatch(UNNAMED, column.name))
     if column.type == "string":
-        few = len(series) < FEWEST_NAMES
-        return series.is_unique if few and unnamed else not few and _is_unlike(series)
+        if len(series) < FEWEST_NAMES:
+            return unnamed and series.is_unique
+        # Dates with a few other words among them are no names, but say which words these are.
+        return _is_unlike(series) and not date_formats(series.iloc[:SAMPLED])
     numbers = series.to_numpy(dtype="float64")
     low, high = float(numbers.min()), float(numbers.max())
     span = high - low + 1
@@ -416,7 +411,7 @@ def _type_of_text(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) 
         )
     if {"id", "group", "time"} & set(roles):
         return Column(name, "string", True)
-    clues.notes += _date_like_notes(series, words)
+    clues.notes += _odd_dates(name, counts, words) or _date_like_notes(series, words)
     total = int(counts.sum())
     few = len(counts) <= clues.settings.features.max_categories
     if few and (len(counts) <= total / 2 or len(counts) <= 2):
@@ -655,6 +650,19 @@ def _century_notes(series: pd.Series[Any], form: str | None) -> list[str]:
         f"as 20..: the last, '{spell(series.iloc[at])}', is in {dates.iloc[at].year}; where that "
         "is wrong, write four digits"
     ]
+
+
+def _odd_dates(name: str, counts: pd.Series[Any], words: pd.Series[Any]) -> list[str]:
+    """Note other words among dates, as is done among numbers."""
+    present = ~words.isin(MISSING).to_numpy()
+    counts, words = counts[present], words[present]
+    fitting = [parse_dates(words, form).notna().to_numpy() for form in date_formats(words)]
+    fits = max(fitting, key=sum, default=None)
+    if fits is None or fits.all() or not fits.any():
+        return []
+    odd = Counter(dict(zip(words[~fits], counts[~fits].astype(int), strict=True)))
+    share = float(counts[fits].sum() / counts.sum())
+    return [odd_note(name, "dates", share, odd)] if share >= NOTED else []
 
 
 def _date_like_notes(series: pd.Series[Any], words: pd.Series[Any]) -> list[str]:

@@ -333,14 +333,7 @@ def _number_notes(name: str, words: Words, counts: NumberCounts, form: NumberFor
     if not _is_read(counts, form):
         share = counts.numbers / counts.rows
         if share >= NOTED:
-            odd = counts.odd.most_common(SHOWN)
-            listed = ", ".join(f"'{word}' ({rows:,})" for word, rows in odd)
-            more = f" and {len(counts.odd) - SHOWN} more" if len(counts.odd) > SHOWN else ""
-            setting = json.dumps([word for word, _ in odd], ensure_ascii=False)
-            notes.append(
-                f"{name} holds numbers in {share:.0%} of its rows, but also {listed}{more}; where "
-                f"these are missing values, set [data] missing = {setting} in conf.cfg"
-            )
+            notes.append(odd_note(name, "numbers", share, counts.odd))
         return notes
     if form.unit:
         bare = f", which {counts.units['']:,} rows lack" if counts.units[""] else ""
@@ -350,6 +343,18 @@ def _number_notes(name: str, words: Words, counts: NumberCounts, form: NumberFor
     elif form.decimal == COMMA:
         notes.append(f"{name} is read with the comma as its decimal sign")
     return notes
+
+
+def odd_note(name: str, what: str, share: float, odd: Counter[str]) -> str:
+    """Say which words stand among the numbers or dates that most rows of a column hold."""
+    first = odd.most_common(SHOWN)
+    listed = ", ".join(f"'{word}' ({rows:,})" for word, rows in first)
+    more = f" and {len(odd) - SHOWN} more" if len(odd) > SHOWN else ""
+    setting = json.dumps([word for word, _ in first], ensure_ascii=False)
+    return (
+        f"{name} holds {what} in {share:.0%} of its rows, but also {listed}{more}; where these are "
+        f"missing values, set [data] missing = {setting} in conf.cfg"
+    )
 
 
 def _long_note(name: str, words: Words) -> list[str]:

@@ -31,6 +31,8 @@ PLACE = re.compile(r" - at `\$\.rows\[(\d+)\](?:\.(.*))?`$")
 Row = tuple[Any, ...]
 DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 ROW_ERRORS = (*DECODE_ERRORS, ValueError)
+# What the decoder says of text where it expects a number or a flag, or of an unknown category.
+OF_TEXT = re.compile("got `str`|Invalid enum value")
 
 
 class Refusal(Exception):
@@ -127,7 +129,7 @@ class RowReader:
         try:
             return self._rows(body)
         except ROW_ERRORS as error:
-            plain, fault = self._plain_body(body), error
+            plain, fault = self._plain_body(body) if _is_of_text(error) else None, error
         if plain is not None:
             try:
                 return self._rows(plain)
@@ -398,6 +400,11 @@ def _as_text(column: Column) -> dict[str, Any]:
     else:
         return {}
     return {"type": [kind, "string", "null"], "description": f"{about}; NA and the like are null"}
+
+
+def _is_of_text(error: Exception) -> bool:
+    """Tell whether a body was refused since it holds text that has to be read first."""
+    return not isinstance(error, msgspec.MsgspecError) or bool(OF_TEXT.search(str(error)))
 
 
 def _is_date(column: Column) -> bool:
