@@ -120,7 +120,7 @@ def test_rows_that_are_equal_by_chance_are_no_drift(tmp_path: Path, make_project
         sure = 1 / (1 + np.exp(-0.4 * (frame.sum(axis=1) - 11)))
         return frame.assign(churned=np.where(random.random(size) < sure, "yes", "no"))
 
-    dropped = {"duplicates": "drop"}
+    dropped = {"source": "rows.parquet", "target": "churned", "duplicates": "drop"}
     project = train(make_project, tmp_path / "coarse", draw(3000), data=dropped)
     model = champion.load_champion(project)
     assert len(load_split(project, "train")) < 1600  # of 2,100

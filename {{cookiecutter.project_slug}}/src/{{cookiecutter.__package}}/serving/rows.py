@@ -31,6 +31,8 @@ PLACE = re.compile(r" - at `\$\.rows\[(\d+)\](?:\.(.*))?`$")
 Row = tuple[Any, ...]
 DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 ROW_ERRORS = (*DECODE_ERRORS, ValueError)
+# So many characters are no number, date or category.
+LONGEST = 10_000
 # What the decoder says of text where it expects a number or a flag, or of an unknown category.
 OF_TEXT = re.compile("got `str`|Invalid enum value")
 
@@ -129,13 +131,14 @@ class RowReader:
         try:
             return self._rows(body)
         except ROW_ERRORS as error:
-            plain, fault = self._plain_body(body) if _is_of_text(error) else None, error
+            # As text: an error that a frame keeps would keep the frame, and the body, too.
+            plain, fault = self._plain_body(body) if _is_of_text(error) else None, str(error)
         if plain is not None:
             try:
                 return self._rows(plain)
             except ROW_ERRORS as error:
-                fault = error
-        raise self._refusal(body, str(fault)) from None
+                fault = str(error)
+        raise self._refusal(body, fault) from None
 
     def plain(self, column: Column, value: Any) -> Any:
         """Return what a text stands for in a column, None where it spells a missing value.
@@ -143,6 +146,10 @@ class RowReader:
         Everything that is not text is returned as it is, and so is what cannot be read.
         """
         if not isinstance(value, str) or self._is_earlier:
+            return value
+        if column.type in WORDS and column.categories is None:
+            return self._word(column, value)
+        if len(value) > LONGEST:  # which would be copied many times, to find that it is nothing
             return value
         if column.type in WORDS:
             return self._word(column, value)
