@@ -327,9 +327,11 @@ def _names_rows(series: pd.Series[Any], column: Column) -> bool:
         # Dates with a few other words among them are no names, but say which words these are.
         return _is_unlike(series) and not date_formats(series.iloc[:SAMPLED])
     numbers = series.to_numpy(dtype="float64")
+    if (numbers[:SAMPLED] % 1).any() or (numbers % 1).any():  # of most fractions the first show it
+        return False
     low, high = float(numbers.min()), float(numbers.max())
     span = high - low + 1
-    if span < UNIQUE * len(series) or (numbers % 1).any() or not _is_unlike(series):
+    if span < UNIQUE * len(series) or not _is_unlike(series):
         return False
     name = re.sub(r"(?<=[a-z])(?=[A-Z])|[\W]+", "_", column.name).lower().strip("_")
     if unnamed or re.search(ID_NAME, name):
