@@ -378,7 +378,7 @@ def test_violations_are_counted_through_an_interruption(
     score("in.csv", "out.csv", 130, options, say=said.append)
     assert said[1:] == [f"  - {each}" for each in VIOLATIONS]
     assert pd.read_csv(project.root / "out.csv")["violations"].dropna().to_dict() == MARKS
-    # Marks are no part of what an output without them can go on with.
+    # An output without marks cannot go on from parts that have them.
     stop_after(monkeypatch, 7)
     with pytest.raises(KeyboardInterrupt):
         score("in.csv", "out.csv", 100, options)

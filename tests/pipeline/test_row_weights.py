@@ -262,7 +262,7 @@ def test_calibration_and_residuals_count_a_row_of_weight_two_twice() -> None:
     for number, bin_of in enumerate(zip(found["bins"], often["bins"], plain["bins"], strict=True)):
         mine, twice, once = bin_of
         assert (mine["mean"], mine["share"]) == pytest.approx((twice["mean"], twice["share"]))
-        # There are no more rows than before, and weights that differ make them tell less.
+        # The rows stay as many, and weights that differ make them tell less.
         assert mine["count"] == once["count"]
         inside = counts[np.minimum((shares * 10).astype(int), 9) == number]
         effective = inside.sum() ** 2 / (inside**2).sum()

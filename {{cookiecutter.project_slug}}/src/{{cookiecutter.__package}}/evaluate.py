@@ -26,9 +26,9 @@ from .evaluation.ledger import (
     recorded,
     state_of_test,
 )
-from .evaluation.metrics import choose_metric, find_metric, score, show, skill, title_of
+from .evaluation.metrics import choose_metric, find_metric, number, score, show, skill, title_of
 from .evaluation.naive import baseline_in_words
-from .evaluation.verdict import Judged, find_warnings, number
+from .evaluation.verdict import Judged, find_warnings
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -354,9 +354,8 @@ def _verdict(
             )
         return False, (
             f"{evaluation.name} does not beat {evaluation.baseline} by the margin: {metric} on "
-            f"{split} is "
-            f"{value} and the baseline's {baseline}, a skill of {show(facts['skill'])} where "
-            f"[evaluate] margin asks for {margin or 'more than 0'}; `report` shows why."
+            f"{split} is {value} and the baseline's {baseline}, a skill of {show(facts['skill'])} "
+            f"where [evaluate] margin asks for {margin or 'more than 0'}; `report` shows why."
         )
     where = "valid and test" if test else "valid"
     return True, (

@@ -12,6 +12,7 @@ from .core.errors import UserError
 from .core.files import file_sha256, fingerprint, write_atomic, write_json
 from .core.pipeline import write_report
 from .core.project import Project, Report, read_report
+from .data.arrow import read_parquet
 from .data.cast import conform
 from .data.checks import check_target, check_weights, require_target
 from .data.earlier_files import differences, upgraded
@@ -227,8 +228,7 @@ def _migration_notes(before: Schema, after: Schema) -> list[str]:
         changed += [f"missing {', '.join(new.missing)}"] if new.missing and not old.missing else []
         changed += ["exact"] if new.exact and not old.exact else []
         added += [f"{new.name} ({'; '.join(changed)})"] if changed else []
-    more = [f"and {len(added) - MOST_NOTES} more"] if len(added) > MOST_NOTES else []
-    listed = f", with {', '.join([*added[:MOST_NOTES], *more])}" if added else ""
+    listed = f", with {_listed(added)}" if added else ""
     return [
         "data/schema.yaml was of an earlier version, and now says itself how its columns are "
         f"read{listed}; the earlier one is kept as schema.old.yaml, and `ingest --infer` reads "
@@ -240,8 +240,6 @@ def _changed_values(
     project: Project, original: Original, typed: pd.DataFrame, before: Schema, after: Schema
 ) -> list[str]:
     """Say what differs from the table that the earlier version made of the same file."""
-    import pandas as pd
-
     report = read_report(project, "ingest")
     if report is None or not project.typed.exists():
         return []
@@ -249,10 +247,10 @@ def _changed_values(
     same = [original.sha256, *map(sha256_of, original.appended)]
     if [file["sha256"] for file in files] != same:
         return []
-    found = differences(pd.read_parquet(project.typed), before, typed, after)
+    found = differences(read_parquet(project.typed), before, typed, after)
     if not found:
         return []
-    return [f"read otherwise than before the update: {', '.join(found[:MOST_NOTES])}"]
+    return [f"read otherwise than before the update: {_listed(found)}"]
 
 
 def _positive_note(
@@ -291,8 +289,13 @@ def _read_otherwise(
     found = differences(typed, schema, again, file.schema)
     if not found:
         return "`ingest --infer` would read each column as it is read now"
+    return f"would be read otherwise: {_listed(found)}"
+
+
+def _listed(found: list[str]) -> str:
+    """Return a list for a sentence, of which what is beyond `MOST_NOTES` is counted."""
     more = f" and {len(found) - MOST_NOTES} more" if len(found) > MOST_NOTES else ""
-    return f"would be read otherwise: {', '.join(found[:MOST_NOTES])}{more}"
+    return f"{', '.join(found[:MOST_NOTES])}{more}"
 
 
 # ----------------------------------------------------------------------------------------- write

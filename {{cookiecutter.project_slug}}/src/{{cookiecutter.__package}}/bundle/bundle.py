@@ -174,7 +174,7 @@ class Bundle:
 
         Returns:
             The id columns that `frame` has, `prediction` (a class as the source has it: 1 and true
-            are no text), and `probability_<class>` for classes or `lower` and `upper` for numbers;
+            not as text), and `probability_<class>` for classes or `lower` and `upper` for numbers;
             a row per row of `frame`, under its index.
 
         Raises:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..core.errors import UserError
+from .plain import to_pandas
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,9 +91,6 @@ def arrow_to_pandas(table: pa.Table, where: str) -> pd.DataFrame:
     Raises:
         UserError: If a column holds lists, structures or bytes.
     """
-    import pyarrow as pa
-
-    nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     rows, names, given = table.num_rows, table.column_names, table.columns
     del table
     columns: dict[int, Any] = {}
@@ -100,8 +98,7 @@ def arrow_to_pandas(table: pa.Table, where: str) -> pd.DataFrame:
         if not _is_pandas_index(name):
             column = _plain_column(given[at], where, name)
             given[at] = None
-            mapper = nullable.get if column.null_count else None
-            columns[at] = column.to_pandas(types_mapper=mapper)
+            columns[at] = to_pandas(column)
             del column
     frame = pd.DataFrame(columns, index=pd.RangeIndex(rows), copy=False)
     # Duplicate names are refused by the caller, who has to see both.

@@ -216,7 +216,6 @@ def conditions(settings: Settings, version: int = SCHEMA_VERSION) -> str:
     roles += (data.weight,) if data.weight else ()
     reading = [data.missing, data.text, data.header_row, data.sheet]
     if version == 1:
-        # The settings that came later count where somebody uses them.
         reading[2:] = [data.query, *(later for later in reading[2:] if later)]
     if data.months:
         reading.append(data.months)
@@ -324,7 +323,7 @@ def _names_rows(series: pd.Series[Any], column: Column) -> bool:
     if column.type == "string":
         if len(series) < FEWEST_NAMES:
             return unnamed and series.is_unique
-        # Dates with a few other words among them are no names, but say which words these are.
+        # Dates with a few other words among them are not names: a note lists these words.
         return _is_unlike(series) and not date_formats(series.iloc[:SAMPLED])
     numbers = series.to_numpy(dtype="float64")
     if (numbers[:SAMPLED] % 1).any() or (numbers % 1).any():  # of most fractions the first show it

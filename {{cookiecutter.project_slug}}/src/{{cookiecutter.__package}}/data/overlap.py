@@ -23,7 +23,7 @@ from .checks import require_target
 from .clean import CleanedRows
 from .keys import ROW, Keys, content_keys
 from .schema import Schema
-from .split import BY_ID, SPLIT, SPREAD, SplitRule
+from .split import SPLIT, SplitRule
 
 BY_KEY = ("random", "stratified")
 # So many times as often as chance has it: then equal rows are copies, as good as certainly.
@@ -98,7 +98,7 @@ def drop_leaks(
     else:
         keys = frame[ROW].to_numpy(dtype=np.uint64)
     purged = len(cleaned.frame) - len(assigned)
-    if rule.equals in (SPREAD, BY_ID):
+    if rule.keeps_equals:
         return SplitRows(frame, codes, keys, purged, 0)
     leaked = codes > _first_and_last(keys, codes)[0]
     if leaked.any():
@@ -180,8 +180,7 @@ def prove_no_overlap(
     """
     frame, codes = rows.frame, rows.codes
     counts = rows.counts()
-    kept = rule.equals in (SPREAD, BY_ID)
-    shared = 0 if kept and not equal.by_copying else _count_shared(rows.keys, codes)
+    shared = 0 if rule.keeps_equals and not equal.by_copying else _count_shared(rows.keys, codes)
     # An id that several rows have takes them all to one split, as far as the rule allows it.
     by_id = bool(schema.ids) and rule.name in BY_KEY
     shared_ids = _count_shared(frame[ROW].to_numpy(), codes) if by_id else 0
@@ -198,7 +197,7 @@ def prove_no_overlap(
         facts["rows_without_group"] = int((~present).sum())
     if shared_ids:
         raise UserError(_id_repeats(schema, shared_ids, rule))
-    if facts["overlap_groups"] or (shared and not kept):
+    if facts["overlap_groups"] or (shared and not rule.keeps_equals):
         raise UserError(
             f"The split would share {shared} rows and {facts['overlap_groups'] or 0} groups "
             "between train, valid and test, so it is refused; name [data] id or group."

@@ -80,6 +80,11 @@ class SplitRule:
     purge_by: str | None = None
     equals: str = ONE
 
+    @property
+    def keeps_equals(self) -> bool:
+        """Whether equal rows may be in several splits, as different people."""
+        return self.equals in (SPREAD, BY_ID)
+
     def conditions(self) -> dict[str, Any]:
         """Return what the thresholds depend on; while it stays equal, they are kept."""
         return {

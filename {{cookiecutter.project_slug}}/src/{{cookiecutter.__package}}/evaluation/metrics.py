@@ -111,6 +111,11 @@ def choose_metric(task: Task, name: str) -> str:
     return task.choose_metric(name, own)
 
 
+def number(value: float | None) -> float:
+    """Return a number from JSON, where null stands for nan."""
+    return math.nan if value is None else float(value)
+
+
 def show(value: float | None) -> str:
     """Return a score for people, with as many decimals as tell models apart."""
     if value is None or not math.isfinite(value):

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.project import read_report
 from .bootstrap import in_words
-from .metrics import find_metric, show
+from .metrics import find_metric, number, show
 
 if TYPE_CHECKING:
     from ..evaluate import Evaluation
@@ -234,8 +234,3 @@ CHECKS: dict[str, Callable[[Judged], Iterator[str]]] = {
     "few_rows": _few_rows,
     "far_test": _far_test,
 }
-
-
-def number(value: float | None) -> float:
-    """Return a number from JSON, where null stands for nan."""
-    return math.nan if value is None else value

@@ -205,6 +205,11 @@ def covered_parts(times: pd.Series[Any]) -> list[str]:
     return found
 
 
+def weights_for(fit: Callable[..., Any], weights: NDArray[np.float64] | None) -> dict[str, Any]:
+    """Return the weights as a `fit` or `partial_fit` takes them; nothing where it takes none."""
+    return {"sample_weight": weights} if weights is not None and takes_weights(fit) else {}
+
+
 def takes_weights(fit: Callable[..., Any]) -> bool:
     """Tell whether an estimator's `fit` or `partial_fit` takes the weights of rows."""
     return "sample_weight" in signature(fit).parameters
@@ -222,8 +227,8 @@ def fit_weighted(
         weights: How much each row counts; None where all count alike.
     """
     name, estimator = pipeline.steps[-1]
-    weighs = weights is not None and takes_weights(estimator.fit)
-    pipeline.fit(inputs, target, **({f"{name}__sample_weight": weights} if weighs else {}))
+    given = weights_for(estimator.fit, weights)
+    pipeline.fit(inputs, target, **{f"{name}__{key}": value for key, value in given.items()})
 
 
 def group_codes(groups: pd.Series[Any]) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..bundle.bundle import Bundle, baseline_with_truth, with_truth
 from ..evaluation.bootstrap import Interval, bootstrap, in_words
 from ..evaluation.drift import Finding, compare_names, compare_numbers
-from ..evaluation.metrics import find_metric, show, skill
+from ..evaluation.metrics import find_metric, number, show, skill
 from ..evaluation.predictions import Predictions, PredictionsWithTruth
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def compare_performance(
     metric = find_metric(name)
     if getattr(labelled, metric.part(labelled)) is None:
         return None, None
-    before = Interval(**{key: _nan(value) for key, value in measured[name].items()})
+    before = Interval(**{key: number(value) for key, value in measured[name].items()})
     baseline = baseline_with_truth(bundle.document, labelled)
     intervals, _ = bootstrap(labelled, baseline, name, resamples=RESAMPLES)
     now, rows = intervals[name], len(labelled)
@@ -200,8 +200,3 @@ def _worse(before: Interval, now: Interval, n: int, m: int, greater_is_better: b
     error_before = max(error(before), towards_worse(now) * math.sqrt(m / n))
     error_now = max(error(now), towards_worse(before) * math.sqrt(n / m), 0.5 / m)
     return float(norm.sf(loss / math.hypot(error_before, error_now)))
-
-
-def _nan(value: float | None) -> float:
-    """Return nan for JSON's null."""
-    return math.nan if value is None else float(value)

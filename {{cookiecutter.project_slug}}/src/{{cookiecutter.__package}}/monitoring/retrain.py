@@ -33,7 +33,7 @@ from ..evaluation.metrics import choose_metric, find_metric, score, show
 from ..evaluation.predictions import PredictionsWithTruth
 from ..ingest import ingest
 from ..models.persist import load_model
-from ..models.training_data import Rows, TrainingData, WarmStart, takes_weights
+from ..models.training_data import Rows, TrainingData, WarmStart, weights_for
 from ..postprocess import postprocess
 from ..preprocess import preprocess
 from ..train import train
@@ -409,7 +409,7 @@ def go_on(pipeline: Pipeline, data: TrainingData, new: NDArray[np.bool_]) -> Pip
     if hasattr(estimator, "partial_fit"):
         if not new.any():
             raise UserError("Train has no new row to go on with; run `retrain` without --warm.")
-        weighing = _weighing(estimator.partial_fit, data.weights_of(np.flatnonzero(new)))
+        weighing = weights_for(estimator.partial_fit, data.weights_of(np.flatnonzero(new)))
         estimator.partial_fit(inputs[new], data.target[new], **weighing)
         return went_on
     given = estimator.get_params(deep=False)
@@ -418,13 +418,8 @@ def go_on(pipeline: Pipeline, data: TrainingData, new: NDArray[np.bool_]) -> Pip
     if size is not None:
         estimator.set_params(**{size: given[size] + max(1, int(given[size] * GROWTH))})
     estimator.set_params(warm_start=True)
-    estimator.fit(inputs, data.target, **_weighing(estimator.fit, data.weights))
+    estimator.fit(inputs, data.target, **weights_for(estimator.fit, data.weights))
     return went_on
-
-
-def _weighing(fit: Any, weights: NDArray[np.float64] | None) -> dict[str, Any]:
-    """Return the weights as a `fit` or `partial_fit` takes them; nothing where it takes none."""
-    return {"sample_weight": weights} if weights is not None and takes_weights(fit) else {}
 
 
 # ------------------------------------------------------------------------------------- comparing

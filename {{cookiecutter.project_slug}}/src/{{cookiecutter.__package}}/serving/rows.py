@@ -31,7 +31,7 @@ PLACE = re.compile(r" - at `\$\.rows\[(\d+)\](?:\.(.*))?`$")
 Row = tuple[Any, ...]
 DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 ROW_ERRORS = (*DECODE_ERRORS, ValueError)
-# So many characters are no number, date or category.
+# A longer text is not looked at: it is not a number, a date or a category.
 LONGEST = 10_000
 # What the decoder says of text where it expects a number or a flag, or of an unknown category.
 OF_TEXT = re.compile("got `str`|Invalid enum value")
@@ -147,9 +147,8 @@ class RowReader:
         """
         if not isinstance(value, str) or self._is_earlier:
             return value
-        if column.type in WORDS and column.categories is None:
-            return self._word(column, value)
-        if len(value) > LONGEST:  # which would be copied many times, to find that it is nothing
+        free = column.type in WORDS and column.categories is None
+        if len(value) > LONGEST and not free:  # it would be copied many times, to find nothing
             return value
         if column.type in WORDS:
             return self._word(column, value)
@@ -216,7 +215,7 @@ class RowReader:
             ]
             return None if plain == rows else msgspec.json.encode({**content, "rows": plain})
         except (*DECODE_ERRORS, TypeError, KeyError, ValueError, OverflowError):
-            return None  # it is no such body at all, and the refusal says why
+            return None  # it is not such a body, and the refusal says why
 
     def read_row(self, given: Any) -> Row:
         """Return one row that is decoded already.
