@@ -27,7 +27,7 @@ USED_OTHERWISE = {
     "cruft": "the updater of the template imports it, started by tools/template.py",
     "gcsfs": "fsspec opens gs:// with it",
     "httptools": "uvicorn reads requests with it",
-    "ipykernel": "runs the notebooks of tests/test_notebooks.py",
+    "ipykernel": "runs the notebooks of tests/test_project.py",
     "lightgbm": "models/boosters/estimators.py imports it by the candidate's name",
     "mypy": "Makefile",
     "nbstripout": ".pre-commit-config.yaml",

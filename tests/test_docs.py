@@ -37,6 +37,7 @@ def test_layout_page_names_only_what_a_project_has() -> None:
     named = {code for row in rows for code in re.findall(r"`([^`]+)`", row[2])}
     paths = {name.replace("<package>", "{{cookiecutter.__package}}") for name in named}
     written_later = {
+        *(f"data/{name}/" for name in ("original", "train", "valid", "test")),
         "data/manifest.json",
         "data/schema.yaml",
         "logs/run_1_LOGISTIC_ID_3f2a9c1e.log",

@@ -70,7 +70,7 @@ def survey(package: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any
 @pytest.fixture(scope="session")
 def html(survey: Any) -> str:
     """Return its page."""
-    from mlproj.checklist.page import page
+    from mlproj.checklist.formats import page
 
     return str(page(survey, date(2025, 1, 2)))
 
@@ -128,7 +128,7 @@ def test_states_are_told_in_words(html: str, survey: Any) -> None:
 
 
 def test_later_items_are_not_in_the_page(survey: Any) -> None:
-    from mlproj.checklist.page import page
+    from mlproj.checklist.formats import page
 
     poc = {name: r for name, r in survey.whole.results.items() if r.item.stage == "poc"}
     html = page(
@@ -156,7 +156,7 @@ def test_nothing_is_loaded_and_only_the_pages_own_script_runs(html: str) -> None
 
 @pytest.mark.parametrize("text", [HOSTILE, HOSTILE.replace("`", "")], ids=["code", "no code"])
 def test_any_text_is_only_text(survey: Any, text: str) -> None:
-    from mlproj.checklist.page import page
+    from mlproj.checklist.formats import page
 
     plain, hostile = (
         Page(page(each, date.today())) for each in (survey, with_hostile_text(survey, text))
@@ -188,7 +188,7 @@ def test_controls_have_names_and_ids_are_unique(html: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_its_ground(package: ModuleType, scheme: str) -> None:
-    from mlproj.checklist.page import STYLES
+    from mlproj.checklist.formats import STYLES
 
     colours: dict[str, str] = {}
     for path in STYLES:
@@ -323,7 +323,7 @@ def test_no_item_fits_is_said(browser: Browser, address: str) -> None:
 def test_nothing_is_fetched_and_nothing_is_logged(
     browser: Browser, survey: Any, tmp_path: Path
 ) -> None:
-    from mlproj.checklist.page import page
+    from mlproj.checklist.formats import page
 
     path = tmp_path / "hostile.html"
     path.write_text(page(with_hostile_text(survey), date.today()), encoding="utf-8")

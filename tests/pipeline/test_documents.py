@@ -25,7 +25,7 @@ from mlproj.core import pipeline
 from mlproj.core.config import load_settings
 from mlproj.core.errors import UserError
 from mlproj.core.project import Project, read_report
-from mlproj.tracking import runlog as tracking
+from mlproj.tracking import runs as tracking
 
 Make = Callable[..., Project]
 DOCS = Path(__file__).resolve().parents[2] / "{{cookiecutter.project_slug}}" / "docs"

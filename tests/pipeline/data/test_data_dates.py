@@ -22,7 +22,7 @@ from mlproj.data.readers import read_table
 from mlproj.data.schema import Column, Schema
 from mlproj.data.words import read_words
 from mlproj.models.features import prepare
-from mlproj.reporting.profile import in_local_time
+from mlproj.reporting.sections import in_local_time
 from mlproj.serving.rows import Rules
 from mlproj.serving.scoring import load_model
 from tables import write_source

@@ -23,7 +23,7 @@ from tables import everything, members, mixed_table, run_data, write_source
 KILLED = """
 import contextlib, os, sys
 from pathlib import Path
-import mlproj.data.original, mlproj.ingest, mlproj.preprocess
+import mlproj.data.sources, mlproj.ingest, mlproj.preprocess
 from mlproj.core.config import load_settings
 from mlproj.core.files import write_atomic
 from mlproj.core.project import Project
@@ -44,7 +44,7 @@ def run(folder, dies_at):
                 temporary.write_bytes(content[: len(content) // 2])
                 os._exit(9)
 
-    modules = (mlproj.core.files, mlproj.data.original, mlproj.ingest, mlproj.preprocess)
+    modules = (mlproj.core.files, mlproj.data.sources, mlproj.ingest, mlproj.preprocess)
     for module in modules:
         module.write_atomic = dying
     project = Project(Path(folder))

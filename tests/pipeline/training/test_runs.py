@@ -13,7 +13,6 @@ from mlproj import train
 from mlproj.core.errors import UserError
 from mlproj.core.project import Project
 from mlproj.models.persist import MODEL_FILE
-from mlproj.tracking import runlog as tracking
 from mlproj.tracking import runs
 from trained import ROWS, lines, trained
 
@@ -109,7 +108,7 @@ def test_the_log_of_a_failed_run_holds_the_reason(project: Project) -> None:
 def test_a_full_disk_is_an_error_of_the_run(tmp_path: Path) -> None:
     path = tmp_path / "run.log"
     path.symlink_to("/dev/full")
-    with pytest.raises(OSError, match="No space left"), tracking.run_log(path) as log:
+    with pytest.raises(OSError, match="No space left"), runs.run_log(path) as log:
         log.info("anything")
 
 
@@ -131,13 +130,13 @@ def test_a_training_adds_one_line_to_the_diary_and_none_when_nothing_is_new(
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_the_diary_keeps_a_persons_words(project: Project, end: str) -> None:
-    mine = f"# Mine{end}{end}{tracking.MARKER}{end}{end}- older: because{end}  of this{end}{end}End"
+    mine = f"# Mine{end}{end}{runs.MARKER}{end}{end}- older: because{end}  of this{end}{end}End"
     project.docs.mkdir()
     (project.docs / "experiments.md").write_bytes(mine.encode())
-    tracking.add_experiment(project, "sooner")
-    tracking.add_experiment(project, "later")
+    runs.add_experiment(project, "sooner")
+    runs.add_experiment(project, "later")
     text = diary(project)
-    assert text.startswith(f"# Mine{end}{end}{tracking.MARKER}{end}{end}- ")
+    assert text.startswith(f"# Mine{end}{end}{runs.MARKER}{end}{end}- ")
     assert text.index("later") < text.index("sooner") < text.index("older")
     assert text.endswith(f"- older: because{end}  of this{end}{end}End")
     assert text.replace("\r\n", "").count("\r") == 0
@@ -147,8 +146,8 @@ def test_the_diary_keeps_a_persons_words(project: Project, end: str) -> None:
 def test_a_diary_without_the_marker_gets_it_at_its_end(project: Project) -> None:
     project.docs.mkdir()
     (project.docs / "experiments.md").write_text("My own notes.\n", encoding="utf-8")
-    tracking.add_experiment(project, "first")
-    assert diary(project).startswith(f"My own notes.\n\n{tracking.MARKER}\n\n- ")
+    runs.add_experiment(project, "first")
+    assert diary(project).startswith(f"My own notes.\n\n{runs.MARKER}\n\n- ")
 
 
 def test_two_runs_are_compared(project: Project) -> None:

@@ -18,14 +18,6 @@ from .data.checks import check_target, check_weights, require_target
 from .data.earlier_files import differences, upgraded
 from .data.infer import conditions, infer_schema
 from .data.keys import ROW, content_keys, row_keys, table_fingerprint
-from .data.original import (
-    FETCHED,
-    Original,
-    appended_files,
-    find_original,
-    keep_original,
-    sha256_of,
-)
 from .data.readers import column_names, read_table, reading_notes
 from .data.schema import (
     INFER_AGAIN,
@@ -38,7 +30,15 @@ from .data.schema import (
     types_fingerprint,
     with_roles,
 )
-from .data.sources import locate
+from .data.sources import (
+    FETCHED,
+    Original,
+    appended_files,
+    find_original,
+    keep_original,
+    locate,
+    sha256_of,
+)
 from .data.split import data_keys, load_manifest, with_newest_rules
 from .data.words import read_words
 from .data.writers import write_parquet

@@ -52,7 +52,7 @@ from .evaluation.reference import make_reference
 from .models.features import prepare
 from .models.persist import has_team_types, load_model, model_files
 from .models.training_data import with_parts
-from .tracking.runlog import git_commit, versions
+from .tracking.runs import git_commit, versions
 
 if TYPE_CHECKING:
     import pandas as pd

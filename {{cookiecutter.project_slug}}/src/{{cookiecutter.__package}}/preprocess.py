@@ -21,7 +21,6 @@ from .data.cast import spell
 from .data.checks import check_target, refuse_missing
 from .data.clean import CleanedRows, clean
 from .data.keys import ROW, content_keys, recorded_version, row_keys, table_fingerprint
-from .data.original import verify_original
 from .data.overlap import (
     BY_KEY,
     EqualRows,
@@ -32,6 +31,7 @@ from .data.overlap import (
     prove_no_overlap,
 )
 from .data.schema import Schema, load_schema
+from .data.sources import verify_original
 from .data.split import (
     MANIFEST_VERSION,
     ONE,

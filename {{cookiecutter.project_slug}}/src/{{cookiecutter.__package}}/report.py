@@ -13,8 +13,8 @@ from .core.project import Project, Report
 from .core.registry import stages_before
 from .data.schema import load_schema
 from .reporting.html import Section, html_page
-from .reporting.profile import PROFILE, profile_train
 from .reporting.sections import (
+    PROFILE,
     card_section,
     curves_section,
     errors_section,
@@ -22,6 +22,7 @@ from .reporting.sections import (
     openings_section,
     part,
     profile_section,
+    profile_train,
     split_section,
     summary_section,
 )

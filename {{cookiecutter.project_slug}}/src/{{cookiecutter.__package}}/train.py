@@ -38,7 +38,7 @@ from .models.training_data import (
     load_training_data,
     takes_weights,
 )
-from .tracking.runlog import (
+from .tracking.runs import (
     add_experiment,
     describe_run,
     experiment_line,

@@ -28,6 +28,7 @@ aliases.add(
         "checklist.documents:Section": "checklist.documents:Heading",
         "checklist.measured": "checklist.context checklist.catalogue",
         "checklist.measured:Material": "checklist.context:Context",
+        "checklist.page": "checklist.formats",
         "checklist.rules": "checklist.conditions",
         "checklist.rules:Rule": "checklist.conditions:Condition",
         "checklist.rules:parse_rule": "checklist.conditions:parse_condition",

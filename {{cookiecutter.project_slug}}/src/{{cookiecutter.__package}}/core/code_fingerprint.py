@@ -35,7 +35,7 @@ UNCOUNTED = frozenset(
         # Errors: sentences and exit codes.
         "core.errors",
         # Logs, records and printing.
-        *("tracking", "tracking.runlog", "tracking.runs"),
+        *("tracking", "tracking.runs"),
         # The command line.
         *("__main__", "cli", "core.options"),
         # Where files and reports are, and how settings are read: their values count.

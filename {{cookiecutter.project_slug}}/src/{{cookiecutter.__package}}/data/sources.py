@@ -1,4 +1,6 @@
-"""Where data comes from: one function per scheme, found in the registry `SOURCES`.
+"""Where data comes from, and the original: kept untouched under data/original, verified later.
+
+There is one function per scheme, found in the registry `SOURCES`.
 
 A source is `fetch(location, folder, data) -> Path`: it puts the original into `folder` and returns
 the file. Adding one is a function and an entry (custom.py shows how).
@@ -13,6 +15,8 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
@@ -21,6 +25,7 @@ from urllib.error import HTTPError, URLError
 from ..core import registry
 from ..core.config import DataSettings, redact, resolve_secret
 from ..core.errors import UserError
+from ..core.files import file_sha256, write_atomic
 from .readers import SUFFIXES
 from .schema import close_names, refuse_names, with_columns
 from .writers import write_parquet
@@ -28,8 +33,12 @@ from .writers import write_parquet
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..core.config import Settings
+    from ..core.project import Project, Report
+
 Fetch = Callable[[str, Path, DataSettings], Path]
 
+FETCHED = ".fetched"
 TIMEOUT_SECONDS = 60
 BLOCK = 1 << 20
 MEDIA_TYPES = {
@@ -330,3 +339,123 @@ def fetch_sample(location: str, folder: Path, data: DataSettings) -> Path:
     if rows < 1:
         raise UserError("[data] source: sample needs at least 1 row.")
     return save_table(sample_table(rows, seed), folder, f"sample-{rows}-{seed}")
+
+
+@dataclass(frozen=True)
+class Original:
+    """The untouched source.
+
+    Attributes:
+        path: The file to read.
+        name: What it is called in errors: as people know it.
+        sha256: Of its bytes.
+        size: In bytes.
+        modified: When it was changed last, in nanoseconds.
+        keep: Where a copy belongs; None where the file is only referred to, or is there already.
+        appended: The files of `[data] append`, whose rows stand below its own.
+    """
+
+    path: Path
+    name: str
+    sha256: str
+    size: int
+    modified: int
+    keep: Path | None
+    appended: list[Path]
+
+    def has_changed(self) -> bool:
+        """Tell whether the file was changed since it was found."""
+        return (self.size, self.modified) != _stat(self.path)
+
+
+def find_original(project: Project, settings: Settings) -> Original:
+    """Find a local file, or fetch what is elsewhere into a folder of its own."""
+    data = settings.data
+    scheme, location = locate(data.source, project.root)
+    if scheme == "file":
+        path = local_file(location)
+        there = path.parent.resolve() == project.original.resolve()
+        name = project.relative(path) if path.is_relative_to(project.root) else str(path)
+    else:
+        folder = project.original / FETCHED
+        shutil.rmtree(folder, ignore_errors=True)
+        path = fetch(data.source, project.root, folder, data)
+        there, name = False, redact(data.source)
+    size, modified = _stat(path)
+    sha256 = sha256_of(path)
+    keep = None
+    if data.original == "copy" and not there:
+        keep = _place(project.original, path.name, sha256)
+    return Original(path, name, sha256, size, modified, keep, appended_files(project, settings))
+
+
+def appended_files(project: Project, settings: Settings) -> list[Path]:
+    """Return the files of `[data] append`.
+
+    Raises:
+        UserError: If one of them is not a file, or does not exist.
+    """
+    files = []
+    for named in settings.data.append:
+        scheme, location = locate(named, project.root)
+        if scheme != "file":
+            raise UserError(f"[data] append = {redact(named)}: has to be a file.")
+        files.append(local_file(location))
+    return files
+
+
+def keep_original(original: Original) -> Path:
+    """Put the original where it belongs, unless it is there, and return where it is."""
+    target = original.keep
+    if target is None:
+        return original.path
+    if not target.exists():
+        with write_atomic(target) as temporary:
+            if FETCHED in original.path.parts:
+                original.path.replace(temporary)
+            else:
+                shutil.copyfile(original.path, temporary)
+            if temporary.stat().st_size != original.size:
+                raise UserError(f"{original.name} changed while it was copied; try again.")
+    return target
+
+
+def verify_original(project: Project, report: Report) -> None:
+    """Check that an original that is only referred to is still the one that was ingested.
+
+    Raises:
+        UserError: If its content changed.
+    """
+    original = report.facts["original"]
+    path = project.root / original["path"]
+    if original["mode"] == "reference" and path.is_file() and sha256_of(path) != original["sha256"]:
+        raise UserError(f"{original['path']} changed since it was ingested; run `ingest` again.")
+
+
+def sha256_of(path: Path) -> str:
+    """Return a file's SHA-256, computed once per process as long as the file stays the same."""
+    return _sha256_of_version(path, *_stat(path))
+
+
+def _place(folder: Path, name: str, sha256: str) -> Path:
+    """Return where content belongs: its own name, or name-<sha8> beside other content."""
+    path = folder / name
+    if not path.exists() or sha256_of(path) == sha256:
+        return path
+    stem, dot, suffixes = name.partition(".")
+    beside = folder / f"{stem}-{sha256[:8]}{dot}{suffixes}"
+    if beside.exists() and sha256_of(beside) != sha256:
+        raise UserError(f"{beside} was changed since it was brought in; take it away first.")
+    return beside
+
+
+@lru_cache(maxsize=64)
+def _sha256_of_version(path: Path, size: int, modified: int) -> str:
+    """Return a file's SHA-256; size and time are there to tell versions apart."""
+    return file_sha256(path)
+
+
+def _stat(path: Path) -> tuple[int, int]:
+    """Return what shows that a file was changed while in use."""
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns

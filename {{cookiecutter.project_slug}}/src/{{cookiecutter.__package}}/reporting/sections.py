@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,9 +16,12 @@ from markupsafe import Markup
 from ..bundle.bundle import CARD_FILE
 from ..core import registry
 from ..core.errors import UserError
-from ..core.files import read_json_lines
+from ..core.files import read_json_lines, write_text
 from ..core.pipeline import ASSUMED, MOST_LINES, assumed, require
 from ..core.project import SPLITS, Project, Report, read_report
+from ..data.dates import local_times
+from ..data.schema import Schema, load_schema, with_columns
+from ..data.split import load_manifest, load_split
 from ..evaluation.bootstrap import in_words
 from ..evaluation.ledger import openings, openings_in_words, state_of_test
 from ..evaluation.metrics import find_metric, show, title_of
@@ -23,12 +29,20 @@ from ..evaluation.naive import baseline_in_words
 from . import plots
 from .html import PARTS, Section, bullets, cards, figures, macro, short_number, table, verdict
 from .plots import Plot
-from .profile import read_profile
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..core.config import Settings
     from ..tasks.task import Task
 
+PROFILE = "profile.html"
+PROFILE_ROWS = 50_000
+PROFILE_COLUMNS = 60
+DRAWN_COLUMNS = 40
+ASSOCIATED_COLUMNS = 30
+PROFILE_BYTES = 1_500_000
+FEW_VALUES = 50
 OPEN_COLUMNS = 15
 SHOWN_CLASSES = 20
 CHECK = "Bar cleared, but check"
@@ -76,6 +90,93 @@ def _assumed(project: Project) -> list[str]:
     reports = ((stage, read_report(project, stage.report)) for stage in registry.stages().values())
     found = [(stage, report.facts) for stage, report in reports if report]
     return [*lines, *assumed(found, MOST_LINES - len(lines))]
+
+
+def profile_train(project: Project) -> dict[str, Any]:
+    """Profile train, unless that was done for this data already; return what was found."""
+    data = require(project, "preprocess").data
+    found = read_profile(project)
+    if found is None or found[0]["data"] != data:
+        train, schema = load_split(project, "train", rows=PROFILE_ROWS), load_schema(project)
+        hidden = [column.name for column in (*schema.ids, *schema.having("ignore"))]
+        shown = train.drop(columns=[name for name in hidden if name in train.columns])
+        frame = in_local_time(shown, schema)
+        facts, html = _make_profile(frame, load_manifest(project)["rows"]["train"])
+        # What was found goes into the first line; "--" would end the comment early.
+        line = json.dumps(facts | {"data": data}).replace("--", "\\u002d\\u002d")
+        write_text(project.reports / PROFILE, f"<!--{line}-->\n{html}")
+        found = facts, html
+    return {key: value for key, value in found[0].items() if key != "data"}
+
+
+def in_local_time(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Return rows with the times of each column's zone, as people know them."""
+    zones = {column.name: column.zone for column in schema.columns if column.name in frame}
+    local = {name: local_times(frame[name], zone) for name, zone in zones.items() if zone}
+    return with_columns(frame, local)
+
+
+def read_profile(project: Project) -> tuple[dict[str, Any], str] | None:
+    """Return what the cached profile found, and its page; None if there is none to use."""
+    path = project.reports / PROFILE
+    if not path.exists():
+        return None
+    line, _, html = path.read_text(encoding="utf-8").partition("\n")
+    try:
+        return json.loads(line.removeprefix("<!--").removesuffix("-->")), html
+    except ValueError:
+        return None
+
+
+def _make_profile(frame: pd.DataFrame, rows: int) -> tuple[dict[str, Any], str]:
+    """Return a line per column, and a page to look closer, of a sample of so many rows."""
+    # When imported, skrub creates a folder for example data, by default in the home folder.
+    os.environ.setdefault("SKB_DATA_DIRECTORY", tempfile.gettempdir())
+    from skrub import TableReport
+
+    width = frame.shape[1]
+    shown = frame.iloc[:, :PROFILE_COLUMNS]
+    about = f"{rows:,} rows of train"
+    if rows > len(frame):
+        about = f"A draw of {len(frame):,} of the {about}"
+    if width > PROFILE_COLUMNS:
+        about += f", the first {PROFILE_COLUMNS} of {width} columns"
+    facts = {"about": about, "columns": [_column_facts(shown[name]) for name in shown.columns]}
+    for drawn in (shown.shape[1] <= DRAWN_COLUMNS, False):
+        html: str = TableReport(
+            shown,
+            title="Train",
+            verbose=0,
+            plot_distributions=drawn,
+            compute_associations=shown.shape[1] <= ASSOCIATED_COLUMNS,
+            open_tab="distributions" if drawn else "stats",
+        ).html()
+        if len(html.encode()) <= PROFILE_BYTES:
+            break
+    return facts, html
+
+
+def _column_facts(values: pd.Series[Any]) -> dict[str, Any]:
+    """Return what a column holds; no value of it where values might name a person."""
+    from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
+
+    present = values.dropna()
+    distinct = int(present.nunique())
+    low = middle = high = None
+    if len(present) and is_datetime64_any_dtype(present):
+        low, middle, high = (str(present.quantile(q))[:10] for q in (0, 0.5, 1))
+    elif len(present) and is_numeric_dtype(present) and not is_bool_dtype(present):
+        low, middle, high = (short_number(present.quantile(q)) for q in (0, 0.5, 1))
+    elif len(present) and distinct <= FEW_VALUES:
+        middle = str(present.mode().iloc[0])
+    return {
+        "name": str(values.name),
+        "missing": round(1 - len(present) / max(1, len(values)), 6),
+        "distinct": distinct,
+        "low": low,
+        "middle": middle,
+        "high": high,
+    }
 
 
 def profile_section(project: Project, settings: Settings) -> Section:

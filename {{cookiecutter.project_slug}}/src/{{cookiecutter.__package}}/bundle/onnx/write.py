@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import UserError
 from ...core.files import file_sha256, read_json, write_atomic, write_json, write_text
 from ...models.features import prepare
-from ...tracking.runlog import versions
+from ...tracking.runs import versions
 from ..bundle import BUNDLE_FILE, CARD_FILE, Bundle, load_bundle, read_bundle
 from ..card import END
 from ..champion import in_service, promoted_runs
