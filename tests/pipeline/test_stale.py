@@ -56,6 +56,7 @@ DUE = {
     "data/dates.py": ALL,
     "data/earlier_files.py": "ingest",
     "data/infer.py": "ingest",
+    "data/infer_dates.py": "ingest",
     "data/keys.py": ALL,
     "data/numbers.py": ALL,
     "data/overlap.py": "preprocess",
