@@ -87,6 +87,7 @@ DUE = {
     "evaluation/naive.py": MODEL,
     "evaluation/team_metrics.py": MODEL,
     "bundle/": "postprocess",
+    "bundle/batch.py": NOTHING,
     "bundle/bundle.py": BUNDLE,
     "bundle/carried.py": BUNDLE,
     # The team's rule is tried before anything is fitted.

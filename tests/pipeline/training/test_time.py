@@ -277,21 +277,34 @@ def test_the_service_takes_the_time_as_batches_do_and_does_not_ask_for_it(
     assert [dict(fault)["field"] for fault in refused.value.detail] == ["day", "noise", "noise"]
 
 
-def test_a_batch_without_the_time_is_scored_and_says_so(project: Project, tmp_path: Path) -> None:
-    (tmp_path / "rows.csv").write_text("noise\n0.5\n0.1\n", encoding="utf-8")
+@every_case(
+    ("violations", "text", "lines"),
+    [
+        (violations, *rows)
+        for violations in ("count", "mark", "refuse")
+        for rows in (("noise\n0.5\n0.1\n", 2), ("noise,day\n0.5,\n0.1,2025-01-04\n", 0))
+    ],
+)
+def test_a_batch_without_the_time_is_scored_and_says_so(
+    project: Project, tmp_path: Path, violations: str, text: str, lines: int
+) -> None:
+    (tmp_path / "rows.csv").write_text(text, encoding="utf-8")
     said: list[str] = []
-    settings = load_settings(project)
-    model = packaged(project).run_id
+    settings = load_settings(project, [f"predict.violations={violations}"])
+    scored = tmp_path / "scored.csv"
     predict(
         project,
         settings,
         tmp_path / "rows.csv",
-        tmp_path / "scored.csv",
-        model=model,
+        scored,
+        model=packaged(project).run_id,
         progress=False,
         say=said.append,
     )
-    assert any("column 'day' is not in the table" in line for line in said)
+    assert pd.read_csv(scored)["prediction"].notna().all()
+    assert len(said) == lines and all(
+        "column 'day' is not in the table" in each for each in said[1:]
+    )
 
 
 def test_the_baseline_is_weighted_as_the_model_is(place: Place) -> None:
