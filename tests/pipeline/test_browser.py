@@ -263,7 +263,7 @@ DATES: list[tuple[str, str | None]] = [
 
 
 # With months of a language, or the clock of a zone; summer begins and ends.
-PLACED: list[tuple[str, str | None, list[str] | None, str | None]] = [
+PLACED: list[tuple[Any, ...]] = [
     ("5. März 2021", "%d. %b %Y", GERMAN, None),
     ("05-Mrz-21", "%d-%b-%y", GERMAN, None),
     ("5. May 2021", "%d. %b %Y", GERMAN, None),
@@ -271,6 +271,7 @@ PLACED: list[tuple[str, str | None, list[str] | None, str | None]] = [
     ("5. mayo 2021", "%d. %b %Y", GERMAN, None),
     ("5 de  mayo del 2021 18:30", "%d %b %Y %H:%M", SPANISH, "America/Lima"),
     ("Sept. 5, 2021", "%b %d, %Y", SPANISH, None),
+    *((f"29/02/{year}", "%d/%m/%y", None, None, 2036) for year in ("00", "36", "40", "68", "72")),
     *(
         (text, None, None, zone)
         for text in ("2021-03-27T23:30:00.25Z", "2021-03-28T02:30:00+01:00", "2021-10-31T00:30Z")
@@ -280,11 +281,15 @@ PLACED: list[tuple[str, str | None, list[str] | None, str | None]] = [
 
 
 def python_parts(
-    text: str, form: str | None, months: list[str] | None = None, zone: str | None = None
+    text: str,
+    form: str | None,
+    months: list[str] | None = None,
+    zone: str | None = None,
+    last: int | None = None,
 ) -> list[float] | None:
     """Return what inputs.py makes of a date; None where it is none."""
     try:
-        date = read_date(text, form, tuple(months) if months else None)
+        date = read_date(text, form, tuple(months) if months else None, last)
     except ValueError:
         return None
     return list(date_parts(local_time(date, zone)))
@@ -293,7 +298,8 @@ def python_parts(
 def test_dates_are_pythons(browser: Browser, page: Path) -> None:
     browser.open(page.as_uri())
     dates = [*((*each, None, None) for each in DATES), *PLACED]
-    named = "([text, format, months, zone]) => readDate(text, { format, months, zone })"
+    named = "([text, format, months, zone, lastYear]) => "
+    named += "readDate(text, { format, months, lastYear, zone })"
     found = browser.ask(f"{json.dumps(dates)}.map({named})")
     expected = [python_parts(*each) for each in dates]
     wrong = [

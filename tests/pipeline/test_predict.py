@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from cases import every_case
 from mlproj import predict as predicting
-from mlproj.bundle import bundle, champion
+from mlproj.bundle import batch, bundle, champion
 from mlproj.core import config, pipeline
 from mlproj.core.errors import UserError
 from mlproj.data.sample import sample_table
@@ -424,7 +424,7 @@ def test_an_id_that_is_called_as_the_marks_are_is_not_overwritten(
 ) -> None:
     model = champion.load_champion(project)
     options = config.PredictSettings(violations="mark")
-    job = predicting.Job(project, model.run_id, "", options, config.DataSettings())
+    job = batch.Job(project, model.run_id, "", options, config.DataSettings())
     typed = model.conform(rows.head(3))
     monkeypatch.setattr(
         bundle.Bundle,
@@ -432,7 +432,7 @@ def test_an_id_that_is_called_as_the_marks_are_is_not_overwritten(
         lambda self, typed: typed[["visits"]].set_axis(["violations"], axis=1),
     )
     with pytest.raises(UserError, match="id column 'violations'"):
-        predicting._predictions(model, job, typed)
+        batch.predictions_of(model, job, typed)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")

@@ -21,6 +21,7 @@ from mlproj.data.infer import infer_schema
 from mlproj.data.readers import read_table
 from mlproj.data.schema import Column, Schema
 from mlproj.data.words import read_words
+from mlproj.models import read_date
 from mlproj.models.features import prepare
 from mlproj.reporting.sections import in_local_time
 from mlproj.serving.rows import Rules
@@ -64,6 +65,64 @@ def changed(settings: Any, **data: Any) -> Any:
 def at(zone: str) -> list[dt.datetime]:
     """Return the times in a zone."""
     return list(pd.Series(TIMES).dt.tz_localize("UTC").dt.tz_convert(zone))
+
+
+# ----------------------------------------------------------------------------------- two digits
+
+
+@every_case(
+    ("years", "expected"),
+    [
+        ([1964, 1980, 1966], [1964, 1980, 1966]),  # of birth
+        ([-1, -80, -60, -57, -99], [-1, -80, -60, -57, -99]),
+        ([2067, 2063], [1967, 1963]),
+        ([-2, 0, 2], [-2, 0, 2]),  # planned
+        ([0, 2056, 12], [0, 2056, 12]),
+        ([1990, 2010], [1990, 2010]),
+    ],
+)
+def test_years_of_two_digits_are_past_where_that_keeps_the_dates_together(
+    settings: Any, years: list[int], expected: list[int]
+) -> None:
+    """Years below 1000 are counted from this one on."""
+    today = dt.date.today().year
+    written, meant = (
+        [each if each > 1000 else today + each for each in some] for some in (years, expected)
+    )
+    words = [f"{1 + row % 28}/5/{written[row % len(written)] % 100:02d}" for row in range(60)]
+    column, typed, (note,) = infer(settings, words)
+    assert column.format == "%d/%m/%y"
+    assert typed.dt.year.tolist()[: len(meant)] == meant
+    last = column.last_year or 2068
+    assert f"read as of {last - 99}-{last}: " in note
+    assert f"set its last_year to {2068 if column.last_year else today} in" in note
+    # As the service reads them.
+    assert [read_date(each, column.format, None, column.last_year) for each in words] == [*typed]
+
+
+def test_the_schema_names_the_last_of_a_hundred_years_and_refuses_others(settings: Any) -> None:
+    words = pd.Series(["29/02/00", "01/01/40", "31/12/39"], name="x")
+    for last, years in ((2099, [2000, 2040, 2039]), (2039, [2000, 1940, 2039])):
+        column = Column("x", "datetime", False, format="%d/%m/%y", last_year=last)
+        typed = cast_column(words, column)[0]
+        assert typed.dt.year.tolist() == years
+        assert [read_date(each, column.format, None, last) for each in words] == [*typed]
+        document = {"version": 2, "source": "t", "columns": [column.to_dict()]}
+        assert Schema.from_dict(document).columns == (column,)
+    for wrong in ({"last_year": 1999}, {"last_year": "2030"}, {"format": "%d/%m/%Y"}):
+        document["columns"] = [column.to_dict() | wrong]
+        with pytest.raises(
+            UserError, match="last_year is '.*', but has to be a year from 2000"
+        ):
+            Schema.from_dict(document)
+
+
+def test_two_digits_of_months_in_a_language_have_a_century_too(settings: Any) -> None:
+    column, typed, notes = infer(
+        settings, [f"{1 + row % 28}-Mrz-{60 + row % 9}" for row in range(60)]
+    )
+    assert column.months == LANGUAGES["German"] and typed.dt.year.max() == 1968
+    assert any("'1-Mrz-60' is in 1960" in note for note in notes)
 
 
 # -------------------------------------------------------------------------------------- time zones

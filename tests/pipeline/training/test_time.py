@@ -16,12 +16,17 @@ from mlproj import ingest, train
 from mlproj.bundle.bundle import Bundle, baseline_of_split, load_bundle
 from mlproj.core.config import load_settings
 from mlproj.core.errors import GateError, UserError
+from mlproj.core.files import read_json
 from mlproj.core.project import Project, read_report
+from mlproj.data.keys import NEWEST
 from mlproj.data.schema import Column, Schema, columns_fingerprint, load_schema
 from mlproj.data.split import load_split
 from mlproj.evaluate import evaluate
 from mlproj.evaluation.naive import SHARE, Timeline
 from mlproj.models.training_data import covered_parts
+from mlproj.monitoring import retrain
+from mlproj.monitoring.monitor import monitor
+from mlproj.monitoring.retrain import LEAST_NEW
 from mlproj.postprocess import postprocess
 from mlproj.predict import predict
 from mlproj.preprocess import preprocess
@@ -277,21 +282,34 @@ def test_the_service_takes_the_time_as_batches_do_and_does_not_ask_for_it(
     assert [dict(fault)["field"] for fault in refused.value.detail] == ["day", "noise", "noise"]
 
 
-def test_a_batch_without_the_time_is_scored_and_says_so(project: Project, tmp_path: Path) -> None:
-    (tmp_path / "rows.csv").write_text("noise\n0.5\n0.1\n", encoding="utf-8")
+@every_case(
+    ("violations", "text", "lines"),
+    [
+        (violations, *rows)
+        for violations in ("count", "mark", "refuse")
+        for rows in (("noise\n0.5\n0.1\n", 2), ("noise,day\n0.5,\n0.1,2025-01-04\n", 0))
+    ],
+)
+def test_a_batch_without_the_time_is_scored_and_says_so(
+    project: Project, tmp_path: Path, violations: str, text: str, lines: int
+) -> None:
+    (tmp_path / "rows.csv").write_text(text, encoding="utf-8")
     said: list[str] = []
-    settings = load_settings(project)
-    model = packaged(project).run_id
+    settings = load_settings(project, [f"predict.violations={violations}"])
+    scored = tmp_path / "scored.csv"
     predict(
         project,
         settings,
         tmp_path / "rows.csv",
-        tmp_path / "scored.csv",
-        model=model,
+        scored,
+        model=packaged(project).run_id,
         progress=False,
         say=said.append,
     )
-    assert any("column 'day' is not in the table" in line for line in said)
+    assert pd.read_csv(scored)["prediction"].notna().all()
+    assert len(said) == lines and all(
+        "column 'day' is not in the table" in each for each in said[1:]
+    )
 
 
 def test_the_baseline_is_weighted_as_the_model_is(place: Place) -> None:
@@ -301,13 +319,44 @@ def test_the_baseline_is_weighted_as_the_model_is(place: Place) -> None:
     text = (project.root / "conf.cfg").read_text(encoding="utf-8")
     conf = text.replace("time = day", "time = day\nweight = counts")
     (project.root / "conf.cfg").write_text(conf, encoding="utf-8")
-    baseline = package(project).document["baseline"]
+    bundle = package(project)
+    baseline = bundle.document["baseline"]
     whole = pd.concat([load_split(project, name) for name in ("train", "valid")])
     errors = ((whole["sales"] - whole["sales"].shift(7)) ** 2).to_numpy()
     rows = len(load_split(project, "valid"))
     expected = np.average(errors[-rows:], weights=whole["counts"].to_numpy()[-rows:]) ** 0.5
     assert baseline["naive"] == "7 days before"
     assert baseline["metrics"]["rmse"] == pytest.approx(expected)
+    # Later rows may come without weights.
+    reference = read_json(bundle.folder / "reference.json")["unweighted"]
+    plain = errors[-rows:].mean() ** 0.5
+    assert reference["baseline"]["rmse"] == pytest.approx(plain) != expected
+
+
+def test_a_challenger_is_held_against_the_value_of_a_week_before(project: Project) -> None:
+    bundle = packaged(project)
+    settings = load_settings(project, ["monitor.better=0.5"])
+    keys, splits = retrain._present_keys(project, bundle, NEWEST)
+    known = slice(None, len(keys) - np.count_nonzero(splits == 2) - LEAST_NEW)
+    found = retrain._compare(
+        project, settings, bundle, bundle, retrain.KnownRows(keys[known], splits[known])
+    )
+    whole = pd.concat([load_split(project, name)["sales"] for name in ("train", "valid")])
+    errors = (whole - whole.shift(7))[-LEAST_NEW:]
+    assert found.rows == LEAST_NEW
+    assert found.needed == pytest.approx(0.5 * float(np.sqrt((errors**2).mean())))
+
+
+def test_the_monitor_says_which_baseline_skill_is_counted_from(project: Project) -> None:
+    load_split(project, "test").to_csv(project.root / "later.csv", index=False)
+    facts = monitor(
+        project, load_settings(project), project.root / "later.csv", model=packaged(project).run_id
+    ).facts
+    assert "skill_lost" in facts["performance"]
+    assert [note for note in facts["notes"] if "baseline" in note] == [
+        "skill is counted from the score of the baseline (the value 7 days before) on valid, "
+        "since the values before these rows are not known"
+    ]
 
 
 def test_the_time_can_be_taken_from_the_model(place: Place) -> None:

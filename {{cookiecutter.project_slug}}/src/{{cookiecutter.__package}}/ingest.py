@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .core.config import redact
-from .core.errors import UserError
+from .core.errors import UserError, listed
 from .core.files import file_sha256, fingerprint, write_atomic, write_json
 from .core.pipeline import write_report
 from .core.project import Project, Report, read_report
 from .data.arrow import read_parquet
 from .data.cast import conform
 from .data.checks import check_target, check_weights, require_target
+from .data.dates import MONTH_NAMES
 from .data.earlier_files import differences, upgraded
 from .data.infer import conditions, infer_schema
 from .data.keys import ROW, content_keys, row_keys, table_fingerprint
@@ -40,7 +43,7 @@ from .data.sources import (
     sha256_of,
 )
 from .data.split import data_keys, load_manifest, with_newest_rules
-from .data.words import read_words
+from .data.words import read_words, with_missing
 from .data.writers import write_parquet
 
 if TYPE_CHECKING:
@@ -51,6 +54,12 @@ if TYPE_CHECKING:
 LEAST_ROWS = 3
 # Of so many columns it is said how they would be read otherwise.
 MOST_NOTES = 20
+# So many columns are named of those that a note of another holds for, too.
+ALIKE = 3
+# What a note says by example: values with digits, numbers, months. Dates, zones and %d stay.
+EXAMPLE = re.compile(
+    rf"'[^']*\d[^']*'|(?<= )-?\d[\d.,%]*(?![\d:-])|\b(?:{'|'.join(MONTH_NAMES)})\b"
+)
 
 
 def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
@@ -91,7 +100,7 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
             notes += _migration_notes(earlier.schema, file.schema)
             notes += _changed_values(project, original, typed, earlier.schema, file.schema)
             notes.append(_read_otherwise(typed, file.schema, settings, original))
-        aloud = [*notes, *file.notes]
+        aloud = [*notes, *_grouped(file.notes, {*file.schema.names})]
         report = _write(project, settings, original, file, typed, version, aloud, inferred=not kept)
         if infer and manifest:
             write_json(project.manifest_file, with_newest_rules(manifest))
@@ -188,7 +197,28 @@ def _choose_schema(
     except UserError as error:
         raise UserError(f"{original.name}: {error}") from None
     notes = (*reading_notes(original.path, settings.data), *file.notes)
-    return reading.frame, replace(file, notes=notes)
+    missing = {column.name: column.missing or () for column in file.schema.columns}
+    return with_missing(reading.frame, missing), replace(file, notes=notes)
+
+
+def _grouped(notes: Iterable[str], names: set[str]) -> list[str]:
+    """Return the notes, one for all columns of which the same is said.
+
+    Args:
+        notes: Those about one column begin with its name.
+        names: The columns.
+    """
+    alike: dict[str, list[tuple[str, str]]] = {}
+    for note in notes:
+        starts = [note[: end.start()] for end in re.finditer("[ :]", note)]
+        name = max((start for start in starts if start in names), key=len, default="")
+        kind = EXAMPLE.sub("", note.removeprefix(name)) if name else note
+        alike.setdefault(kind, []).append((name, note))
+    found = []
+    for (_, note), *others in alike.values():
+        also = [name for name, _ in others if name]
+        found.append(f"{note}; likewise {listed(also, ALIKE)}" if also else note)
+    return found
 
 
 def _kept_notes(schema: Schema, settings: Settings) -> list[str]:
@@ -228,10 +258,10 @@ def _migration_notes(before: Schema, after: Schema) -> list[str]:
         changed += [f"missing {', '.join(new.missing)}"] if new.missing and not old.missing else []
         changed += ["exact"] if new.exact and not old.exact else []
         added += [f"{new.name} ({'; '.join(changed)})"] if changed else []
-    listed = f", with {_listed(added)}" if added else ""
+    now = f", with {listed(added, MOST_NOTES)}" if added else ""
     return [
         "data/schema.yaml was of an earlier version, and now says itself how its columns are "
-        f"read{listed}; the earlier one is kept as schema.old.yaml, and `ingest --infer` reads "
+        f"read{now}; the earlier one is kept as schema.old.yaml, and `ingest --infer` reads "
         "each column by its own values"
     ]
 
@@ -250,7 +280,7 @@ def _changed_values(
     found = differences(read_parquet(project.typed), before, typed, after)
     if not found:
         return []
-    return [f"read otherwise than before the update: {_listed(found)}"]
+    return [f"read otherwise than before the update: {listed(found, MOST_NOTES)}"]
 
 
 def _positive_note(
@@ -289,13 +319,7 @@ def _read_otherwise(
     found = differences(typed, schema, again, file.schema)
     if not found:
         return "`ingest --infer` would read each column as it is read now"
-    return f"would be read otherwise: {_listed(found)}"
-
-
-def _listed(found: list[str]) -> str:
-    """Return a list for a sentence, of which what is beyond `MOST_NOTES` is counted."""
-    more = f" and {len(found) - MOST_NOTES} more" if len(found) > MOST_NOTES else ""
-    return f"{', '.join(found[:MOST_NOTES])}{more}"
+    return f"would be read otherwise: {listed(found, MOST_NOTES)}"
 
 
 # ----------------------------------------------------------------------------------------- write

@@ -21,7 +21,6 @@ from .bundle.bundle import (
     REFERENCE_FILE,
     Bundle,
     baseline_of_split,
-    baseline_with_truth,
     read_document,
     task_of,
     with_truth,
@@ -104,17 +103,17 @@ def postprocess(project: Project, settings: Settings) -> Report:
     predictions = _decide(bundle, valid, raw)
     labelled = with_truth(document, truth, predictions).weighted(weights)
     baseline = {key: trained.facts["baseline"].get(key) for key in ("constant", "naive")}
-    document |= _judge(project, document, baseline, truth, labelled)
+    floor = baseline_of_split(project, {**document, "baseline": baseline}, "valid", truth, labelled)
+    document |= _judge(document, baseline, labelled, score(floor))
     sample = valid.iloc[np.arange(0, len(valid), -(-len(valid) // FORM_ROWS))]
     copies = count_copies(project, settings, schema, valid)
-    labelled = labelled.take(np.repeat(np.arange(len(valid)), copies))
+    held = np.repeat(np.arange(len(valid)), copies)
+    labelled, floor = labelled.take(held), floor.take(held)
     del valid, inputs
 
     train = load_split(project, "train", rows=REFERENCE_ROWS, seed=settings.split.seed)
     copies = count_copies(project, settings, schema, train)
-    reference = make_reference(
-        schema, document, train, copies, labelled, baseline_with_truth(document, labelled)
-    )
+    reference = make_reference(schema, document, train, copies, labelled, floor)
     bundle_id = _write_bundle(project, document, reference)
     folder = project.bundle_folder(bundle_id)
     facts |= {
@@ -186,15 +185,12 @@ def _decide(bundle: Bundle, valid: pd.DataFrame, raw: Floats) -> Predictions:
 
 
 def _judge(
-    project: Project,
     document: Mapping[str, Any],
     baseline: Mapping[str, Any],
-    truth: NDArray[Any],
     labelled: PredictionsWithTruth,
+    naive: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Return what bundle.json says of how good the packaged model is on valid."""
-    judged = {**document, "baseline": baseline}
-    naive = score(baseline_of_split(project, judged, "valid", truth, labelled))
+    """Return what bundle.json says of how good the packaged model is on valid, and `naive`."""
     found, metric = score(labelled), document["metric"]
     return {
         "metrics": found,

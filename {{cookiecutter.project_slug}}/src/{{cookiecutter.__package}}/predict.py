@@ -12,75 +12,32 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import chain
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .bundle.batch import MARK, MARKED_BYTES, Job, predictions_of, read_violations, scored
 from .bundle.bundle import Bundle, bundle_sha, load_bundle, read_bundle
 from .bundle.champion import verify_champion
 from .core.errors import UserError
-from .core.files import fingerprint, read_json, remove_partial, write_atomic, write_json
+from .core.files import read_json, remove_partial, write_atomic, write_json
 from .core.project import Project
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .core.config import DataSettings, PredictSettings, Settings
+    from .core.config import PredictSettings, Settings
     from .data.cast import Violation
 
 MANIFEST = "_predictions.json"
 MANIFEST_VERSION = 1
 PART_ROWS = 100_000
-MARKED_BYTES = 1 << 20
-# The column of `[predict] violations = mark`.
-MARK = "violations"
 SHOWN_VIOLATIONS = 10
-ADVICE = "correct the data, or let such rows pass with [predict] violations = mark or count"
-
-
-@dataclass(frozen=True)
-class Job:
-    """What the scoring of every file of one call has in common; it travels to other processes.
-
-    Attributes:
-        project: Where the bundle is.
-        run_id: The bundle.
-        sha256: Of its bundle.json.
-        options: `[predict]`.
-        data: How text files are read.
-    """
-
-    project: Project
-    run_id: str
-    sha256: str
-    options: PredictSettings
-    data: DataSettings
-
-    def is_refused(self, violation: Violation) -> bool:
-        """Tell whether a value that violates the schema stops the scoring."""
-        if self.options.violations is None:
-            return self.options.strict and violation.rule == "categories"
-        return self.options.violations == "refuse"
-
-    def key(self, source: Path) -> str:
-        """Return the fingerprint of all that the predictions for a file follow from.
-
-        Of a large file only its size, its time, its beginning and its end are looked at: reading it
-        all would take longer than scoring it again.
-        """
-        state = source.stat()
-        with source.open("rb") as file:
-            start = file.read(MARKED_BYTES)
-            file.seek(max(0, state.st_size - MARKED_BYTES))
-            ends = fingerprint((start + file.read()).hex())
-        reading = [self.data.encoding, self.data.delimiter, self.data.missing]
-        rules = [self.options.strict, self.options.violations]
-        return fingerprint(ends, state.st_size, state.st_mtime_ns, self.sha256, rules, reading)
 
 
 def predict(
@@ -179,7 +136,7 @@ def _score_file(job: Job, source: Path, output: Path, progress: bool) -> tuple[i
     rows = done = parts.rows()
     with _bar(progress, _about_rows(source), "rows") as advance:
         advance(done)
-        for piece, found in _scored(bundle, job, source, skip=done):
+        for piece, found in scored(bundle, job, source, skip=done):
             waiting.append(piece)
             violations = merged([*violations, *found])
             rows += len(piece)
@@ -223,7 +180,7 @@ class _Parts:
     def violations(self) -> list[Violation]:
         """Return how the finished rows violate the schema."""
         files = self._files()
-        return _read_violations(read_json(files[-1].with_suffix(".json"))) if files else []
+        return read_violations(read_json(files[-1].with_suffix(".json"))) if files else []
 
     def add(
         self,
@@ -254,113 +211,6 @@ class _Parts:
     def remove(self) -> None:
         """Delete the folder."""
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _read_violations(values: Sequence[dict[str, Any]]) -> list[Violation]:
-    """Return violations from what `asdict` made of them."""
-    from .data.cast import Violation
-
-    return [Violation(**{**each, "rows": tuple(each["rows"])}) for each in values]
-
-
-def _scored(
-    bundle: Bundle, job: Job, source: Path, skip: int = 0
-) -> Iterator[tuple[pd.DataFrame, list[Violation]]]:
-    """Yield the predictions for a file's rows after the first `skip`, and the violations in these.
-
-    Raises:
-        UserError: If violations are refused, with those of the whole file.
-    """
-    from .data.cast import Violation, check_table, merged, refuse
-
-    bundle = for_file(bundle, source, job.data, bundle.columns_to_read([*bundle.schema.names]))
-    where, strict = str(source), job.options.strict
-    refused: list[Violation] = []
-    at = 0
-    for piece in _ahead(_pieces(bundle, job, source)):
-        first, at = at, at + len(piece)
-        if at <= skip:
-            continue
-        rows = piece.iloc[max(0, skip - first) :]
-        first = max(first, skip) + 1
-        typed = bundle.typed(rows, strict=strict, where=where, first_row=first)
-        violations = [
-            Violation(each.name, "is not in the table, so it is unknown in all rows")
-            for each in bundle.schema.features
-            if each.name not in rows.columns
-        ]
-        violations += check_table(typed, bundle.feature_schema, first)
-        refused += filter(job.is_refused, violations)
-        if not refused:  # else nothing is scored any more, but listed
-            yield _predictions(bundle, job, typed).reset_index(drop=True), violations
-    refuse(merged(refused), where, ADVICE)
-
-
-def _predictions(bundle: Bundle, job: Job, typed: pd.DataFrame) -> pd.DataFrame:
-    """Return the predictions for conformed rows, and the marks where they are asked for."""
-    from .data.cast import mark_rows
-    from .data.schema import with_columns
-
-    scored = bundle.predict_table(typed)
-    if job.options.violations != "mark":
-        return scored
-    if MARK in scored:
-        raise UserError(
-            f"The id column '{MARK}' has the name of the column that marks rows; rename it, or set "
-            "[predict] violations = count."
-        )
-    return with_columns(scored, {MARK: mark_rows(typed, bundle.feature_schema)})
-
-
-def for_file(bundle: Bundle, path: Path, data: DataSettings, names: Sequence[str]) -> Bundle:
-    """Return a bundle whose schema says how a file is read.
-
-    One of an earlier version leaves that to the rules of its time.
-
-    Args:
-        bundle: The model.
-        path: The file.
-        data: How text files are read.
-        names: The columns that will be read.
-
-    Raises:
-        UserError: If the file cannot be read, or not as it was then.
-    """
-    schema = bundle.schema
-    if not schema.is_earlier:
-        return bundle
-    from .data.earlier_files import upgraded
-
-    read = tuple(column for column in schema.columns if column.name in names)
-    later = upgraded(replace(schema, columns=read), [path], data)
-    found = {column.name: column for column in later.columns}
-    columns = tuple(found.get(column.name, column) for column in schema.columns)
-    document = {**bundle.document, "schema": replace(later, columns=columns).to_dict()}
-    return replace(bundle, document=document)
-
-
-def _pieces(bundle: Bundle, job: Job, source: Path) -> Iterator[pd.DataFrame]:
-    """Yield the rows of a file, of which only the columns that prediction reads."""
-    from .data.readers import column_names, format_of, iter_tables
-    from .data.schema import with_columns
-
-    names = column_names(source, job.data, bundle.schema)
-    bundle.check_columns(names, str(source), strict=job.options.strict)
-    # Of JSON lines, only the first's keys are known; a later object may lack some, or have more.
-    read = bundle.columns_to_read(names)
-    columns = None if format_of(source) == "jsonl" else read
-    for piece in iter_tables(source, job.options.chunk_rows, job.data, bundle.schema, columns):
-        absent = [name for name in read if name not in piece.columns]
-        yield with_columns(piece, dict.fromkeys(absent)) if absent else piece
-
-
-def _ahead(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """Yield the pieces, reading the next one while the last one is scored."""
-    with ThreadPoolExecutor(1, thread_name_prefix="read") as reader:
-        coming = reader.submit(next, pieces, None)
-        while (piece := coming.result()) is not None:
-            coming = reader.submit(next, pieces, None)
-            yield piece
 
 
 # -------------------------------------------------------------------------------------- a folder
@@ -433,7 +283,7 @@ def _in_folder(parts: dict[str, Any]) -> list[str]:
     first_file: dict[tuple[str, str], str] = {}
     found: list[Violation] = []
     for name, part in parts.items():
-        for each in _read_violations(part["violations"]):
+        for each in read_violations(part["violations"]):
             known = first_file.setdefault((each.column, each.rule), name)
             found.append(each if known == name else replace(each, rows=()))
     return [f"{first_file[each.column, each.rule]}, {each.sentence()}" for each in merged(found)]
@@ -499,11 +349,11 @@ def _score_part(
 
     rows = 0
     violations: list[Violation] = []
-    pieces: Iterable[tuple[pd.DataFrame, list[Violation]]] = _scored(bundle, job, source)
+    pieces: Iterable[tuple[pd.DataFrame, list[Violation]]] = scored(bundle, job, source)
     if _about_rows(source) == 0:  # engines write such files for partitions without a row
         strict = job.options.strict
         typed = bundle.typed(read_parquet(source), strict=strict, where=str(source))
-        pieces = [(_predictions(bundle, job, typed), [])]
+        pieces = [(predictions_of(bundle, job, typed), [])]
     with write_atomic(target) as temporary, open_writer(temporary, "parquet") as write:
         for piece, found in pieces:
             write(piece)

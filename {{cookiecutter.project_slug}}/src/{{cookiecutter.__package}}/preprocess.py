@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .core.config import Settings, kept_rules, newest_rules
-from .core.errors import UserError
+from .core.errors import UserError, listed
 from .core.files import fingerprint, read_json, write_atomic, write_json
 from .core.pipeline import write_report
 from .core.project import SPLITS, Project, Report, read_report
@@ -294,8 +294,7 @@ def _split_notes(rows: SplitRows, plan: SplitPlan, thresholds: Thresholds) -> li
     notes = []
     rare = rare_strata(thresholds) if plan.rule.name == "stratified" else []
     if rare:
-        listed = ", ".join(rare[:10])
-        notes.append(f"too rare for valid and test, so only in train: {listed}")
+        notes.append(f"too rare for valid and test, so only in train: {listed(rare, 10)}")
     if rows.purged:
         notes.append(f"{rows.purged:,} rows left out: their {plan.rule.purge_by} has later rows")
     if rows.leaked:

@@ -386,8 +386,9 @@ def baseline_of_split(
     split: str,
     truth: Any,
     labelled: PredictionsWithTruth,
+    rows: NDArray[np.bool_] | None = None,
 ) -> PredictionsWithTruth:
-    """Return the baseline's predictions of a whole split beside the truth.
+    """Return the baseline's predictions of a split beside the truth.
 
     Args:
         project: Whose data it is.
@@ -395,18 +396,13 @@ def baseline_of_split(
         split: "valid" or "test".
         truth: The target of its rows.
         labelled: The model's predictions of these rows.
+        rows: Which of the split's rows these are; None: all.
     """
     from ..evaluation.naive import naive_predictions
 
     naive = naive_predictions(project, document, split)
     if naive is None:
-        return baseline_with_truth(document, labelled)
-    return with_truth(document, truth, naive).weighted(labelled.weights)
-
-
-def baseline_with_truth(
-    document: Mapping[str, Any], labelled: PredictionsWithTruth
-) -> PredictionsWithTruth:
-    """Return the constant baseline's predictions of the same rows beside the truth."""
-    constant = document["baseline"]["constant"]
-    return task_of(document).constant_with_truth(labelled, constant, document["classes"])
+        constant = document["baseline"]["constant"]
+        return task_of(document).constant_with_truth(labelled, constant, document["classes"])
+    chosen = naive if rows is None else naive.take(rows)
+    return with_truth(document, truth, chosen).weighted(labelled.weights)

@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 from ..core.config import redact
-from ..core.errors import UserError
+from ..core.errors import UserError, listed
 from ..core.project import Report
 from .catalogue import Evidence, Item, split_patterns
 from .conditions import Condition, parse_condition
@@ -239,7 +239,7 @@ def _originals_untracked(context: Context) -> Verdict:
     """No data is in git, and the original's checksum is recorded."""
     stray = _stray_files(context, "data")
     if stray:
-        return Verdict(False, f"git tracks {_first_names(stray)}; `git rm --cached` takes data out")
+        return Verdict(False, f"git tracks {listed(stray, 2)}; `git rm --cached` takes data out")
     report = context.report("ingest")
     checksum = Condition(("original", "sha256"))
     if report is None or checksum.fault(report.facts):
@@ -251,9 +251,7 @@ def _no_bundle(context: Context) -> Verdict:
     """No model is in git, only which one is in service."""
     stray = _stray_files(context, "models")
     if stray:
-        return Verdict(
-            False, f"git tracks {_first_names(stray)}; `git rm --cached` takes models out"
-        )
+        return Verdict(False, f"git tracks {listed(stray, 2)}; `git rm --cached` takes models out")
     return Verdict(True, "no model is tracked by git")
 
 
@@ -262,7 +260,7 @@ def _no_large_file(context: Context) -> Verdict:
     paths = ((name, context.project.root / name) for name in context.tracked or [])
     large = [name for name, path in paths if path.is_file() and path.stat().st_size > MAX_FILE_SIZE]
     if large:
-        return Verdict(False, f"git tracks {_first_names(large)}, above {MAX_FILE_SIZE // 1000} kB")
+        return Verdict(False, f"git tracks {listed(large, 2)}, above {MAX_FILE_SIZE // 1000} kB")
     return Verdict(True, f"no tracked file is above {MAX_FILE_SIZE // 1000} kB")
 
 
@@ -278,7 +276,7 @@ def _no_secret(context: Context) -> Verdict:
         files.append("conf.cfg")
     if files:
         return Verdict(
-            False, f"{_first_names(files)} holds a key or a token; withdraw it, use env:NAME"
+            False, f"{listed(files, 2)} holds a key or a token; withdraw it, use env:NAME"
         )
     return Verdict(True, "no tracked file holds a known kind of key or token")
 
@@ -297,7 +295,7 @@ def _no_outputs(context: Context) -> Verdict:
         except (ValueError, LookupError, TypeError, AttributeError):
             return Verdict(False, f"{name} is not a notebook; delete it or bring it back")
     if full:
-        return Verdict(False, f"{_first_names(full)} holds outputs; `nbstripout` takes them out")
+        return Verdict(False, f"{listed(full, 2)} holds outputs; `nbstripout` takes them out")
     return Verdict(True, f"{len(names)} tracked notebooks without outputs")
 
 
@@ -317,12 +315,6 @@ def _stray_files(context: Context, folder: str) -> list[str]:
         if PurePosixPath(name).parts[0] == folder
         and not any(fnmatch(name, pattern) for pattern in DESCRIPTIONS[folder])
     ]
-
-
-def _first_names(names: list[str]) -> str:
-    """Return the first names, and how many more there are."""
-    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-    return ", ".join(names[:2]) + more
 
 
 GIT_CHECKS = {

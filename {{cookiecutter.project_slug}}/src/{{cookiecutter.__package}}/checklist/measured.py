@@ -8,7 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import UserError
+from ..core.errors import UserError, listed
 from ..core.files import write_text
 from ..core.project import SPLITS, Project
 from ..data import is_feature
@@ -214,8 +214,7 @@ def code(value: Any) -> str:
 
 def codes(values: Sequence[Any]) -> str:
     """Return the first of some values as code, and how many more there are."""
-    more = f" and {len(values) - MAX_VALUES} more" if len(values) > MAX_VALUES else ""
-    return ", ".join(map(code, values[:MAX_VALUES])) + more
+    return listed([code(value) for value in values], MAX_VALUES)
 
 
 def prose(value: Any) -> str:

@@ -1,5 +1,7 @@
 """The two ways in which a command ends early on purpose, and errors in words."""
 
+from collections.abc import Sequence
+
 
 class UserError(Exception):
     """Bad input or a missing step: one sentence with what, where and what to do (exit code 2)."""
@@ -7,6 +9,12 @@ class UserError(Exception):
 
 class GateError(Exception):
     """The work was done, but a bar was not met, such as beating the baseline (exit code 1)."""
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Return a list for a sentence, of which what is beyond `most` is counted."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
 
 
 def first_line(error: BaseException) -> str:

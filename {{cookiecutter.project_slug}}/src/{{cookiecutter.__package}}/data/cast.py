@@ -387,7 +387,7 @@ def _to_datetime(given: pd.Series[Any], column: Column) -> tuple[pd.Series[Any],
     if pd.api.types.is_numeric_dtype(given.dtype) and column.format != COMPACT:
         return given, given.notna()
     words = given if given.dtype == "str" else given.map(spell, na_action="ignore")
-    parsed = parse_dates(words, column.format, column.months)
+    parsed = parse_dates(words, column.format, column.months, column.last_year)
     series = parsed.dt.tz_localize(None).astype("datetime64[us]")
     return series, series.isna() & given.notna()
 

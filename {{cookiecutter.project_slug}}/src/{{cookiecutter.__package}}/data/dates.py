@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import cache
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
@@ -99,6 +99,12 @@ PATTERNS = {
     "p": "(?:am|pm)",
     "z": r"(?:z|[+-]\d\d:?\d\d)",
 }
+# Years of two digits are of the hundred up to this one, as computers have it.
+LAST_YEAR = 2068
+# Unless some dates would be further ahead than so many years, and all of them, with those ahead
+# taken as past, no further apart than so many times what they were.
+AHEAD = 10
+APART = 1.1
 FEWEST_COMPACT = 3
 YEARS = (1900, 2100)
 # Of so many days, the order of the rows shows which reading is right; so do firsts of months.
@@ -194,7 +200,10 @@ def _pattern_of(form: str) -> re.Pattern[str]:
 
 
 def parse_dates(
-    words: pd.Series[Any], form: str | None, months: Sequence[str] | None = None
+    words: pd.Series[Any],
+    form: str | None,
+    months: Sequence[str] | None = None,
+    last_year: int | None = None,
 ) -> pd.Series[Any]:
     """Read dates by a format (None: ISO 8601), in UTC; what does not fit becomes missing.
 
@@ -202,12 +211,45 @@ def parse_dates(
         words: As they are written; missing ones stay missing.
         form: One of `strptime`'s.
         months: The names of the months; None: as English computers write them.
+        last_year: Of the hundred that years of two digits are of; None: 2068.
     """
     import pandas as pd
 
     if months:
         words = words.map(lambda word: in_english(word, tuple(months)), na_action="ignore")
-    return pd.to_datetime(words, format=form or "ISO8601", errors="coerce", utc=True)
+    dates = pd.to_datetime(words, format=form or "ISO8601", errors="coerce", utc=True)
+    return dates if last_year is None else _in_years_up_to(dates, last_year)
+
+
+def _in_years_up_to(dates: pd.Series[Any], last_year: int) -> pd.Series[Any]:
+    """Return dates with other centuries, so that all are of the hundred years up to one."""
+    import pandas as pd
+
+    moves = (last_year - dates.dt.year) // 100 * 100
+    for years in moves[moves != 0].dropna().unique():
+        dates = dates.mask(moves == years, dates + pd.DateOffset(years=int(years)))
+    return dates
+
+
+def choose_last_year(dates: pd.Series[Any], form: str | None) -> int | None:
+    """Return the last of the hundred years that years of two digits are of; None for 2068.
+
+    Dates of birth from 28/10/64 on are of 1964, not of 2064. Plans for 2024 to 2056 stay: with
+    those ahead taken as past, the dates would lie far apart.
+
+    Args:
+        dates: As `parse_dates` reads them without it.
+        form: How they are written.
+    """
+    years = dates.dt.year.dropna()
+    today = datetime.now(UTC).year
+    ahead = years[years > today]
+    if "%y" not in (form or "") or not (ahead > today + AHEAD).any():
+        return None
+    last_year = int(min(today + AHEAD, ahead.min() - 1))
+    past = years.mask(years > last_year, years - 100)
+    apart = [each.max() - each.min() for each in (past, years)]
+    return last_year if apart[0] <= APART * apart[1] else None
 
 
 # ------------------------------------------------------------------------------ months in languages

@@ -22,7 +22,7 @@ from .cast import Violation, refuse, spell
 from .readers import CSV, column_names, format_of, iter_tables
 from .schema import NUMBERS, SCHEMA_VERSION, WORDS, Column, Schema, plain_names
 from .text_files import csv_layout, open_text, text_errors
-from .words import MISSING, composed, without_missing, without_padding
+from .words import EARLIER_MISSING, composed, without_missing, without_padding
 
 # So many rows at the start of a file showed its decimal sign.
 FIRST_ROWS = 1000
@@ -95,7 +95,7 @@ class Found:
         column = self.column
         spelt = [*ERRORS] if kind == "xlsx" else []
         if column.type in WORDS:
-            spelt += MISSING if kind in (*CSV, "xlsx") else ()
+            spelt += EARLIER_MISSING if kind in (*CSV, "xlsx") else ()
             self.exact = self.exact or not without_padding(composed(words)).equals(words)
         self.missing |= {*words[words.isin(spelt)]}
         # Somebody may have written into the schema how a column writes its numbers.

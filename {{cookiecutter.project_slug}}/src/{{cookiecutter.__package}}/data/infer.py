@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -19,29 +19,20 @@ from ..core import registry
 from ..core.config import redact
 from ..core.errors import UserError
 from ..core.files import fingerprint
-from .cast import cast_column, example_of, refuse, spell
-from .dates import (
-    CALENDAR,
-    COMPACT,
-    HOURS,
-    MINUTES,
-    clock_form,
-    common_zone,
-    date_formats,
-    in_english,
-    is_compact,
-    looks_dated,
-    looks_timed,
-    month_languages,
-    monthly_rows,
-    mostly,
-    offsets_of,
-    ordered_rows,
-    orders,
-    parse_dates,
-    read_seconds,
-    same_order,
-    zone_name,
+from .cast import cast_column, example_of, refuse
+from .dates import CALENDAR, COMPACT, SAMPLED, date_formats, is_compact
+from .infer_dates import (
+    TIME_NAME,
+    Clues,
+    clock_of,
+    counted_notes,
+    date_column,
+    date_like_notes,
+    distinct_words,
+    find_dates,
+    has_few_errors,
+    odd_dates,
+    own_zone,
 )
 from .numbers import COMMA, NumberForm, read_numbers
 from .schema import (
@@ -55,38 +46,14 @@ from .schema import (
     require_columns,
     with_roles,
 )
-from .words import MISSING, NOTED, Reading, odd_note, value_notes
+from .words import MISSING, Reading, value_notes, with_missing
 
 if TYPE_CHECKING:
     from ..core.config import Settings
 
-# With this share of numbers (or dates), the other values of a column are errors.
-MEANT = 0.99
-# So they are with this share and so few other spellings ("?", "unknown").
-LIKELY = 0.9
-FEW_SPELLINGS = 3
-# So many different values suffice for a first look at a column.
-SAMPLED = 2000
-FEW_VALUES = 50
-SHOWN = 3
 TOTAL = re.compile(r"(grand |sub)?(total|sum|summe|gesamt|totale|somme)s?\b", re.IGNORECASE)
-# 2021-W05, Q1 2021, 2021Q1: a part of a year, which is not a day.
-PERIOD = r"\d{4}[- ]?W[0-5]\d(?:-?[1-7])?|Q[1-4][-/ ]?\d{4}|\d{4}[-/ ]?Q[1-4]"
-# Names of columns that hold times, where a number may count from some day on.
-TIME_NAME = r"date|time|stamp|when|epoch|(?:^|_)(?:day|ts|at|on|created|updated)(?:$|_)"
-# What numbers count, the first day, and the least and the greatest that stand for 1990 to 2050.
-COUNTED: tuple[tuple[Literal["s", "ms", "D"], str, int, int], ...] = (
-    ("s", "seconds since 1970", 631_152_000, 2_524_608_000),
-    ("ms", "milliseconds since 1970", 631_152_000_000, 2_524_608_000_000),
-    ("D", "days as Excel counts them", 32_874, 54_789),
-)
-EXCEL = "1899-12-30"
-# A day and a year around a word, such as 5 maja 2021 or 12-paź-21.
-NAMED_DAY = r"\d{1,4}[.]?[-/ ]?[^\W\d_]{3,}[.]?[-/ ]?\d{2,4}|[^\W\d_]{3,} \d{4}"
-MONTHS_OF_A_YEAR = 12
-# Units beside numbers where the day stands first, and where the month does.
-DAY_FIRST = ("€", "EUR", "£", "GBP", "₹", "INR", "R$", "BRL")
-MONTH_FIRST = ("$", "USD", "US$")
+# With this share of codes of as many capitals, NA is a code, too.
+HALF = 0.5
 # Values of so many words are sentences.
 TEXT_WORDS = 4
 # With this share of different values, words name the rows, in at least so many rows.
@@ -129,13 +96,15 @@ def infer_schema(reading: Reading, settings: Settings, target: Column | None = N
     clues = Clues(settings, [*reading.notes], reading.forms, target)
     frame = _without_empty(reading.frame, roles, clues.notes)
     chosen = [column for column in roles.columns if column.name in frame.columns]
-    _find_dates(frame, chosen, clues)
+    find_dates(frame, chosen, clues)
+    missing = _missing_words(frame, chosen, reading, clues)
+    frame = with_missing(frame, missing)
     columns = [_infer_column(frame[column.name], column.roles, clues) for column in chosen]
+    columns = [replace(each, missing=missing.get(each.name)) for each in columns]
     columns = _without_names(frame, columns, clues)
     words = {column.name for column in columns if column.type in WORDS}
-    clues.notes += value_notes(
-        {name: reading.spelt[name] for name in reading.spelt if name in words}
-    )
+    spelt = {name: reading.spelt[name] for name in reading.spelt if name in words}
+    clues.notes += value_notes(spelt, missing)
     clues.notes += [*_time_notes(columns, settings), *_total_note(frame)]
     schema = Schema(tuple(columns), roles.source)
     one_line = tuple(" ".join(note.split()) for note in clues.notes)
@@ -187,27 +156,6 @@ def _time_notes(columns: Sequence[Column], settings: Settings) -> list[str]:
     ]
 
 
-@dataclass
-class Clues:
-    """What the columns' types follow from, besides their values.
-
-    Attributes:
-        settings: The task, roles, and how many values a category may have.
-        notes: What should be said; grows.
-        numbers: How columns of text write their numbers.
-        target: As an earlier schema has it.
-        dates: The formats that columns of text may be dates in; grows.
-        months: The months of those whose months are not English; grows.
-    """
-
-    settings: Settings
-    notes: list[str]
-    numbers: dict[str, NumberForm]
-    target: Column | None = None
-    dates: dict[str, list[str | None]] = field(default_factory=dict)
-    months: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-
 def conditions(settings: Settings, version: int = SCHEMA_VERSION) -> str:
     """Return the fingerprint of the settings that the inference uses, or used in that version."""
     data = settings.data
@@ -243,6 +191,47 @@ def _without_empty(frame: pd.DataFrame, roles: Schema, notes: list[str]) -> pd.D
     if empty:
         notes.append(f"left out, since no row has a value in it: {', '.join(empty)}")
     return frame.drop(columns=empty)
+
+
+def _missing_words(
+    frame: pd.DataFrame, columns: Sequence[Column], reading: Reading, clues: Clues
+) -> dict[str, tuple[str, ...]]:
+    """Return which words stand for missing values in columns of words, and note it.
+
+    `NA` does where another column, of numbers or dates, has it: there it cannot be a value. Beside
+    codes of as many capitals it stays one of them, such as a country.
+    """
+    is_worded = {
+        name: frame[name].dtype == "str" and name not in clues.dates for name in frame.columns
+    }
+    known: dict[str, str] = {}
+    for name, spelt in reading.spelt.items():
+        if not is_worded.get(name, True):
+            known |= {word: name for word in spelt if word and word not in known}
+    found = {}
+    for column in columns:
+        name = column.name
+        if not is_worded[name] or {"id", "group", "ignore"} & set(column.roles):
+            continue
+        spelt = reading.spelt.get(name, Counter())
+        words = [word for word in spelt if word in known and not _is_code(word, frame[name])]
+        if words:
+            found[name] = tuple(sorted(words))
+        clues.notes += [
+            f"{name}: '{word}' counts as missing, in {spelt[word]:,} "
+            f"row{'s' if spelt[word] > 1 else ''}, as in {known[word]}; if it is a value, move it "
+            "from missing to categories in data/schema.yaml"
+            for word in words
+        ]
+    return found
+
+
+def _is_code(word: str, series: pd.Series[Any]) -> bool:
+    """Tell whether at least half of a column's other values are as many capitals."""
+    others = pd.Series(series.unique()).dropna()
+    others = others[others != word]
+    alike = others.str.isalpha() & others.str.isupper() & (others.str.len() == len(word))
+    return word.isalpha() and word.isupper() and bool(alike.mean() >= HALF)
 
 
 def _infer_column(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) -> Column:
@@ -354,7 +343,7 @@ def _type_of(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) -> Co
     settings = clues.settings
     name = str(series.name)
     kind = _plain_type(series)
-    if form := _clock_of(series, roles, clues):
+    if form := clock_of(series, roles, clues):
         return Column(name, "number", True, format=form, unit="s")
     if series.dtype == object:
         found = pd.api.types.infer_dtype(series, skipna=True)
@@ -369,9 +358,9 @@ def _type_of(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) -> Co
         clues.notes.append(f"{name} holds days such as {example_of(series)}, and is read as dates")
         return Column(name, "datetime", True, format=COMPACT)
     if kind in ("integer", "number") and not roles:
-        clues.notes += _counted_notes(series)
+        clues.notes += counted_notes(series)
     if kind == "datetime":
-        return Column(name, kind, True, zone=_own_zone(series, clues.notes))
+        return Column(name, kind, True, zone=own_zone(series, clues.notes))
     if kind != "string":
         return Column(name, kind, True)
     return _type_of_text(series, roles, clues)
@@ -394,16 +383,13 @@ def _plain_type(series: pd.Series[Any]) -> str:
 def _type_of_text(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) -> Column:
     """Decide whether text holds numbers, dates, categories, sentences or other strings."""
     name = str(series.name)
-    counts, words = _distinct(series)
+    counts, words = distinct_words(series)
     form = clues.numbers.get(name)
     if form is not None and _holds_numbers(words, counts, form):
         return Column(name, "number", True)
     written = clues.dates.get(name, [])
     if len(written) == 1:
-        clues.notes += _century_notes(series, written[0])
-        zone = _zone_of(name, words[~words.isin(MISSING)], written[0], clues.notes)
-        months = clues.months.get(name)
-        return Column(name, "datetime", True, format=written[0], months=months, zone=zone)
+        return date_column(name, words[~words.isin(MISSING)], clues)
     if len(written) > 1:
         ways = " or ".join(form or "ISO 8601" for form in written)
         clues.notes.append(
@@ -412,7 +398,7 @@ def _type_of_text(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) 
         )
     if {"id", "group", "time"} & set(roles):
         return Column(name, "string", True)
-    clues.notes += _odd_dates(name, counts, words) or _date_like_notes(series, words)
+    clues.notes += odd_dates(name, counts, words) or date_like_notes(series, words)
     total = int(counts.sum())
     few = len(counts) <= clues.settings.features.max_categories
     if few and (len(counts) <= total / 2 or len(counts) <= 2):
@@ -430,273 +416,4 @@ def _holds_numbers(words: pd.Series[Any], counts: pd.Series[Any], form: NumberFo
     numbers = read_numbers(pa.array(words, type=pa.string()), form)
     if words.str.match(r"0\d").any():
         return False
-    return _has_few_errors(numbers.is_valid().to_numpy(zero_copy_only=False), counts)
-
-
-def _distinct(series: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[Any]]:
-    """Return how often each value occurs, and the values as text."""
-    counts = series.value_counts(sort=False)
-    if series.dtype == "str":
-        return counts, pd.Series(counts.index)
-    return counts, pd.Series([spell(value) for value in counts.index], dtype="str")
-
-
-def _present(series: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[Any]]:
-    """Return the same, without what spells a missing value."""
-    counts, words = _distinct(series)
-    present = ~words.isin(MISSING)
-    return counts[present.to_numpy()], words[present]
-
-
-def _has_few_errors(fits: Any, counts: pd.Series[Any]) -> bool:
-    """Tell whether nearly all rows fit, but not all."""
-    share = float(counts[fits].sum() / counts.sum())
-    others = int((~fits).sum())
-    # Of two spellings, one is not "nearly all", whatever its count.
-    enough = int(fits.sum()) > FEW_SPELLINGS
-    likely = share >= LIKELY and others <= FEW_SPELLINGS
-    return enough and others > 0 and (share >= MEANT or likely)
-
-
-# ---------------------------------------------------------------------------------- dates and times
-
-
-def _find_dates(frame: pd.DataFrame, columns: Sequence[Column], clues: Clues) -> None:
-    """Find out which columns of text hold dates, in which formats, and by which months."""
-    for column in columns:
-        series = frame[column.name]
-        name = column.name
-        free = not {"id", "group", "ignore"} & set(column.roles)
-        if series.dtype != "str" or not free or name in clues.settings.data.text:
-            continue
-        found = _date_formats(*_present(series)) if looks_dated(series) else []
-        found = found or _named_dates(series, clues)
-        if found:
-            clues.dates[name] = found
-    _choose_orders(frame, clues)
-
-
-def _date_formats(counts: pd.Series[Any], words: pd.Series[Any]) -> list[str | None]:
-    """Return the formats by which the text reads as dates: none, one, or some that differ.
-
-    None in the list stands for ISO 8601. Where nearly all rows fit a format, it is returned too:
-    casting then names the row that does not.
-
-    Args:
-        counts: How often each of the values occurs.
-        words: A column's distinct values, apart from what spells a missing one.
-    """
-    fitting: list[tuple[str | None, pd.Series[Any]]] = []
-    nearly: list[tuple[float, str | None]] = []
-    for form in date_formats(words):
-        parsed = parse_dates(words, form)
-        fits = parsed.notna().to_numpy()
-        if fits.all():
-            if not any(parsed.equals(other) for _, other in fitting):
-                fitting.append((form, parsed))
-        elif _has_few_errors(fits, counts):
-            nearly.append((float(counts[fits].sum()), form))
-    if fitting:
-        return [form for form, _ in fitting]
-    return [max(nearly, key=lambda pair: pair[0])[1]] if nearly else []
-
-
-def _named_dates(series: pd.Series[Any], clues: Clues) -> list[str | None]:
-    """Return the formats of dates with months of another language, and keep and note its months."""
-    for language, months in month_languages(series, clues.settings.data.months).items():
-        counts, words = _present(series)
-        english = words.map(lambda word, months=months: in_english(word, months))
-        forms = _date_formats(counts, english)
-        if forms:
-            name = str(series.name)
-            clues.months[name] = months
-            clues.notes.append(f"{name} is read as dates with {language} names of months")
-            return forms
-    return []
-
-
-def _choose_orders(frame: pd.DataFrame, clues: Clues) -> None:
-    """Decide whether day or month stands first, where a column's values fit both.
-
-    The table's other dates decide; else whether each is the first of a month; else the order of the
-    rows; else how the table writes numbers and times; else the day stands first, as in most
-    countries.
-    """
-    unsure = {
-        name: forms
-        for name, forms in clues.dates.items()
-        if len(forms) == 2 and orders(forms) == {"day", "month"}
-    }
-    if not unsure:
-        return
-    sure = orders(forms[0] for forms in clues.dates.values() if len(forms) == 1)
-
-    def shown_by(rule: Callable[[pd.Series[Any], list[str | None]], set[str]]) -> set[str]:
-        shown = [rule(frame[name], forms) for name, forms in unsure.items()]
-        return {order for each in shown if len(each) == 1 for order in each}
-
-    reasons = (
-        (sure, "the table's other dates begin with the {}"),
-        (shown_by(monthly_rows), "all are first days of months if the {} stands first"),
-        (shown_by(ordered_rows), "the rows are in order of time if the {} stands first"),
-        (_local_order(unsure, clues), "the table is written as where the {} stands first"),
-        ({"day"}, "in most countries the {} stands first"),
-    )
-    order, reason = next((min(found), why) for found, why in reasons if len(found) == 1)
-    for name, forms in unsure.items():
-        (taken,) = same_order(forms, order)
-        (other,) = (form for form in forms if form != taken)
-        words = frame[name].dropna()
-        read = parse_dates(words, taken)
-        differing = (read != parse_dates(words, other)) & read.notna()
-        at = int(differing.to_numpy().argmax())
-        clues.dates[name] = [taken]
-        clues.notes.append(
-            f"{name} may be written in two ways: '{words.iloc[at]}' is read as "
-            f"{read.iloc[at]:%d %B %Y} ({taken}), since {reason.format(order)}; if that is wrong, "
-            f"set its format to '{other}' in data/schema.yaml"
-        )
-
-
-def _local_order(unsure: dict[str, list[str | None]], clues: Clues) -> set[str]:
-    """Return which of "day" and "month" stands first where numbers and times are so written."""
-    found = set()
-    forms = [form or "" for each in unsure.values() for form in each]
-    numbers = clues.numbers.values()
-    if any(each.decimal == COMMA or each.unit in DAY_FIRST for each in numbers) or any(
-        "%d.%m" in form for form in forms
-    ):
-        found.add("day")
-    if any(each.unit in MONTH_FIRST for each in numbers) or any("%p" in form for form in forms):
-        found.add("month")
-    return found
-
-
-def _own_zone(series: pd.Series[Any], notes: list[str]) -> str | None:
-    """Return the zone of dates that are not text, None for UTC."""
-    zone = getattr(series.dtype, "tz", None)
-    if zone is not None:
-        return zone_name(zone)
-    # Files with different zones make a column of objects.
-    mixed = series.dtype == object
-    return _zone_of(str(series.name), _distinct(series)[1], None, notes) if mixed else None
-
-
-def _zone_of(name: str, words: pd.Series[Any], form: str | None, notes: list[str]) -> str | None:
-    """Return the zone that the offsets of written dates belong to, None for UTC, and note it."""
-    offsets = offsets_of(words, form)
-    found = sorted(offsets.dropna().unique())
-    if found in ([], ["+00:00"]):
-        return None
-    alone = len(found) == 1 and offsets.notna().all()
-    zone = found[0] if alone else common_zone(words, form, offsets)
-    if zone is None:
-        notes.append(
-            f"{name} has offsets of several time zones ({', '.join(found[:SHOWN])}), so its hours "
-            "and days are those of UTC; for those of one place set its zone in data/schema.yaml, "
-            "such as zone: Europe/Berlin"
-        )
-    else:
-        notes.append(
-            f"{name} has the hours and days of zone {zone}, which its offsets fit; to take "
-            "another, set its zone in data/schema.yaml"
-        )
-    return zone
-
-
-def _clock_of(series: pd.Series[Any], roles: tuple[str, ...], clues: Clues) -> str | None:
-    """Return how a column writes times of day or durations, if it holds them, and note it.
-
-    A target may be one where the task predicts numbers.
-    """
-    settings = clues.settings
-    predicts_words = "number" not in registry.task(settings.model.task).target_types
-    if {"id", "group", "time", *(["target"] * predicts_words)} & set(roles):
-        return None
-    if series.dtype.kind == "m":
-        clues.notes.append(f"{series.name} holds durations, and is read as seconds")
-        return HOURS
-    if series.dtype != "str" or series.name in settings.data.text or not looks_timed(series):
-        return None
-    counts, words = _present(series)
-    form = clock_form(words)
-    fits = read_seconds(words, form).notna().to_numpy()
-    if not fits.all() and not _has_few_errors(fits, counts):
-        return None
-    clues.notes.append(_clock_note(str(series.name), words[fits].iloc[:SAMPLED], form))
-    return form
-
-
-def _clock_note(name: str, words: pd.Series[Any], form: str) -> str:
-    """Say how times of day and durations are read, by one that may be meant otherwise if any is."""
-    other = MINUTES if form == HOURS else HOURS
-    seconds, otherwise = read_seconds(words, form), read_seconds(words, other)
-    differing = ((seconds != otherwise) & otherwise.notna()).to_numpy()
-    at = int(differing.argmax())
-    note = f"{name} is read as seconds: '{words.iloc[at]}' is {seconds.iloc[at]:.15g}"
-    if not differing.any():
-        return note
-    how = f"set its format to {other} in data/schema.yaml"
-    return f"{note}; if it is {otherwise.iloc[at]:.15g}, {how}"
-
-
-def _century_notes(series: pd.Series[Any], form: str | None) -> list[str]:
-    """Say how years of two digits are read."""
-    if "%y" not in (form or ""):
-        return []
-    dates = parse_dates(series, form)
-    at = int(dates.argmax())
-    return [
-        f"{series.name} has years of two digits, of which 69 to 99 are read as 19.. and 00 to 68 "
-        f"as 20..: the last, '{spell(series.iloc[at])}', is in {dates.iloc[at].year}; where that "
-        "is wrong, write four digits"
-    ]
-
-
-def _odd_dates(name: str, counts: pd.Series[Any], words: pd.Series[Any]) -> list[str]:
-    """Note other words among dates, as is done among numbers."""
-    present = ~words.isin(MISSING).to_numpy()
-    counts, words = counts[present], words[present]
-    fitting = [parse_dates(words, form).notna().to_numpy() for form in date_formats(words)]
-    fits = max(fitting, key=sum, default=None)
-    if fits is None or fits.all() or not fits.any():
-        return []
-    odd = Counter(dict(zip(words[~fits], counts[~fits].astype(int), strict=True)))
-    share = float(counts[fits].sum() / counts.sum())
-    return [odd_note(name, "dates", share, odd)] if share >= NOTED else []
-
-
-def _date_like_notes(series: pd.Series[Any], words: pd.Series[Any]) -> list[str]:
-    """Note text that looks like dates, and is not read as such."""
-    some = list(words.iloc[:: max(len(words) // FEW_VALUES, 1)])
-    name = str(series.name)
-    if mostly(some, lambda word: re.fullmatch(PERIOD, word, re.IGNORECASE), MEANT):
-        return [
-            f"{name} holds weeks or quarters, such as {example_of(series)}, and is taken as text; "
-            "for their order write the first day of each (2021-01-31)"
-        ]
-    names = {name.casefold() for word in some for name in re.findall(r"[^\W\d_]{3,}", word)}
-    named = mostly(some, lambda word: re.fullmatch(NAMED_DAY, word), MEANT)
-    if named and len(names) <= MONTHS_OF_A_YEAR:
-        return [
-            f"{name} looks like dates, such as {example_of(series)}, and is taken as text; if it "
-            "names months, list the twelve names in [data] months in conf.cfg"
-        ]
-    return []
-
-
-def _counted_notes(series: pd.Series[Any]) -> list[str]:
-    """Note numbers that may count the seconds or days up to a date."""
-    name = str(series.name)
-    if not re.search(TIME_NAME, name, re.IGNORECASE) and not re.search(r"[a-z](?:At|On)$", name):
-        return []
-    low, high = series.min(), series.max()
-    for unit, what, least, most in COUNTED:
-        if least <= low and high <= most:
-            origin = EXCEL if unit == "D" else "unix"
-            first = pd.to_datetime(series.dropna().iloc[:1], unit=unit, origin=origin)
-            return [
-                f"{name} may be {what} (the first is in {first.iloc[0]:%B %Y}), and is read as "
-                "numbers; for dates write them as 2024-01-31T12:30:00 in the source"
-            ]
-    return []
+    return has_few_errors(numbers.is_valid().to_numpy(zero_copy_only=False), counts)

@@ -7,7 +7,7 @@ Every way in which a file can be broken ends in a `UserError` that says where. R
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from .arrow import (
 from .json_files import iter_json, json_names, read_json_table
 from .schema import NUMBERS, plain_names, refuse_names, require_columns, with_columns
 from .text_files import csv_layout, iter_csv, read_csv
-from .words import composed, read_words, without_padding
+from .words import composed, read_words, with_missing, without_padding
 
 if TYPE_CHECKING:
     from .schema import Schema
@@ -244,7 +244,7 @@ def _finished(
     for column in columns:
         if column.missing and column.name in spelt:
             spelt[column.name] += column.missing
-    frame = _with_missing(frame, spelt)
+    frame = with_missing(frame, spelt)
     if kind not in CSV or schema is None:
         return frame
     known = set(schema.names)
@@ -270,13 +270,6 @@ def _tidy(frame: pd.DataFrame, as_given: set[str], exact: set[str]) -> pd.DataFr
             if words is not given:
                 changed[name] = words
     return with_columns(frame, changed) if changed else frame
-
-
-def _with_missing(frame: pd.DataFrame, spelt: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """Turn further spellings of a missing value, of each column, into missing values."""
-    worded = [name for name in spelt if spelt[name] and frame[name].dtype in ("object", "str")]
-    blanked = {name: frame[name].mask(frame[name].isin(spelt[name])) for name in worded}
-    return with_columns(frame, blanked) if blanked else frame
 
 
 # -------------------------------------------------------------------------------------------- Excel

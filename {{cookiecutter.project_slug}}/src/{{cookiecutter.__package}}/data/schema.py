@@ -40,6 +40,8 @@ GIVEN: dict[str, Callable[[str], Any]] = {
     "boolean": {"False": False, "True": True}.__getitem__,
 }
 # Version 1 was made by other rules of reading: `earlier_files` writes down what they decided.
+# In each of the hundreds of years up to one of these, 00 is a leap year.
+LAST_YEARS = range(2000, 2100)
 SCHEMA_VERSION = 2
 VERSIONS = (1, SCHEMA_VERSION)
 INFER_AGAIN = "correct the data, or data/schema.yaml, or infer it again with `ingest --infer`"
@@ -53,6 +55,8 @@ HEADER = """\
 #   format    of a number: H:M:S for times of day and durations in seconds, in which 1:30 is an hour
 #             and a half; M:S where it is a minute and a half
 #   months    the names of the months in dates, where they are not English
+#   last_year of dates with years of two digits: they are of the hundred years up to this one, else
+#             of those up to 2068
 #   zone      whose hours, days and months count, such as Europe/Berlin or +01:00; else those of UTC
 #   parts     what the model gets of the time: month, weekday, hour, each where train covers it
 #   nullable  whether values may be missing
@@ -84,6 +88,7 @@ class Column:
         format: How a datetime is written; None stands for ISO 8601. Of a number, one of `CLOCKS`
             where text holds times of day or durations.
         months: The names of the months in a datetime; None stands for English ones.
+        last_year: Of the hundred that years of two digits are of; None stands for `LAST_YEAR`.
         zone: The time zone whose hours, days and months a datetime has; None stands for UTC.
         parts: What a model gets of a datetime, some of `DATE_PARTS`; None stands for all, and for
             none of the time in a schema from before it gave any.
@@ -104,6 +109,7 @@ class Column:
     maximum: float | None = None
     format: str | None = None
     months: tuple[str, ...] | None = None
+    last_year: int | None = None
     zone: str | None = None
     parts: tuple[str, ...] | None = None
     decimal: str | None = None
@@ -274,6 +280,12 @@ def _read_times(item: dict[str, Any], place: str) -> tuple[str, ...] | None:
     if item["type"] in NUMBERS and item.get("format") not in (None, *CLOCKS):
         raise UserError(
             f"{place}: format is '{item['format']}', but has to be {_one_of(CLOCKS)} for numbers."
+        )
+    last_year, dated = item.get("last_year"), "%y" in str(item.get("format"))
+    if last_year is not None and not (dated and type(last_year) is int and last_year in LAST_YEARS):
+        raise UserError(
+            f"{place}: last_year is '{last_year}', but has to be a year from {LAST_YEARS[0]} to "
+            f"{LAST_YEARS[-1]}, for dates with years of two digits (%y in their format)."
         )
     months, zone = item.get("months"), item.get("zone")
     if months is not None and not (

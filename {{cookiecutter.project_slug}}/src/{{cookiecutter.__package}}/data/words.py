@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..core.errors import UserError
+from ..core.errors import UserError, listed
 from .numbers import (
     COMMA,
     POINT,
@@ -32,11 +33,13 @@ if TYPE_CHECKING:
     from ..core.config import DataSettings
 
 # What stands for a missing value in a column of numbers, dates or truth values. In a column of
-# words each of these is a value like any other: a country, a class, a name.
-MISSING = (
+# words each of these is a value like any other: a country, a class, a name. The point is of SAS
+# and Stata; earlier versions did not know it.
+EARLIER_MISSING = (
     *("NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NULL", "null", "None"),
     *("NaN", "nan", "-NaN", "-nan", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN"),
 )
+MISSING = (*EARLIER_MISSING, ".")
 # 007 is a code: a number would lose its zeros.
 CODE = r"^[+-]?0\d+$"
 WHOLE = r"^[+-]?\d+$"
@@ -241,6 +244,13 @@ def without_padding(series: pd.Series[Any]) -> pd.Series[Any]:
     return _as_series(series, pc.if_else(blank, pa.scalar(None, pa.string()), trimmed))
 
 
+def with_missing(frame: pd.DataFrame, spelt: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Turn further spellings of a missing value, of each column, into missing values."""
+    worded = [name for name in spelt if spelt[name] and frame[name].dtype in ("object", "str")]
+    blanked = {name: frame[name].mask(frame[name].isin(spelt[name])) for name in worded}
+    return with_columns(frame, blanked) if blanked else frame
+
+
 def spells_missing(word: str) -> bool:
     """Tell of one word what `is_missing` tells of many."""
     return word.strip() in ("", *MISSING)
@@ -347,12 +357,10 @@ def _number_notes(name: str, words: Words, counts: NumberCounts, form: NumberFor
 
 def odd_note(name: str, what: str, share: float, odd: Counter[str]) -> str:
     """Say which words stand among the numbers or dates that most rows of a column hold."""
-    first = odd.most_common(SHOWN)
-    listed = ", ".join(f"'{word}' ({rows:,})" for word, rows in first)
-    more = f" and {len(odd) - SHOWN} more" if len(odd) > SHOWN else ""
-    setting = json.dumps([word for word, _ in first], ensure_ascii=False)
+    words = listed([f"'{word}' ({rows:,})" for word, rows in odd.most_common()], SHOWN)
+    setting = json.dumps([word for word, _ in odd.most_common(SHOWN)], ensure_ascii=False)
     return (
-        f"{name} holds {what} in {share:.0%} of its rows, but also {listed}{more}; where these are "
+        f"{name} holds {what} in {share:.0%} of its rows, but also {words}; where these are "
         f"missing values, set [data] missing = {setting} in conf.cfg"
     )
 
@@ -380,20 +388,24 @@ def _unclear_note(name: str, words: Words, form: NumberForm) -> str:
     )
 
 
-def value_notes(spelt: dict[str, Counter[str]]) -> list[str]:
-    """Say which words that may spell a missing value are values, in columns of words."""
+def value_notes(spelt: dict[str, Counter[str]], missing: Mapping[str, Sequence[str]]) -> list[str]:
+    """Say which words that may spell a missing value are values, in columns of words.
+
+    Args:
+        spelt: By column, the rows of each such word.
+        missing: By column, those that are missing values after all.
+    """
     found = [
         f"'{word}' in {name} ({count:,} row{'s' if count > 1 else ''})"
         for name, words in spelt.items()
         for word, count in words.items()
-        if word
+        if word and word not in missing.get(name, ())
     ]
     if not found:
         return []
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return [
-        f"read as values like any other: {', '.join(found[:SHOWN])}{more}; where they are missing "
-        "values, list them in [data] missing in conf.cfg"
+        f"read as values like any other: {listed(found, SHOWN)}; where they are missing values, "
+        "list them in [data] missing in conf.cfg"
     ]
 
 

@@ -37,7 +37,7 @@ def in_words(low: float | None, high: float | None) -> str:
 
 def bootstrap(
     model: PredictionsWithTruth,
-    baseline: PredictionsWithTruth,
+    baseline: PredictionsWithTruth | None,
     metric: str,
     *,
     resamples: int = 1000,
@@ -49,6 +49,7 @@ def bootstrap(
     Args:
         model: The model's predictions beside the truth.
         baseline: The baseline's, of the same rows: they are resampled together with the model's.
+            None where nobody asks for the difference.
         metric: The one whose difference, model minus baseline, is returned.
         resamples: How many are drawn.
         seed: Of the draws.
@@ -59,6 +60,7 @@ def bootstrap(
     Returns:
         The intervals by metric, and that of the difference; nan where a metric is not defined.
     """
+    baseline = model if baseline is None else baseline
     values, base = score(model), score(baseline)
     random = np.random.default_rng(seed)
     scale = math.sqrt(min(1.0, rows / len(model)))

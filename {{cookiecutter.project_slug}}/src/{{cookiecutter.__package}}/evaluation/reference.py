@@ -76,11 +76,11 @@ def make_reference(
         "features": {each.name: describe(sample[each.name], each) for each in schema.features},
         "target": _target(sample[target.name], document),
         "prediction": _prediction(document, labelled),
-        "metrics": _metrics(document, labelled, baseline),
+        "metrics": _metrics(document, labelled),
     }
     if labelled.weights is not None:  # later rows may come without
         model, floor = (replace(each, weights=None) for each in (labelled, baseline))
-        metrics = _metrics(document, model, floor)
+        metrics = _metrics(document, model)
         found["unweighted"] = {"metrics": metrics, "baseline": score(floor)}
     return found
 
@@ -114,17 +114,10 @@ def _prediction(document: Mapping[str, Any], labelled: PredictionsWithTruth) -> 
     }
 
 
-def _metrics(
-    document: Mapping[str, Any], labelled: PredictionsWithTruth, baseline: PredictionsWithTruth
-) -> dict[str, Any]:
+def _metrics(document: Mapping[str, Any], labelled: PredictionsWithTruth) -> dict[str, Any]:
     """Return each metric on valid with its interval."""
-    found, _ = bootstrap(
-        labelled,
-        baseline,
-        document["metric"],
-        resamples=RESAMPLES,
-        seed=document["seed"],
-    )
+    chosen: Any = {"resamples": RESAMPLES, "seed": document["seed"]}
+    found, _ = bootstrap(labelled, None, document["metric"], **chosen)
     return {name: vars(each) for name, each in found.items()}
 
 

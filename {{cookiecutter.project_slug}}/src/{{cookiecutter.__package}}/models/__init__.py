@@ -240,7 +240,10 @@ def local_time(date: datetime, zone: str | None) -> datetime:
 
 
 def read_date(
-    text: str, form: str | None = None, months: tuple[str, ...] | None = None
+    text: str,
+    form: str | None = None,
+    months: tuple[str, ...] | None = None,
+    last_year: int | None = None,
 ) -> datetime:
     """Read a date as UTC without a zone.
 
@@ -248,12 +251,15 @@ def read_date(
         text: The date.
         form: How it is written (`%d.%m.%Y`); None stands for ISO 8601.
         months: The names of its months; None stands for English ones.
+        last_year: Of the hundred that years of two digits are of; None stands for 2068.
 
     Raises:
         ValueError: If it is no such date.
     """
     text = in_english(text, months) if months else text
     date = datetime.strptime(text, form) if form else _read_iso(text)
+    if last_year is not None:
+        date = date.replace(year=last_year - (last_year - date.year) % 100)
     try:
         return date.astimezone(UTC).replace(tzinfo=None) if date.tzinfo else date
     except OverflowError:

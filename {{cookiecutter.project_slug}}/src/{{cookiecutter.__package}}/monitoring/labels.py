@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..bundle.bundle import Bundle, baseline_with_truth, with_truth
+from ..bundle.bundle import Bundle, with_truth
 from ..evaluation.bootstrap import Interval, bootstrap, in_words
 from ..evaluation.drift import Finding, compare_names, compare_numbers
 from ..evaluation.metrics import find_metric, number, show, skill
@@ -141,8 +141,7 @@ def compare_performance(
     if getattr(labelled, metric.part(labelled)) is None:
         return None, None
     before = Interval(**{key: number(value) for key, value in measured[name].items()})
-    baseline = baseline_with_truth(bundle.document, labelled)
-    intervals, _ = bootstrap(labelled, baseline, name, resamples=RESAMPLES)
+    intervals, _ = bootstrap(labelled, None, name, resamples=RESAMPLES)
     now, rows = intervals[name], len(labelled)
     if not (math.isfinite(now.value) and math.isfinite(before.value)):
         return None, None

@@ -15,6 +15,7 @@ from ..core.errors import UserError
 from ..core.files import fingerprint, read_json, write_json
 from ..core.project import REPORT_VERSION, Project, Report
 from ..evaluation.drift import LEAST_ROWS, Finding, compare_features, judge
+from ..evaluation.naive import baseline_in_words
 from ..evaluation.reference import REFERENCE_VERSION
 from .alerts import Alert, Problem, decide, record, send, sentence, webhook_of
 from .labels import (
@@ -161,7 +162,7 @@ def inspect(
         "delay": asdict(window.delay),
         "faults": [asdict(each) for each in window.faults],
         "absent": list(window.absent),
-        "notes": list(_notes(window, findings, measured)),
+        "notes": [*_notes(window, findings, measured), *_baseline_notes(bundle, measured)],
     }
     return findings, facts
 
@@ -219,6 +220,17 @@ def _notes(window: Window, findings: list[Finding], measured: Any) -> list[str]:
     if large:
         notes.append(f"certain, but too small a shift to matter: {', '.join(large[:5])}")
     return notes
+
+
+def _baseline_notes(bundle: Bundle, measured: Any) -> list[str]:
+    """Say what the skill is counted from, where that is more than the constant."""
+    rule = bundle.document["baseline"].get("naive")
+    if measured is None or rule is None:
+        return []
+    return [
+        f"skill is counted from the score of the baseline ({baseline_in_words(rule)}) on valid, "
+        "since the values before these rows are not known"
+    ]
 
 
 def _why_not(window: Window, labels: int) -> str:

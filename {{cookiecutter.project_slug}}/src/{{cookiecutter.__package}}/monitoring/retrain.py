@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..bundle.bundle import Bundle, baseline_with_truth, load_bundle
+from ..bundle.bundle import Bundle, baseline_of_split, load_bundle
 from ..bundle.carried import carries_code, is_of_today
 from ..bundle.champion import load_champion, read_champion
 from ..bundle.champion import promote as put_into_service
@@ -434,6 +434,18 @@ def _judge_alone(project: Project, settings: Settings) -> GateError | None:
     return None
 
 
+def _rows_to_judge(
+    project: Project, champion: Bundle, known: KnownRows | None
+) -> tuple[NDArray[np.bool_], str]:
+    """Return which rows of valid champion and challenger are judged on, and say which they are."""
+    new = _is_new(project, "valid", champion, known)
+    if known is None:
+        return new, "all of valid"
+    if new.sum() >= LEAST_NEW:
+        return new, "the rows of valid that are new since the champion"
+    return np.ones_like(new), f"all of valid, since only {int(new.sum())} of its rows are new"
+
+
 def _compare(
     project: Project,
     settings: Settings,
@@ -442,12 +454,8 @@ def _compare(
     known: KnownRows | None,
 ) -> Comparison:
     """Judge both on the rows of valid that the champion was not made from."""
-    frame = load_split(project, "valid")
-    new, about = _is_new(project, "valid", champion, known), "all of valid"
-    if known is not None and new.sum() >= LEAST_NEW:
-        frame, about = frame[new], "the rows of valid that are new since the champion"
-    elif known is not None:
-        about = f"all of valid, since only {int(new.sum())} of its rows are new"
+    judged, about = _rows_to_judge(project, champion, known)
+    frame = load_split(project, "valid")[judged]
     metric = choose_metric(challenger.task, settings.model.metric)
     # By the weights of today, which the champion may not have had.
     weights = row_weights(frame, challenger.schema)
@@ -463,7 +471,8 @@ def _compare(
         seed=settings.split.seed,
         rows=options.rows,
     )
-    floor = baseline_with_truth(challenger.document, fresh)
+    truth = frame[challenger.document["target"]].to_numpy()
+    floor = baseline_of_split(project, challenger.document, "valid", truth, fresh, judged)
     reach = abs(find_metric(metric).perfect - score(floor)[metric])
     needed = monitor_settings(settings).better * reach
     before, after = score(old), score(fresh)

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..bundle.batch import for_file
 from ..bundle.bundle import Bundle
 from ..core.errors import UserError
 from ..core.files import fingerprint
@@ -26,7 +27,6 @@ from ..data.cast import Violation, cast_column, check_table
 from ..data.readers import read_table
 from ..data.schema import Column, Schema
 from ..evaluation.predictions import Predictions
-from ..predict import for_file
 from .settings import monitor_settings
 from .words import counted
 

@@ -19,7 +19,7 @@ from ..data.cast import number_form
 from ..data.dates import CLOCK, CLOCKS, DURATION
 from ..data.numbers import ALIKE, patterns_of
 from ..data.schema import NUMBERS, Column
-from ..data.words import MISSING
+from ..data.words import EARLIER_MISSING, MISSING
 from ..models import input_sources
 from .page import local_page
 from .rows import Rules
@@ -126,7 +126,8 @@ def _content(project: Project, settings: Settings, model: Model) -> dict[str, by
     content = {name: (here / name).read_bytes() for name in COPIED}
     onnx = (project.bundle_folder(model.run_id) / ONNX_FILE).read_bytes()
     absent = settings.data.missing
-    bundle = {**_facts(model), "missing": MISSING, "absent": absent, "alike": ALIKE}
+    missing = EARLIER_MISSING if model.schema.is_earlier else MISSING
+    bundle = {**_facts(model), "missing": missing, "absent": absent, "alike": ALIKE}
     content[PAGE] = local_page(model, POLICY, SCRIPTS).encode()
     content["bundle.js"] = _script(BUNDLE=bundle, ONNX=_packed(onnx))
     content["runtime/LICENSE"] = LICENCE.encode()
@@ -179,6 +180,7 @@ def _column(column: Column, rules: Rules) -> dict[str, Any]:
         # JavaScript names groups in its own way.
         "patterns": patterns and [each.replace("?P<", "?<") for each in patterns],
         "months": column.months,
+        "lastYear": column.last_year,
         "zone": column.zone,
         "missing": column.missing or (),
         "exact": bool(column.exact),

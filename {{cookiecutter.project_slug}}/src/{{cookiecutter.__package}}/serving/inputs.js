@@ -98,14 +98,15 @@ function patternsOf(format) {
 
 // Return year, month, day, weekday (from Monday, 0), hour and days since 1970, in the time of the
 // column's zone, which is UTC where it has none; or null.
-function readDate(text, { format, months, zone }) {
+function readDate(text, { format, months, lastYear, zone }) {
   let found = null;
   const written = months ? inEnglish(text, months) : text;
   for (const pattern of patternsOf(format)) found ??= pattern.exec(written);
   if (!found) return null;
   const { groups } = found;
+  const last = lastYear ?? 2068;
   const year = groups.short
-    ? Number(groups.short) + (groups.short < "69" ? 2000 : 1900)
+    ? last - ((last - Number(groups.short)) % 100)
     : Number(groups.year ?? 1900);
   const named = groups.name && MONTHS.indexOf(groups.name.slice(0, 3).toLowerCase()) + 1;
   const month = Number(named ?? groups.month ?? 1);

@@ -106,7 +106,7 @@ class RowReader:
         self._is_earlier = schema.is_earlier
         self._known = {column.name for column in schema.columns}
         self._dates = [
-            (at, column.format, column.months)
+            (at, (column.format, column.months, column.last_year))
             for at, column in enumerate(self.columns)
             if _is_date(column)
         ]
@@ -179,9 +179,9 @@ class RowReader:
         for at, column in self._words:
             if values[at] is not None:
                 values[at] = self._word(column, values[at])
-        for at, form, months in self._dates:
+        for at, how in self._dates:
             if values[at] is not None:
-                values[at] = read_date(values[at], form, months)
+                values[at] = read_date(values[at], *how)
         return tuple(values)
 
     def _word(self, column: Column, given: str) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import UserError
+from ..core.errors import UserError, listed
 from ..data.cast import as_category, spell
 from ..evaluation.decision import fit_temperature, fit_threshold, label_codes, temper
 from ..evaluation.predictions import Predictions, PredictionsWithTruth
@@ -365,9 +365,7 @@ class Classification(Task):
 
     def predicts(self, document: Mapping[str, Any]) -> str:
         """Name the classes, the first ones of many."""
-        classes = document["classes"]
-        more = f" and {len(classes) - 10} more" if len(classes) > 10 else ""
-        return f"one of {', '.join(f'`{name}`' for name in classes[:10])}{more}"
+        return f"one of {listed([f'`{name}`' for name in document['classes']], 10)}"
 
     def explain_decision(self, document: Mapping[str, Any]) -> list[str]:
         """Explain temperature and threshold."""
