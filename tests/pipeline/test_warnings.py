@@ -251,6 +251,9 @@ def test_text_that_holds_the_target_as_a_number_is_a_leak() -> None:
     frame["raw"] = [f"<{each} mg" if each < 0 else f"{each} mg" for each in amounts]
     (found,) = leaks(frame)
     assert (found["columns"], found["kind"]) == (["raw"], "alone")
+    some = frame["raw"].where(frame.index % 20 > 0, "unknown")
+    some[1] = "5e999 mg"
+    assert [each["columns"] for each in leaks(frame.assign(raw=some))] == [["raw"]]
     rarely = np.arange(200) % 5 == 0  # as a text may
     assert leaks(frame.assign(raw=frame["raw"].where(~rarely, "unknown"))) == []
     noise = np.random.default_rng(1).normal(size=200).round(3)

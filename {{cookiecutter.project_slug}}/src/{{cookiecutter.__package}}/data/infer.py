@@ -52,6 +52,7 @@ from .schema import (
     Schema,
     SchemaFile,
     columns_fingerprint,
+    plain_name,
     require_columns,
     with_roles,
 )
@@ -244,8 +245,8 @@ def _time_in(name: str, series: pd.Series[Any]) -> str:
     if series.iloc[:SAMPLED].nunique() < FEWEST_TIMES:
         return ""
     if whole and 100 * YEARS[0] <= low and high <= 100 * YEARS[1]:
-        if (series % 100).between(1, MONTHS_OF_A_YEAR).all():
-            return f"holds months such as {int(low)}"
+        is_month = (series % 100).between(1, MONTHS_OF_A_YEAR).all()
+        return f"holds months such as {int(low)}" if is_month else ""
     ordered = series.is_monotonic_increasing or series.is_monotonic_decreasing
     if not ordered and not is_year:
         return ""
@@ -446,7 +447,7 @@ def _names_rows(series: pd.Series[Any], column: Column) -> bool:
     span = high - low + 1
     if span < UNIQUE * len(series) or not _is_unlike(series):
         return False
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])|[\W]+", "_", column.name).lower().strip("_")
+    name = plain_name(column.name)
     if unnamed or re.search(ID_NAME, name):
         return True
     if re.search(MEASURE_NAME, name) or re.search(TIME_NAME, name):

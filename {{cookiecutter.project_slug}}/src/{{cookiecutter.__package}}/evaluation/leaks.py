@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..data.schema import plain_name
 from .curves import significant
 
 if TYPE_CHECKING:
@@ -239,18 +240,17 @@ def _durations(series: pd.Series[Any], dates: pd.DataFrame) -> Iterator[pd.Serie
 
     A number is one by its name. A date is one if it lies after others: as it is, and from each.
     """
-    if not pd.api.types.is_datetime64_any_dtype(series):
-        name = re.sub(r"(?<=[a-z])(?=[A-Z])|\W+", "_", str(series.name)).lower()
-        if pd.api.types.is_numeric_dtype(series) and series.nunique() >= FEWEST_VALUES:
-            if re.search(DURATION, name) and not re.search(KNOWN_BEFORE, name):
+    if pd.api.types.is_datetime64_any_dtype(series):
+        for start in [name for name in dates.columns if name != series.name][:MOST_STARTS]:
+            seconds = (series - dates[start]).dt.total_seconds()
+            known = seconds.dropna()
+            if known.any() and (known >= 0).mean() >= AFTER:
                 yield series
-        return
-    for start in dates.columns.drop(series.name)[:MOST_STARTS]:
-        days = (series - dates[start]) / pd.Timedelta(days=1)
-        known = days.dropna()
-        if known.any() and (known >= 0).mean() >= AFTER:
+                yield seconds
+    elif pd.api.types.is_numeric_dtype(series) and series.nunique() >= FEWEST_VALUES:
+        name = plain_name(str(series.name))
+        if re.search(DURATION, name) and not re.search(KNOWN_BEFORE, name):
             yield series
-            yield days
 
 
 def _is_numbering(series: pd.Series[Any], filled: NDArray[np.bool_], rows: int) -> bool:
@@ -267,7 +267,8 @@ def _skill_alone(
     codes, numbers = _bins(series)
     found = _skill(_means_of_bins(codes, truth, fold), truth, classes)
     if numbers is None and (read := _numbers_in(series)) is not None:
-        return max(found, _skill_alone(read, truth, fold, classes))
+        known = read.notna().to_numpy()
+        return max(found, _skill_alone(read[known], truth[known], fold[known], classes))
     if numbers is None or truth.shape[1] > 1:
         return found
     order = pd.Series(numbers).rank().to_numpy() / len(numbers)
@@ -320,6 +321,7 @@ def _bins(series: pd.Series[Any]) -> tuple[NDArray[np.intp], NDArray[np.float64]
 def _numbers_in(words: pd.Series[Any]) -> pd.Series[Any] | None:
     """Return the first number in each text ("<0.006", "0.12 mg"), or None if many have none."""
     numbers = words.astype("str").str.extract(NUMBER, expand=False).astype(float)
+    numbers = numbers.where(np.isfinite(numbers))
     mostly = numbers.notna().mean() >= MOSTLY_NUMBERS
     return numbers if mostly and numbers.nunique() >= FEWEST_VALUES else None
 
