@@ -18,6 +18,7 @@ from mlproj.core.config import load_settings
 from mlproj.core.files import write_json
 from mlproj.core.project import Project, read_report
 from mlproj.core.registry import Stage
+from mlproj.data.dates import CALENDAR
 from mlproj.data.schema import Column, Schema
 from mlproj.evaluation import curves, verdict
 from mlproj.evaluation.bootstrap import bootstrap
@@ -62,12 +63,18 @@ def with_gaps(frame: Any, seed: int, share: float) -> Any:
     return frame.astype(object).mask(gaps).infer_objects()
 
 
-def leaks(frame: Any, ignore: str = "") -> list[dict[str, Any]]:
+def leaks(frame: Any, ignore: str = "", time: str = "") -> list[dict[str, Any]]:
     """Look for leaks in a table whose target is y."""
     kinds = {"i": "integer", "f": "number", "b": "boolean", "M": "datetime"}
-    roles: dict[str, tuple[str, ...]] = {"y": ("target",), ignore: ("ignore",)}
+    roles: dict[str, tuple[str, ...]] = {"y": ("target",), ignore: ("ignore",), time: ("time",)}
     columns = [
-        Column(name, kinds.get(frame[name].dtype.kind, "category"), True, roles=roles.get(name, ()))
+        Column(
+            name,
+            kinds.get(frame[name].dtype.kind, "category"),
+            True,
+            parts=CALENDAR if name == time else None,
+            roles=roles.get(name, ()),
+        )
         for name in frame.columns
     ]
     found: list[dict[str, Any]] = find_leaks(
@@ -207,8 +214,9 @@ def test_a_time_that_runs_until_the_event_is_found_by_its_name_and_by_dates() ->
         (found,) = leaks(frame)
         assert (found["kind"], found["columns"]) == ("duration", ["days", "ended"])
         assert 0.5 <= found["skill"] < 0.98 and found["outcome"] is None
-        (found,) = leaks(frame, ignore="days")
+        (found,) = leaks(frame, ignore="days", time="began")
         assert found["columns"] == ["ended"]
+        assert leaks(frame, ignore="days", time="ended") == []  # a model gets its calendar only
         (found,) = leaks(frame.drop(columns="days"), ignore="began")  # which is known all the same
         assert found["columns"] == ["ended"]
         assert leaks(frame.drop(columns=["days", "began"])) == []  # one date alone is only a date

@@ -106,10 +106,8 @@ MEASURE_NAME = (
 )
 UNNAMED = r"unnamed_\d+"
 # Columns of numbers that may be the time: years, months beside them, and what only sorts the rows.
-YEAR_COLUMN, MONTH_COLUMN = (
-    r"years?|yr|jahr|an|ann[eé]e|año|ano|anno|rok",
-    r"months?|mon|monat|mois|mes",
-)
+YEAR_COLUMN = r"years?|yr|jahr|an|ann[eé]e|año|ano|anno|rok"
+MONTH_COLUMN = r"months?|mon|monat|mois|mes"
 ORDER_COLUMN = r"time|t|date|day|week|month|quarter|period|step|epoch|timestamp|zeit|tag|woche"
 YEARS = (1800, 2100)
 FEWEST_TIMES = 10
@@ -221,7 +219,8 @@ def _number_of_time(frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]
     ]
     later = "if rows are to be predicted for later,"
     for name in numbers:
-        held = _time_in(name, frame[name])
+        some = frame[name].iloc[:: max(len(frame) // SAMPLED, 1)]  # enough for most columns
+        held = _time_in(name, some) and _time_in(name, frame[name])
         if not held:
             continue
         months = (other for other in numbers if re.fullmatch(MONTH_COLUMN, other.lower()))
@@ -242,7 +241,7 @@ def _time_in(name: str, series: pd.Series[Any]) -> str:
     whole = not (series % 1).any()
     if is_year and whole and YEARS[0] <= low and high <= YEARS[1] and series.nunique() > 2:
         return "holds years"
-    if series.iloc[:SAMPLED].nunique() < FEWEST_TIMES:
+    if series.nunique() < FEWEST_TIMES:
         return ""
     if whole and 100 * YEARS[0] <= low and high <= 100 * YEARS[1]:
         is_month = (series % 100).between(1, MONTHS_OF_A_YEAR).all()

@@ -117,10 +117,13 @@ def find_leaks(
     """
     answers = Answers(train[target], classes, seed)
     features = train[[column.name for column in schema.features[:LEAK_COLUMNS]]]
-    dates = train[[column.name for column in schema.columns if column.type == "datetime"]]
+    dates = [column.name for column in schema.columns if column.type == "datetime"]
+    # Of what orders the rows a model gets the calendar only, not what lies between two dates.
+    time = schema.time.name if schema.time else None
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for name in features.columns:
-        leak = _leak_of(name, features, answers, rows, dates)
+        starts = train[[date for date in dates[:MOST_STARTS] if time != name != date]]
+        leak = _leak_of(name, features, answers, rows, starts)
         if leak is None:
             continue
         gaps = leak["kind"] in ("filled", "missing")
@@ -134,7 +137,7 @@ def find_leaks(
 
 
 def _leak_of(
-    name: str, features: pd.DataFrame, answers: Answers, rows: int, dates: pd.DataFrame
+    name: str, features: pd.DataFrame, answers: Answers, rows: int, starts: pd.DataFrame
 ) -> dict[str, Any] | None:
     """Return in which way one column gives the target away, or None."""
     series = features[name]
@@ -157,7 +160,7 @@ def _leak_of(
         return leak | {"kind": "numbering"} if skill >= trend else None
     if skill >= max(GIVES_AWAY[answers.classes], HONEST + DOUBT * error):
         return leak | {"kind": "alone"}
-    if (told := _skill_of_durations(series, answers, dates)) is not None:
+    if (told := _skill_of_durations(series, answers, starts)) is not None:
         return leak | {"kind": "duration", "skill": significant(told)}
     late = filled.mean() <= 1 - FEWEST_MISSING and features.shape[1] > 1
     if late and skill >= max(SUSPECT, HONEST + MORE_DOUBT * error):
@@ -218,13 +221,13 @@ def _nearly_always(has_it: NDArray[np.bool_], inside: NDArray[np.bool_], columns
 
 
 def _skill_of_durations(
-    series: pd.Series[Any], answers: Answers, dates: pd.DataFrame
+    series: pd.Series[Any], answers: Answers, starts: pd.DataFrame
 ) -> float | None:
     """Return how well a time that may run until an event tells it, or None if not well enough."""
     if not answers.classes or answers.truth.shape[1] > 1:
         return None
     found = []
-    for duration in _durations(series, dates):
+    for duration in _durations(series, starts):
         filled = duration.notna().to_numpy()
         truth = answers.truth[filled]
         if len(truth) < FEWEST_FILLED or (truth == truth[0]).all():
@@ -235,14 +238,14 @@ def _skill_of_durations(
     return max(found, default=None)
 
 
-def _durations(series: pd.Series[Any], dates: pd.DataFrame) -> Iterator[pd.Series[Any]]:
+def _durations(series: pd.Series[Any], starts: pd.DataFrame) -> Iterator[pd.Series[Any]]:
     """Yield a column as times that may run until an event.
 
-    A number is one by its name. A date is one if it lies after others: as it is, and from each.
+    A number is one by its name; a date if it lies after one of `starts`: as it is, and from there.
     """
     if pd.api.types.is_datetime64_any_dtype(series):
-        for start in [name for name in dates.columns if name != series.name][:MOST_STARTS]:
-            seconds = (series - dates[start]).dt.total_seconds()
+        for start in starts.columns:
+            seconds = (series - starts[start]).dt.total_seconds()
             known = seconds.dropna()
             if known.any() and (known >= 0).mean() >= AFTER:
                 yield series
@@ -268,7 +271,8 @@ def _skill_alone(
     found = _skill(_means_of_bins(codes, truth, fold), truth, classes)
     if numbers is None and (read := _numbers_in(series)) is not None:
         known = read.notna().to_numpy()
-        return max(found, _skill_alone(read[known], truth[known], fold[known], classes))
+        if np.ptp(truth[known], axis=0).any():
+            return max(found, _skill_alone(read[known], truth[known], fold[known], classes))
     if numbers is None or truth.shape[1] > 1:
         return found
     order = pd.Series(numbers).rank().to_numpy() / len(numbers)
