@@ -18,6 +18,7 @@ from mlproj.core.config import load_settings
 from mlproj.core.files import write_json
 from mlproj.core.project import Project, read_report
 from mlproj.core.registry import Stage
+from mlproj.data.dates import CALENDAR
 from mlproj.data.schema import Column, Schema
 from mlproj.evaluation import curves, verdict
 from mlproj.evaluation.bootstrap import bootstrap
@@ -62,12 +63,18 @@ def with_gaps(frame: Any, seed: int, share: float) -> Any:
     return frame.astype(object).mask(gaps).infer_objects()
 
 
-def leaks(frame: Any, ignore: str = "") -> list[dict[str, Any]]:
+def leaks(frame: Any, ignore: str = "", time: str = "") -> list[dict[str, Any]]:
     """Look for leaks in a table whose target is y."""
     kinds = {"i": "integer", "f": "number", "b": "boolean", "M": "datetime"}
-    roles: dict[str, tuple[str, ...]] = {"y": ("target",), ignore: ("ignore",)}
+    roles: dict[str, tuple[str, ...]] = {"y": ("target",), ignore: ("ignore",), time: ("time",)}
     columns = [
-        Column(name, kinds.get(frame[name].dtype.kind, "category"), True, roles=roles.get(name, ()))
+        Column(
+            name,
+            kinds.get(frame[name].dtype.kind, "category"),
+            True,
+            parts=CALENDAR if name == time else None,
+            roles=roles.get(name, ()),
+        )
         for name in frame.columns
     ]
     found: list[dict[str, Any]] = find_leaks(
@@ -175,17 +182,90 @@ def test_a_number_that_one_class_shares_is_no_leak() -> None:
     no = frame["y"].eq("no")
     numbers = random.integers(1, 60, 400)
     half = no & (random.uniform(size=400) < 0.5)
-    assert leaks(frame.assign(weeks=np.where(half, 52, numbers))) == []  # "no" elsewhere, too
+    assert leaks(frame.assign(points=np.where(half, 52, numbers))) == []  # "no" elsewhere, too
     some = ~no & (random.uniform(size=400) < 0.2)
-    assert leaks(frame.assign(weeks=np.where(no | some, 52, numbers))) == []  # "yes" there, too
+    assert leaks(frame.assign(points=np.where(no | some, 52, numbers))) == []  # "yes" there, too
     few = np.where(no & (random.uniform(size=400) < 0.95), 8, numbers % 8)
-    assert leaks(frame.assign(weeks=few)) == []  # as a rating or a code may
+    assert leaks(frame.assign(points=few)) == []  # as a rating or a code may
     closed = planted("zero", False).fillna({"leak": 0.0})
     assert leaks(closed) == []  # a number that is 0 where the target is
     weeks = pd.array(np.where(no, 52, numbers), dtype="Int64")
     weeks[:40] = pd.NA
-    (found,) = leaks(frame.assign(weeks=weeks))
+    (found,) = leaks(frame.assign(points=weeks))
     assert (found["kind"], found["value"], found["outcome"]) == ("value", 52, "no")
+
+
+def watched(rows: int, seed: int) -> Any:
+    """People who are watched until the event or the end of the study, and when that began."""
+    random = np.random.default_rng(seed)
+    frame = table(rows, True, seed, columns=3).drop(columns=["when", "number"])
+    until = random.exponential(900, rows) * np.exp(frame["x1"] / 2)
+    end = random.integers(500, 1_200, rows)
+    frame["y"] = np.where(until < end, "yes", "no")
+    frame["days"] = np.minimum(until, end).round()
+    frame["began"] = pd.Timestamp(2020, 1, 1) + pd.to_timedelta(random.integers(0, 900, rows), "D")
+    frame["ended"] = frame["began"] + pd.to_timedelta(frame["days"], "D")
+    return frame
+
+
+def test_a_time_that_runs_until_the_event_is_found_by_its_name_and_by_dates() -> None:
+    for seed in range(5):
+        frame = watched(600, seed)
+        (found,) = leaks(frame)
+        assert (found["kind"], found["columns"]) == ("duration", ["days", "ended"])
+        assert 0.5 <= found["skill"] < 0.98 and found["outcome"] is None
+        (found,) = leaks(frame, ignore="days", time="began")
+        assert found["columns"] == ["ended"]
+        assert leaks(frame, ignore="days", time="ended") == []  # a model gets its calendar only
+        (found,) = leaks(frame.drop(columns="days"), ignore="began")  # which is known all the same
+        assert found["columns"] == ["ended"]
+        assert leaks(frame.drop(columns=["days", "began"])) == []  # one date alone is only a date
+    for name in ("survtime", "time", "futime", "T.stop", "followUp", "duration", "length_of_stay"):
+        (found,) = leaks(frame[["x0", "y"]].assign(**{name: frame["days"]}))
+        assert found["columns"] == [name]
+    for name in ("days_since_purchase", "age", "x", "today", "timer", "prior_days"):
+        assert leaks(frame[["x0", "y"]].assign(**{name: frame["days"]})) == []
+    three = frame.assign(y=frame["y"].where(frame["x2"] < 0.5, "moved"))
+    assert leaks(three) == []
+
+
+def test_a_duration_that_says_little_of_the_event_is_no_leak() -> None:
+    warned = 0
+    for seed in range(50):
+        random = np.random.default_rng(seed)
+        rows = [60, 200, 1_000][seed % 3]
+        frame = table(rows, True, seed, share=[0.1, 0.5][seed % 2])
+        frame["time"] = random.exponential(50, rows)
+        frame["days"] = frame["y"].eq("yes") + random.normal(0, 1.83, rows)  # an AUC of 0.65
+        frame["later"] = frame["when"] + pd.to_timedelta(random.integers(0, 90, rows), "D")
+        warned += bool(leaks(frame))
+    assert warned <= 1  # 2%
+
+
+@every_case(("classes", "rows"), [(False, 60), (False, 300), (True, 300)])
+def test_columns_that_tell_only_together_are_no_leak(classes: bool, rows: int) -> None:
+    warned = 0
+    for seed in range(50):
+        frame = table(rows, classes, seed)
+        both = (frame["x0"] > 0) ^ (frame["x1"] > 0)
+        frame["y"] = np.where(both, "yes", "no") if classes else frame["x0"] * frame["x1"]
+        warned += bool(leaks(frame.assign(time=frame["x2"], z=np.where(both, "a", "b")[::-1])))
+    assert warned <= 1  # 2%
+
+
+def test_text_that_holds_the_target_as_a_number_is_a_leak() -> None:
+    frame = table(200, False, 0)
+    amounts = frame["y"].round(3)
+    frame["raw"] = [f"<{each} mg" if each < 0 else f"{each} mg" for each in amounts]
+    (found,) = leaks(frame)
+    assert (found["columns"], found["kind"]) == (["raw"], "alone")
+    some = frame["raw"].where(frame.index % 20 > 0, "unknown")
+    some[1] = "5e999 mg"
+    assert [each["columns"] for each in leaks(frame.assign(raw=some))] == [["raw"]]
+    rarely = np.arange(200) % 5 == 0  # as a text may
+    assert leaks(frame.assign(raw=frame["raw"].where(~rarely, "unknown"))) == []
+    noise = np.random.default_rng(1).normal(size=200).round(3)
+    assert leaks(frame.assign(raw=[f"about {each} of 12" for each in noise])) == []
 
 
 def test_a_rare_class_is_given_away_too() -> None:
@@ -371,6 +451,8 @@ def test_a_score_near_perfection_is_doubted() -> None:
     assert "near_perfect" not in warned(truth[:40], told[:40])
     numbers = np.random.default_rng(0).normal(size=200)
     assert set(warned(numbers, numbers * 1.01)) == {"near_perfect"}
+    assert "near_perfect" in warned(numbers[:10], numbers[:10] * 1.01)
+    assert "near_perfect" not in warned(numbers[:9], numbers[:9] * 1.01)
 
 
 def test_too_few_rows_for_the_margin_are_said() -> None:
@@ -431,6 +513,11 @@ SENTENCES = [
         {"kind": "value", "outcome": "no", "value": 52},
         "'y' is nearly always 'no' where 'z' is 52, ",
     ),
+    (
+        {"kind": "duration"},
+        "'z' may run until the outcome, or as long as it was waited for, and al",
+    ),
+    ({"kind": "duration", "columns": ["z", "w"]}, "'z', 'w' may run until the outcome, or as long"),
     ({"kind": "filled", "columns": ["z", "w"]}, "Whether 'z', 'w' are filled already tells most"),
 ]
 

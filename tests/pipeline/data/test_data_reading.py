@@ -329,6 +329,34 @@ def test_every_source_gives_the_same_rows_and_types(place: Any, tmp_path: Path) 
         assert typed["_row"].equals(first[1]["_row"]), name
 
 
+def test_a_new_time_gets_its_calendar_from_a_schema_that_is_kept_too(place: Any) -> None:
+    rows = [f"{row},2024-01-{1 + row % 28:02d},2023-02-{1 + row % 28:02d}" for row in range(60)]
+    table = csv("x,sent,paid", rows)
+    project = place(table)
+    run_data(project)
+    text = project.schema_file.read_text(encoding="utf-8")
+    edited = text.replace("name: paid, ", "name: paid, parts: [year, month], ") + "# ours\n"
+    edited = edited.replace("maximum: 118", "maximum: 200")
+    assert edited.count("maximum: 200") == edited.count("parts: [year") == 1
+    project.schema_file.write_text(edited, encoding="utf-8")
+    columns, _, aloud = read(project)
+    assert columns["sent"].parts is None and not any("orders the rows" in note for note in aloud)
+    columns, _, aloud = read(place(table, data={"time": "sent"}))
+    assert columns["x"].maximum == 200 and columns["sent"].parts == ("month", "weekday", "hour")
+    assert [note.split(",")[0] for note in aloud if "calendar" in note or "orders" in note] == [
+        "sent orders the rows"
+    ]
+    columns, _, aloud = read(place(table, data={"time": "paid"}))
+    assert columns["paid"].parts == ("month",)  # of what somebody chose
+    # A time that was there keeps its rule, and nothing is said of it.
+    text = project.schema_file.read_text(encoding="utf-8")
+    project.schema_file.write_text(text.replace("parts: [month]", "parts: []"), encoding="utf-8")
+    columns, _, aloud = read(place(table, data={"time": "paid"}))
+    assert columns["paid"].parts == () and not any("orders the rows" in note for note in aloud)
+    columns, _, aloud = read(place(table, data={"time": "x"}))  # numbers have no calendar
+    assert columns["x"].parts is None and not any("orders the rows" in note for note in aloud)
+
+
 def test_a_renamed_source_is_held_against_the_schema_that_is_there(place: Any) -> None:
     table = mixed_table()
     project = place(table, "june.csv")

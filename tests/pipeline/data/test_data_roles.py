@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from typing import Any
 
@@ -106,3 +107,98 @@ def test_dates_are_said_to_be_a_time_that_may_order_the_rows(time: str | None, s
     hints = [note for note in notes if note.startswith("when holds dates; if rows are to be")]
     assert bool(hints) == said and all("set [data] time = when" in note for note in hints)
     assert found.column("when").parts == (None if said else ("month", "weekday", "hour"))
+
+
+MONTHS = np.arange(ROWS) % 12
+IN_YEARS = (1949 + np.arange(ROWS) / 12).round(3)
+
+
+@every_case(
+    ("columns", "said"),
+    [
+        ({"Year": np.sort(ORDER) // 12 + 1949}, "Year holds years; if rows"),
+        ({"year": ORDER // 12 + 1949}, "year holds years;"),
+        ({"time": IN_YEARS}, "time holds months as parts of years, such as 1949;"),
+        ({"x": IN_YEARS[::-1].copy()}, "x holds months as parts of years, such as 1949;"),
+        ({"x": 100 * (1949 + ORDER // 12) + 1 + MONTHS}, "x holds months such as 1949"),
+        ({"Week": np.arange(ROWS) // 2}, "Week puts the rows in order, and may be the time;"),
+        ({"year": ORDER % 2 + 2007}, None),  # two years are groups
+        ({"year": ORDER % 12 + 70}, None),
+        ({"year": np.where(ORDER, 2000.0 + ORDER % 9, np.nan)}, None),  # a year of something else
+        ({"year_built": ORDER // 12 + 1949}, None),
+        ({"x": ORDER // 12 + 1949}, None),
+        ({"x": np.random.default_rng(2).permutation(IN_YEARS)}, None),
+        ({"x": IN_YEARS + 0.04}, None),
+        ({"x": 100 * (1949 + ORDER // 12) + 3 + MONTHS}, None),  # a month 14
+        ({"Week": ORDER // 2}, None),
+        ({"size": np.arange(ROWS) // 2}, None),
+        ({"t": np.arange(ROWS) // 50}, None),
+    ],
+    ids=lambda case: f"{next(iter(case[0]))}, {case[1]}",
+)
+def test_numbers_that_may_be_the_time_are_said(columns: dict[str, Any], said: str | None) -> None:
+    table = pd.DataFrame(columns)
+    found, notes = inferred(table)
+    hints = [note for note in notes if "[data] time" in note]
+    (name,) = columns
+    assert [hint.startswith(said or "") for hint in hints] == [True] * bool(said)
+    assert all(hint.endswith(f"set [data] time = {name} in conf.cfg") for hint in hints)
+    assert found.time is None and "time" not in found.column(name).roles
+    for settled in ({"time": name}, {"ignore": (name,)}):
+        assert not any("rows are to be" in note for note in inferred(table, **settled)[1])
+
+
+def test_years_beside_months_are_to_become_one_date() -> None:
+    table = pd.DataFrame({"Month": MONTHS + 1, "Year": ORDER // 12 + 1949})
+    said = "Year and Month hold years and months; if rows are to be predicted for later, write them"
+    (hint,) = (note for note in inferred(table)[1] if "[data] time" in note)
+    assert hint.startswith(said)
+    weeks = inferred(table.assign(Month=MONTHS * 5))[1]
+    assert any(note.startswith("Year holds years;") for note in weeks)
+    dated = table.assign(when=pd.date_range("2024-01-01", periods=ROWS, unit="us"))
+    (hint,) = (note for note in inferred(dated)[1] if "[data] time" in note)
+    assert hint.startswith("when holds dates;")
+
+
+TITANIC = pd.DataFrame(
+    [
+        {"Class": kind, "Sex": sex, "Age": age, "Survived": survived, "Freq": 7 * place % 90}
+        for place, (kind, sex, age, survived) in enumerate(
+            itertools.product(("1st", "2nd", "3rd", "Crew"), ("m", "f"), (0, 1), ("No", "Yes"))
+        )
+    ]
+)
+OFTEN = np.arange(ROWS) % 7
+
+
+@every_case(
+    ("table", "said"),
+    [
+        (TITANIC, "Freq counts equal rows, since each combination of the other columns"),
+        (TITANIC.rename(columns={"Freq": "n"}), "n counts equal rows, since"),
+        (pd.concat([TITANIC, TITANIC]), "Freq may say how much"),  # each is there twice
+        (TITANIC.assign(price=np.sqrt(np.arange(32))), "Freq may say how much"),
+        (TITANIC.rename(columns={"Freq": "grams"}), None),
+        (TITANIC.assign(Freq=TITANIC["Freq"] - 3), None),
+        (TITANIC.rename(columns={"Freq": "n"}).assign(price=np.arange(32) / 7), None),
+        (pd.DataFrame({"count": OFTEN, "Survived": np.resize(["a", "b"], ROWS)}), None),
+        (pd.DataFrame({"sample_weight": OFTEN / 7, "Survived": ["a", "b"] * 100}), "sample_weight"),
+        (pd.DataFrame({"weight": OFTEN / 7, "Survived": ["a", "b"] * 100}), None),
+    ],
+    ids=lambda case: f"{[*case[0]]}, {case[1]}",
+)
+def test_a_column_that_counts_its_row_is_offered_as_weight(
+    table: pd.DataFrame, said: str | None
+) -> None:
+    table = table.reset_index(drop=True)
+
+    def offers(**data: Any) -> list[str]:
+        settings = Settings.model_validate({"data": {"target": "Survived", **data}})
+        notes = infer_schema(Reading(table, {}, [], {}), settings).notes
+        return [note for note in notes if "[data] weight" in note]
+
+    assert [offer.startswith(said or "") for offer in offers()] == [True] * bool(said)
+    for offer in offers():
+        name = offer.split()[0]
+        assert f"set [data] weight = {name} in conf.cfg" in offer
+        assert offers(weight=name) == []

@@ -17,9 +17,9 @@ from .core.project import Project, Report, read_report
 from .data.arrow import read_parquet
 from .data.cast import conform
 from .data.checks import check_target, check_weights, require_target
-from .data.dates import MONTH_NAMES
+from .data.dates import CALENDAR, MONTH_NAMES
 from .data.earlier_files import differences, upgraded
-from .data.infer import conditions, infer_schema
+from .data.infer import calendar_note, conditions, infer_schema
 from .data.keys import ROW, content_keys, row_keys, table_fingerprint
 from .data.readers import column_names, read_table, reading_notes
 from .data.schema import (
@@ -92,7 +92,7 @@ def ingest(project: Project, settings: Settings, infer: bool = False) -> Report:
         manifest = load_manifest(project) if project.manifest_file.exists() else None
         version = data_keys(manifest, redact(settings.data.source))
         # From here on, nothing is refused any more.
-        notes = _kept_notes(kept.schema, settings) if kept else []
+        notes = _kept_notes(kept.schema, file.schema, settings) if kept else []
         found = require_target(file.schema)
         decided = not kept and (target is None or target.categories != found.categories)
         notes += _positive_note(typed, found, settings, decided=decided)
@@ -188,7 +188,7 @@ def _choose_schema(
     if kept is not None:
         # A role may name a column that the schema lacks but the table has: conform lists it.
         names = [*map(str, frame.columns), *kept.schema.names]
-        schema = with_roles(kept.schema, settings.data, names)
+        schema = _with_calendar(with_roles(kept.schema, settings.data, names), kept.schema.time)
         schema = replace(schema, source=redact(settings.data.source))
         return frame, replace(kept, schema=schema)
     try:
@@ -221,14 +221,30 @@ def _grouped(notes: Iterable[str], names: set[str]) -> list[str]:
     return found
 
 
-def _kept_notes(schema: Schema, settings: Settings) -> list[str]:
-    """Say that a new source is held against the schema of another."""
-    if schema.source == redact(settings.data.source):
-        return []
-    return [
-        f"data/schema.yaml was made for {schema.source} and is kept; `ingest --infer` makes a "
-        "new one"
-    ]
+def _with_calendar(schema: Schema, earlier: Column | None) -> Schema:
+    """Return a kept schema whose time has the parts that an inferred one has, if it is a new time.
+
+    A time that was there keeps its rule, as the split and the models do.
+    """
+    time = schema.time
+    if time is None or time.type != "datetime" or (earlier and earlier.name == time.name):
+        return schema
+    parts = tuple(part for part in CALENDAR if time.parts is None or part in time.parts)
+    columns = (replace(each, parts=parts) if each is time else each for each in schema.columns)
+    return replace(schema, columns=tuple(columns))
+
+
+def _kept_notes(before: Schema, schema: Schema, settings: Settings) -> list[str]:
+    """Say that a new source is held against the schema of another, and what a new time gives."""
+    notes = []
+    if before.source != schema.source:
+        notes.append(
+            f"data/schema.yaml was made for {before.source} and is kept; `ingest --infer` makes a "
+            "new one"
+        )
+    if schema.time and (before.time is None or before.time.name != schema.time.name):
+        notes += calendar_note(schema.time, settings)
+    return notes
 
 
 def _upgraded(file: SchemaFile, original: Original, settings: Settings) -> SchemaFile:

@@ -43,6 +43,7 @@ from .schema import (
     Schema,
     SchemaFile,
     columns_fingerprint,
+    plain_name,
     require_columns,
     with_roles,
 )
@@ -71,6 +72,19 @@ MEASURE_NAME = (
     r"jahr|monat|woche|tag|stunde|alter|rang)s?($|_)"
 )
 UNNAMED = r"unnamed_\d+"
+# Columns of numbers that may be the time: years, months beside them, and what only sorts the rows.
+YEAR_COLUMN = r"years?|yr|jahr|an|ann[eé]e|año|ano|anno|rok"
+MONTH_COLUMN = r"months?|mon|monat|mois|mes"
+ORDER_COLUMN = r"time|t|date|day|week|month|quarter|period|step|epoch|timestamp|zeit|tag|woche"
+YEARS = (1800, 2100)
+FEWEST_TIMES = 10
+# 1949.083 is a month of a year, as near as three digits tell.
+GRID = 0.05
+# Columns that count equal rows, and those that weigh rows for sure.
+OUTSIDE = ("id", "ignore")
+COUNT_NAME = r"freq|frequency|frequencies|counts?|cases|n|anzahl|häufigkeit"
+FREQUENCY_NAME = r"freq|frequency|frequencies|häufigkeit"
+WEIGHT_NAME = r"(sample|sampling|survey|case|person|p|obs)_?(weights?|wgts?|wts?)|fnlwgt"
 
 
 def infer_schema(reading: Reading, settings: Settings, target: Column | None = None) -> SchemaFile:
@@ -105,7 +119,8 @@ def infer_schema(reading: Reading, settings: Settings, target: Column | None = N
     words = {column.name for column in columns if column.type in WORDS}
     spelt = {name: reading.spelt[name] for name in reading.spelt if name in words}
     clues.notes += value_notes(spelt, missing)
-    clues.notes += [*_time_notes(columns, settings), *_total_note(frame)]
+    clues.notes += _time_notes(frame, columns, settings)
+    clues.notes += [*_weight_notes(frame, columns, settings), *_total_note(frame)]
     schema = Schema(tuple(columns), roles.source)
     one_line = tuple(" ".join(note.split()) for note in clues.notes)
     return SchemaFile(schema, columns_fingerprint(schema), conditions(settings), one_line)
@@ -138,22 +153,121 @@ def _without_names(frame: pd.DataFrame, columns: Sequence[Column], clues: Clues)
     ]
 
 
-def _time_notes(columns: Sequence[Column], settings: Settings) -> list[str]:
+def _time_notes(frame: pd.DataFrame, columns: Sequence[Column], settings: Settings) -> list[str]:
     """Say what the model gets of the time, or that there are dates which may be one."""
     time = next((column for column in columns if "time" in column.roles), None)
     if time is not None:
-        return [
-            f"{time.name} orders the rows, and the model gets its month, weekday and hour as far "
-            "as train covers them; to leave them out, set [features] time = no"
-        ] * bool(time.parts and settings.features.time)
-    dates = [column.name for column in columns if column.type == "datetime" and not column.roles]
-    if not dates or settings.split.rule != "auto":
+        return calendar_note(time, settings)
+    if settings.split.rule != "auto":
         return []
+    dates = [column.name for column in columns if column.type == "datetime" and not column.roles]
+    if not dates:
+        return _number_of_time(frame, columns)
     holds = "holds" if len(dates) == 1 else "hold"
     return [
         f"{', '.join(dates)} {holds} dates; if rows are to be predicted for later, set [data] time "
         f"= {dates[0]} in conf.cfg"
     ]
+
+
+def calendar_note(time: Column, settings: Settings) -> list[str]:
+    """Say which parts of the time the model gets, if it gets any."""
+    return [
+        f"{time.name} orders the rows, and the model gets its month, weekday and hour as far as "
+        "train covers them; to leave them out, set [features] time = no"
+    ] * bool(time.parts and settings.features.time)
+
+
+def _number_of_time(frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
+    """Say which column of numbers may be the time, if one may."""
+    numbers = [
+        column.name
+        for column in columns
+        if column.type in ("integer", "number")
+        and not (column.roles or column.nullable or column.format or column.unit)
+    ]
+    later = "if rows are to be predicted for later,"
+    for name in numbers:
+        some = frame[name].iloc[:: max(len(frame) // SAMPLED, 1)]  # enough for most columns
+        held = _time_in(name, some) and _time_in(name, frame[name])
+        if not held:
+            continue
+        months = (other for other in numbers if re.fullmatch(MONTH_COLUMN, other.lower()))
+        month = next((each for each in months if frame[each].between(1, 12).all()), None)
+        if held == "holds years" and month:
+            return [
+                f"{name} and {month} hold years and months; {later} write them as one date in the "
+                "source, and name that column in [data] time"
+            ]
+        return [f"{name} {held}; {later} set [data] time = {name} in conf.cfg"]
+    return []
+
+
+def _time_in(name: str, series: pd.Series[Any]) -> str:
+    """Return what makes a column of numbers look like the time, or nothing."""
+    low, high = float(series.min()), float(series.max())
+    is_year = bool(re.fullmatch(YEAR_COLUMN, name.lower()))
+    whole = not (series % 1).any()
+    if is_year and whole and YEARS[0] <= low and high <= YEARS[1] and series.nunique() > 2:
+        return "holds years"
+    if series.nunique() < FEWEST_TIMES:
+        return ""
+    if whole and 100 * YEARS[0] <= low and high <= 100 * YEARS[1]:
+        is_month = (series % 100).between(1, MONTHS_OF_A_YEAR).all()
+        return f"holds months such as {int(low)}" if is_month else ""
+    ordered = series.is_monotonic_increasing or series.is_monotonic_decreasing
+    if not ordered and not is_year:
+        return ""
+    if YEARS[0] <= low and high <= YEARS[1] and not whole:
+        off = (series * MONTHS_OF_A_YEAR + 0.5) % 1 - 0.5
+        if (off.abs() <= GRID).all():
+            return f"holds months as parts of years, such as {low:g}"
+    if ordered and re.fullmatch(ORDER_COLUMN, name.lower()):
+        return "puts the rows in order, and may be the time"
+    return ""
+
+
+def _weight_notes(frame: pd.DataFrame, columns: Sequence[Column], settings: Settings) -> list[str]:
+    """Offer as weight a column that says how often its row was seen, or how much it counts."""
+    if settings.data.weight:
+        return []
+    for column in columns:
+        name = column.name.lower()
+        if column.type not in ("integer", "number") or column.roles or column.nullable:
+            continue
+        if re.fullmatch(COUNT_NAME, name) and _counts_rows(frame, columns, column, settings):
+            return [
+                f"{column.name} counts equal rows, since each combination of the other columns is "
+                "there once; without a weight each line counts once, so set [data] weight = "
+                f"{column.name} in conf.cfg"
+            ]
+        if re.fullmatch(f"{FREQUENCY_NAME}|{WEIGHT_NAME}", name) and frame[column.name].min() >= 0:
+            return [
+                f"{column.name} may say how much a row counts; if so, set [data] weight = "
+                f"{column.name} in conf.cfg"
+            ]
+    return []
+
+
+def _counts_rows(
+    frame: pd.DataFrame, columns: Sequence[Column], counts: Column, settings: Settings
+) -> bool:
+    """Tell whether a table lists combinations of a few values each, and how often each was seen."""
+    values = frame[counts.name]
+    others = [
+        column for column in columns if column is not counts and not {*column.roles} & {*OUTSIDE}
+    ]
+    most = min(settings.features.max_categories, len(frame) // 2)
+    listed = (
+        counts.type == "integer"
+        and values.min() >= 0
+        and values.max() > 1
+        and len(others) > 1
+        and any(column.type in WORDS for column in others)
+        and all(column.type in (*WORDS, "boolean", "integer") for column in others)
+        and all(frame[column.name].nunique(dropna=False) <= most for column in others)
+    )
+    return listed and not frame.duplicated([column.name for column in others]).any()
 
 
 def conditions(settings: Settings, version: int = SCHEMA_VERSION) -> str:
@@ -321,7 +435,7 @@ def _names_rows(series: pd.Series[Any], column: Column) -> bool:
     span = high - low + 1
     if span < UNIQUE * len(series) or not _is_unlike(series):
         return False
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])|[\W]+", "_", column.name).lower().strip("_")
+    name = plain_name(column.name)
     if unnamed or re.search(ID_NAME, name):
         return True
     if re.search(MEASURE_NAME, name) or re.search(TIME_NAME, name):

@@ -7,6 +7,7 @@ inferred stands in `infer`, how a table is held against it in `cast`.
 from __future__ import annotations
 
 import difflib
+import re
 import shutil
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -517,6 +518,15 @@ def row_weights(frame: pd.DataFrame, schema: Schema) -> NDArray[np.float64] | No
         return None
     weights = weights / weights.mean()
     return weights
+
+
+def plain_name(name: str) -> str:
+    """Return a column's name in small letters, its words divided by underscores.
+
+    >>> plain_name("customerId (old)")
+    'customer_id_old'
+    """
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|\W+", "_", name).lower().strip("_")
 
 
 def require_columns(names: Sequence[str], wanted: Sequence[str], where: str) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..data.schema import plain_name
 from .curves import significant
 
 if TYPE_CHECKING:
@@ -32,6 +35,18 @@ CHANCE = 1e-4
 FEWEST_VALUES = 10
 # The range of a column that numbers the rows, in rows of the table, and the least skill of a trend.
 NUMBERING, TREND = 3, 0.1
+# A time that may run until the event is a suspect from here on.
+TELLING = 0.4
+# What a number is called that may run until the event, and a time that is known before it.
+DURATION = (
+    r"(^|_)(time|days|weeks|months|durations?|survival|follow_?up|fu|los|stay|t?stop|lifetime|"
+    r"elapsed)($|_|\d)|time\d*$"
+)
+KNOWN_BEFORE = r"(^|_)(since|ago|last|previous|prior|past|before|per|age)(_|$)"
+# A date that lies after another in so many of the rows, among so many dates, ends something.
+AFTER, MOST_STARTS = 0.99, 10
+# With a number in so many of its values, a text is read by the first one.
+MOSTLY_NUMBERS, NUMBER = 0.9, r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
 LEAK_FOLDS = 5
 MOST_BINS, FEWEST_BINS, ROWS_OF_BIN = 100, 5, 10
 MOST_OUTCOMES = 10
@@ -83,6 +98,8 @@ def find_leaks(
     - "value": where it has its most frequent number the target is nearly always the same, and it is
       nearly never so elsewhere;
     - "alone": alone it is nearly perfect where it is filled;
+    - "duration": it tells which of two classes, and is a time that may run until then, by its name
+      or as a date that lies after another; several columns share one entry, with the best's skill;
     - "late": it is filled for some rows, and there far better than all other columns together.
 
     Args:
@@ -100,20 +117,27 @@ def find_leaks(
     """
     answers = Answers(train[target], classes, seed)
     features = train[[column.name for column in schema.features[:LEAK_COLUMNS]]]
+    dates = [column.name for column in schema.columns if column.type == "datetime"]
+    # Of what orders the rows a model gets the calendar only, not what lies between two dates.
+    time = schema.time.name if schema.time else None
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for name in features.columns:
-        leak = _leak_of(name, features, answers, rows)
+        starts = train[[date for date in dates[:MOST_STARTS] if time != name != date]]
+        leak = _leak_of(name, features, answers, rows, starts)
         if leak is None:
             continue
         gaps = leak["kind"] in ("filled", "missing")
         alike = features[name].isna().to_numpy().tobytes() if gaps else name
+        alike = "" if leak["kind"] == "duration" else alike
         entry = found.setdefault((leak["kind"], alike), {"columns": [], **leak})
         entry["columns"].append(name)
+        if leak["kind"] == "duration":
+            entry["skill"] = max(entry["skill"], leak["skill"])
     return list(found.values())
 
 
 def _leak_of(
-    name: str, features: pd.DataFrame, answers: Answers, rows: int
+    name: str, features: pd.DataFrame, answers: Answers, rows: int, starts: pd.DataFrame
 ) -> dict[str, Any] | None:
     """Return in which way one column gives the target away, or None."""
     series = features[name]
@@ -136,6 +160,8 @@ def _leak_of(
         return leak | {"kind": "numbering"} if skill >= trend else None
     if skill >= max(GIVES_AWAY[answers.classes], HONEST + DOUBT * error):
         return leak | {"kind": "alone"}
+    if (told := _skill_of_durations(series, answers, starts)) is not None:
+        return leak | {"kind": "duration", "skill": significant(told)}
     late = filled.mean() <= 1 - FEWEST_MISSING and features.shape[1] > 1
     if late and skill >= max(SUSPECT, HONEST + MORE_DOUBT * error):
         others = features[filled].drop(columns=name)
@@ -194,6 +220,42 @@ def _nearly_always(has_it: NDArray[np.bool_], inside: NDArray[np.bool_], columns
     return bool(few and binom.cdf(exceptions, count, usual) <= CHANCE / columns)
 
 
+def _skill_of_durations(
+    series: pd.Series[Any], answers: Answers, starts: pd.DataFrame
+) -> float | None:
+    """Return how well a time that may run until an event tells it, or None if not well enough."""
+    if not answers.classes or answers.truth.shape[1] > 1:
+        return None
+    found = []
+    for duration in _durations(series, starts):
+        filled = duration.notna().to_numpy()
+        truth = answers.truth[filled]
+        if len(truth) < FEWEST_FILLED or (truth == truth[0]).all():
+            continue
+        skill = _skill_alone(duration[filled], truth, answers.fold[filled], answers.classes)
+        error = _error_of_skill(TELLING, truth, answers.classes)
+        found += [skill] if skill >= TELLING + DOUBT * error else []
+    return max(found, default=None)
+
+
+def _durations(series: pd.Series[Any], starts: pd.DataFrame) -> Iterator[pd.Series[Any]]:
+    """Yield a column as times that may run until an event.
+
+    A number is one by its name; a date if it lies after one of `starts`: as it is, and from there.
+    """
+    if pd.api.types.is_datetime64_any_dtype(series):
+        for start in starts.columns:
+            seconds = (series - starts[start]).dt.total_seconds()
+            known = seconds.dropna()
+            if known.any() and (known >= 0).mean() >= AFTER:
+                yield series
+                yield seconds
+    elif pd.api.types.is_numeric_dtype(series) and series.nunique() >= FEWEST_VALUES:
+        name = plain_name(str(series.name))
+        if re.search(DURATION, name) and not re.search(KNOWN_BEFORE, name):
+            yield series
+
+
 def _is_numbering(series: pd.Series[Any], filled: NDArray[np.bool_], rows: int) -> bool:
     """Tell whether a column numbers the rows: integers that differ, with few gaps."""
     if not pd.api.types.is_integer_dtype(series) or not filled.all() or series.duplicated().any():
@@ -207,6 +269,10 @@ def _skill_alone(
     """Return how well one column tells the target: by bins of its values, or by their order."""
     codes, numbers = _bins(series)
     found = _skill(_means_of_bins(codes, truth, fold), truth, classes)
+    if numbers is None and (read := _numbers_in(series)) is not None:
+        known = read.notna().to_numpy()
+        if np.ptp(truth[known], axis=0).any():
+            return max(found, _skill_alone(read[known], truth[known], fold[known], classes))
     if numbers is None or truth.shape[1] > 1:
         return found
     order = pd.Series(numbers).rank().to_numpy() / len(numbers)
@@ -254,6 +320,14 @@ def _bins(series: pd.Series[Any]) -> tuple[NDArray[np.intp], NDArray[np.float64]
     codes = pd.factorize(series)[0] + 1
     often = np.bincount(codes) >= LEAK_FOLDS
     return np.where(often[codes], codes, 0), None
+
+
+def _numbers_in(words: pd.Series[Any]) -> pd.Series[Any] | None:
+    """Return the first number in each text ("<0.006", "0.12 mg"), or None if many have none."""
+    numbers = words.astype("str").str.extract(NUMBER, expand=False).astype(float)
+    numbers = numbers.where(np.isfinite(numbers))
+    mostly = numbers.notna().mean() >= MOSTLY_NUMBERS
+    return numbers if mostly and numbers.nunique() >= FEWEST_VALUES else None
 
 
 def _means_of_bins(
