@@ -195,6 +195,41 @@ def test_a_recipe_works_without_make(bake: Bake, target: str) -> None:
         assert [line for line in outside if re.search(r"[|;&<>`]|\$\$", line)] == []
 
 
+@pytest.mark.parametrize("installer", ["uv", "pip"])
+def test_set_up_takes_uv_where_it_is_and_says_how_long(
+    bake: Bake, tmp_path: Path, installer: str
+) -> None:
+    (tmp_path / installer).write_text("#!/bin/sh\n", encoding="utf-8")
+    (tmp_path / installer).chmod(0o755)
+    done = subprocess.run(
+        [tool("make"), "--dry-run", "setup"],
+        cwd=bake().root,
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    said, install = done.stdout.splitlines()[-2:]
+    begin = {
+        "uv": "uv pip install --compile-bytecode --python .venv/bin/python",
+        "pip": ".venv/bin/python -m pip install",
+    }
+    assert install == f'{begin[installer]} --constraint constraints.txt --editable ".[dev]"'
+    assert f"with {installer}: " in said and re.search("seconds|minutes", said)
+
+
+@pytest.mark.modules
+def test_lint_names_the_file_and_what_mends_it(bake_into: Bake, tmp_path: Path) -> None:
+    project = bake_into(tmp_path)
+    test = project.root / "tests" / "test_mine.py"
+    test.write_text("def test_it():\n    assert  1\n", encoding="utf-8")
+    code, text = said([tool("make"), "lint", f"PYTHON={sys.executable}"], project.root)
+    assert code != 0
+    assert re.search(r"^would reformat .*tests.test_mine\.py$", text, re.MULTILINE)
+    assert "make format mends" in text
+    assert "ruff check --quiet --fix" in project.text("Makefile")  # lint's is not quiet
+    assert project.text("Makefile").count("ruff check --quiet") == 1
+
+
 def commit_all(project: BakedProject) -> None:
     """Put every file that git does not ignore into the index: pre-commit looks at those."""
     if not (project.root / ".git").exists():
