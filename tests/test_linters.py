@@ -217,6 +217,15 @@ def test_set_up_takes_uv_where_it_is_and_says_how_long(
     assert f"with {installer}: " in said and re.search("seconds|minutes", said)
 
 
+def test_an_environment_may_be_a_link_which_git_ignores(bake_into: Bake, tmp_path: Path) -> None:
+    project = bake_into(tmp_path)
+    (tmp_path / "on another disk").mkdir()
+    (project.root / ".venv").symlink_to(tmp_path / "on another disk")
+    assert project.git("status", "--porcelain") == ""
+    code, text = said([tool("make"), "--dry-run", "setup"], project.root)
+    assert f'python3 -m venv "{tmp_path / "on another disk"}"' in text.splitlines(), (code, text)
+
+
 @pytest.mark.modules
 def test_lint_names_the_file_and_what_mends_it(bake_into: Bake, tmp_path: Path) -> None:
     project = bake_into(tmp_path)
