@@ -9,8 +9,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from answers import CHOICES, SKELETON, TEMPLATE
 from baking import BakedProject
 
@@ -27,6 +29,7 @@ TARGETS = [
     "check",
     "checklist",
     "gate",
+    "lock",
     "update",
     "template-status",
     "clean",
@@ -94,6 +97,45 @@ def test_ci_file_follows_its_schema(bake: Bake, ci: str) -> None:
     transform = ["--data-transform", "gitlab-ci"] if ci == "gitlab" else []
     command = [tool("check-jsonschema"), "--builtin-schema", schema, *transform, path]
     assert said(command, bake(ci=ci).root) == (0, "ok -- validation done")
+
+
+@pytest.mark.parametrize(
+    ("ci", "schema", "path"),
+    [
+        ("github", "vendor.dependabot", ".github/dependabot.yml"),
+        ("gitlab", "vendor.renovate", "renovate.json"),
+    ],
+)
+def test_newer_packages_are_proposed_after_a_week(
+    bake: Bake, ci: str, schema: str, path: str
+) -> None:
+    project = bake(ci=ci)
+    command = [tool("check-jsonschema"), "--builtin-schema", schema, path]
+    assert said(command, project.root) == (0, "ok -- validation done")
+    document: dict[str, Any] = yaml.safe_load(project.text(path))
+    if ci == "gitlab":
+        assert document["minimumReleaseAge"] == "7 days"
+    else:
+        waits = {each["package-ecosystem"]: each["cooldown"] for each in document["updates"]}
+        assert waits == dict.fromkeys(("pip", "github-actions"), {"default-days": 7})
+
+
+@pytest.mark.modules
+def test_the_lock_holds_the_pins_with_their_hashes_and_no_host(
+    bake_into: Bake, tmp_path: Path
+) -> None:
+    project = bake_into(tmp_path)
+    code, text = said([tool("make"), "lock"], project.root)
+    assert code == 0, text
+    lock = project.text("requirements.lock")
+    assert not re.search("://|index", lock)
+    packages = re.split(r"\n(?=\S)", lock.strip())
+    assert len(packages) > 80
+    assert [each for each in packages if "--hash=sha256:" not in each] == []
+    locked = {each.split()[0] for each in packages}
+    pinned = set(project.text("constraints.txt").splitlines())
+    # What only other systems need has no pin.
+    assert {each.partition("==")[0] for each in locked - pinned} <= {"appnope", "colorama"}
 
 
 def test_template_workflow_follows_its_schema() -> None:
