@@ -15,7 +15,7 @@ import subprocess  # pathlib, shutil and typing would cost more to import than t
 # space separates answers that must all be given, {package} is the package's folder below src/.
 MODULES = {
     "ci=github": [".github"],
-    "ci=gitlab": [".gitlab-ci.yml"],
+    "ci=gitlab": [".gitlab-ci.yml", "renovate.json"],
     "ci=jenkins": ["Jenkinsfile"],
     "platform=docker|kubernetes": [".dockerignore", "Dockerfile"],
     "platform=docker|kubernetes serving=rest": [

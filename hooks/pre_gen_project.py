@@ -11,6 +11,11 @@ import sys  # and not typing, which would cost more to import than the hook take
 # Python as it stands, and the answers arrive as JSON, from which no text can break out.
 # {% raw %}
 
+if sys.version_info < (3, 10):  # noqa: UP036  # the Python of cookiecutter, not the project's
+    sys.exit(
+        "\nError: this cookiecutter runs on a Python before 3.10: install it for a newer one.\n"
+    )
+
 # What a free-text answer may be long.
 LENGTHS = {"project_name": 100, "project_slug": 60, "description": 500, "author_name": 200}
 
@@ -190,6 +195,16 @@ def slug_fault(slug: str) -> str | None:
     return None
 
 
+def is_too_old(answers: dict[str, object]) -> bool:
+    """Tell whether a cookiecutter before 2.2 asked, which would make a broken project.
+
+    Before 2.0 it does not render derived values, and before 2.2 it does not say where the template
+    lies, `_repo_dir`. cruft gives neither that nor `_output_dir`.
+    """
+    unrendered = "{{" in str(answers.get("__package"))
+    return unrendered or ("_output_dir" in answers and "_repo_dir" not in answers)
+
+
 def find_fault(answers: dict[str, object]) -> str | None:
     """Return the first fault as a sentence that names the prompt, the value and what is allowed."""
     for prompt, longest in LENGTHS.items():
@@ -207,6 +222,11 @@ def find_fault(answers: dict[str, object]) -> str | None:
         if all(answers.get(prompt) == choice for prompt, choice in together.items()):
             pair = " and ".join(f"{prompt} {choice!r}" for prompt, choice in together.items())
             return f"{pair} do not go together: {instead}."
+    if is_too_old(answers):
+        return (
+            "this cookiecutter is too old; 2.2 or newer is needed: run `uvx cookiecutter`, or "
+            "`pipx install cookiecutter`, since distributions install older ones."
+        )
     return None
 
 

@@ -50,7 +50,7 @@ CHANGES = {
     "stage=production": """
         docs/deployment.md docs/modelling.md docs/business.md docs/infrastructure.md
         docs/monitoring.md""",
-    "ci=gitlab": "-.github .gitlab-ci.yml",
+    "ci=gitlab": "-.github .gitlab-ci.yml renovate.json",
     "ci=jenkins": "-.github Jenkinsfile",
     "ci=none": "-.github",
     "platform=local": "-.dockerignore -Dockerfile",

@@ -162,6 +162,58 @@ def test_the_hook_knows_the_choices_of_the_prompts() -> None:
     assert list(hook_literal("pre_gen", "LENGTHS")) == FREE_TEXT
 
 
+@every_case(
+    ("known", "refused"),
+    [
+        ({"__package": "churn", "_output_dir": "/out", "_repo_dir": "."}, False),
+        ({"__package": "churn", "_commit": "1234"}, False),  # cruft
+        ({"__package": "churn", "_output_dir": "/out"}, True),
+        ({"__package": "{{ cookiecutter.project_slug }}", "_template": "."}, True),
+    ],
+)
+def test_an_old_cookiecutter_is_refused_by_what_it_hands_over(
+    known: dict[str, str], refused: bool
+) -> None:
+    sentence = fault(**known)
+    assert (sentence is not None) == refused
+    assert not refused or "2.2 or newer is needed" in str(sentence)
+
+
+@pytest.mark.modules
+@pytest.mark.parametrize("version", ["1.7.3", "2.1.1", "2.2.0"])
+def test_the_oldest_cookiecutter_bakes_the_same_and_older_ones_are_refused(
+    version: str, bake: Bake, template: Path, tmp_path: Path
+) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(words, cwd=tmp_path, capture_output=True, encoding="utf-8")
+
+    uv = [sys.executable, "-m", "uv"]
+    assert run(*uv, "venv", "--quiet", "--python", sys.executable, "old").returncode == 0
+    python = f"old/{'Scripts' if os.name == 'nt' else 'bin'}/python"
+    # The first of them imports pkg_resources.
+    wanted = [f"cookiecutter=={version}", "setuptools<80"]
+    done = run(*uv, "pip", "install", "--quiet", "--python", python, *wanted)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "out").mkdir()
+    done = run(python, "-m", "cookiecutter", str(template), "--no-input", "-o", "out")
+    minimum = re.search(
+        r"cookiecutter (\d+\.\d+) or newer", (TEMPLATE / "README.md").read_text("utf-8")
+    )
+    assert minimum and minimum[1] == "2.2"
+    if version == "2.2.0":
+        assert done.returncode == 0, done.stderr
+        project = BakedProject(tmp_path / "out" / "ml-project", {})
+        assert {name: project.text(name) for name in project.files()} == {
+            name: bake().text(name) for name in bake().files()
+        }
+    else:
+        printed = done.stdout + done.stderr
+        assert done.returncode != 0
+        assert len(re.findall("^Error: .*2.2 or newer is needed.*$", printed, re.MULTILINE)) == 1
+        assert "Traceback" not in printed
+        assert [*(tmp_path / "out").iterdir()] == []
+
+
 def test_the_hook_knows_every_dependency(bake: Bake) -> None:
     project = tomllib.loads(bake(serving="rest", boosters="yes").text("pyproject.toml"))["project"]
     extras = project["optional-dependencies"].values()

@@ -185,6 +185,9 @@ def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> BakedPr
     stray = project.root / "models" / "0badbeef"
     stray.mkdir()
     (stray / "model.skops").write_bytes(b"not in service")
+    # As after a clone, and a run, of somebody whose umask is 077.
+    for path in project.root.rglob("*"):
+        path.chmod(path.stat().st_mode & 0o700)
     return project
 
 

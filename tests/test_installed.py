@@ -154,6 +154,9 @@ def test_a_second_run_changes_nothing(installed: Installed) -> None:
 
 
 def test_format_style_and_types_are_clean(installed: Installed) -> None:
+    """Also with a test of the team's, from which no types are asked."""
+    mine = installed.root / "tests" / "test_mine.py"
+    mine.write_text("def test_mine(tmp_path):\n    assert tmp_path.exists()\n", encoding="utf-8")
     assert "Success: no issues found" in installed.make("lint")
 
 

@@ -9,8 +9,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from answers import CHOICES, SKELETON, TEMPLATE
 from baking import BakedProject
 
@@ -27,6 +29,7 @@ TARGETS = [
     "check",
     "checklist",
     "gate",
+    "lock",
     "update",
     "template-status",
     "clean",
@@ -94,6 +97,45 @@ def test_ci_file_follows_its_schema(bake: Bake, ci: str) -> None:
     transform = ["--data-transform", "gitlab-ci"] if ci == "gitlab" else []
     command = [tool("check-jsonschema"), "--builtin-schema", schema, *transform, path]
     assert said(command, bake(ci=ci).root) == (0, "ok -- validation done")
+
+
+@pytest.mark.parametrize(
+    ("ci", "schema", "path"),
+    [
+        ("github", "vendor.dependabot", ".github/dependabot.yml"),
+        ("gitlab", "vendor.renovate", "renovate.json"),
+    ],
+)
+def test_newer_packages_are_proposed_after_a_week(
+    bake: Bake, ci: str, schema: str, path: str
+) -> None:
+    project = bake(ci=ci)
+    command = [tool("check-jsonschema"), "--builtin-schema", schema, path]
+    assert said(command, project.root) == (0, "ok -- validation done")
+    document: dict[str, Any] = yaml.safe_load(project.text(path))
+    if ci == "gitlab":
+        assert document["minimumReleaseAge"] == "7 days"
+    else:
+        waits = {each["package-ecosystem"]: each["cooldown"] for each in document["updates"]}
+        assert waits == dict.fromkeys(("pip", "github-actions"), {"default-days": 7})
+
+
+@pytest.mark.modules
+def test_the_lock_holds_the_pins_with_their_hashes_and_no_host(
+    bake_into: Bake, tmp_path: Path
+) -> None:
+    project = bake_into(tmp_path)
+    code, text = said([tool("make"), "lock"], project.root)
+    assert code == 0, text
+    lock = project.text("requirements.lock")
+    assert not re.search("://|index", lock)
+    packages = re.split(r"\n(?=\S)", lock.strip())
+    assert len(packages) > 80
+    assert [each for each in packages if "--hash=sha256:" not in each] == []
+    locked = {each.split()[0] for each in packages}
+    pinned = set(project.text("constraints.txt").splitlines())
+    # What only other systems need has no pin.
+    assert {each.partition("==")[0] for each in locked - pinned} <= {"appnope", "colorama"}
 
 
 def test_template_workflow_follows_its_schema() -> None:
@@ -193,6 +235,50 @@ def test_a_recipe_works_without_make(bake: Bake, target: str) -> None:
     if target != "help":
         outside = [re.sub(r'"[^"]*"', "", line) for line in recipe]
         assert [line for line in outside if re.search(r"[|;&<>`]|\$\$", line)] == []
+
+
+@pytest.mark.parametrize("installer", ["uv", "pip"])
+def test_set_up_takes_uv_where_it_is_and_says_how_long(
+    bake: Bake, tmp_path: Path, installer: str
+) -> None:
+    (tmp_path / installer).write_text("#!/bin/sh\n", encoding="utf-8")
+    (tmp_path / installer).chmod(0o755)
+    done = subprocess.run(
+        [tool("make"), "--dry-run", "setup"],
+        cwd=bake().root,
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    said, install = done.stdout.splitlines()[-2:]
+    begin = {
+        "uv": "uv pip install --compile-bytecode --python .venv/bin/python",
+        "pip": ".venv/bin/python -m pip install",
+    }
+    assert install == f'{begin[installer]} --constraint constraints.txt --editable ".[dev]"'
+    assert f"with {installer}: " in said and re.search("seconds|minutes", said)
+
+
+def test_an_environment_may_be_a_link_which_git_ignores(bake_into: Bake, tmp_path: Path) -> None:
+    project = bake_into(tmp_path)
+    (tmp_path / "on another disk").mkdir()
+    (project.root / ".venv").symlink_to(tmp_path / "on another disk")
+    assert project.git("status", "--porcelain") == ""
+    code, text = said([tool("make"), "--dry-run", "setup"], project.root)
+    assert f'python3 -m venv "{tmp_path / "on another disk"}"' in text.splitlines(), (code, text)
+
+
+@pytest.mark.modules
+def test_lint_names_the_file_and_what_mends_it(bake_into: Bake, tmp_path: Path) -> None:
+    project = bake_into(tmp_path)
+    test = project.root / "tests" / "test_mine.py"
+    test.write_text("def test_it():\n    assert  1\n", encoding="utf-8")
+    code, text = said([tool("make"), "lint", f"PYTHON={sys.executable}"], project.root)
+    assert code != 0
+    assert re.search(r"^would reformat .*tests.test_mine\.py$", text, re.MULTILINE)
+    assert "make format mends" in text
+    assert "ruff check --quiet --fix" in project.text("Makefile")  # lint's is not quiet
+    assert project.text("Makefile").count("ruff check --quiet") == 1
 
 
 def commit_all(project: BakedProject) -> None:

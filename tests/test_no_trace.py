@@ -1,4 +1,4 @@
-"""What a project leaves outside its folder: no look-up, no packet, and only documented caches."""
+"""What leaves the folder, from the bake to retraining: no look-up, no packet, documented caches."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from pathlib import Path
 import offline
 import pytest
 import yaml
+from answers import TEMPLATE
 from asking import until
-from baking import BakedProject, bake_project
+from baking import BakedProject
 
 # Folders below the home folder that a library documents as its cache or its settings.
 MATPLOTLIB = "https://matplotlib.org/stable/install/environment_variables_faq.html"
@@ -24,30 +25,49 @@ CACHES = {
     ".config/matplotlib": MATPLOTLIB,
     ".cache/fontconfig": FONTCONFIG,  # written by fc-list, which Matplotlib asks for fonts
 }
+# What cookiecutter itself leaves, before there is a project.
+REPLAY = ".cookiecutter_replay"
 # ONNX Runtime sends 10 seconds after its import, so a service is watched for longer than that.
 SECONDS = 20
-STRACE = ["strace", "-D", "-f", "--seccomp-bpf", "-e", "trace=connect,sendto,sendmsg,sendmmsg"]
+SENDING = "connect,sendto,sendmsg,sendmmsg"
+WRITING = "open,openat,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlink,symlinkat"
+STRACE = [
+    "strace",
+    "-D",
+    "-f",
+    "-y",
+    "-s",
+    "0",
+    "--seccomp-bpf",
+    "-e",
+    f"trace={SENDING},{WRITING}",
+]
 # An address as strace writes it; systemd's resolver is asked over a socket in the file system.
 ADDRESS = re.compile(r'inet_addr\("([^"]+)"\)|inet_pton\(AF_INET6, "([^"]+)"')
 RESOLVER = re.compile(r"sin6?_port=htons\(53\)|/systemd/resolve/")
+SENDS = re.compile(r"\b(connect|send\w+)\(")
+# Paths of a call that writes, each after the folder it is relative to, which `-y` shows.
+WRITES = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|\b(creat|mkdir|rename|link|symlink)\w*\(")
+LINKS = re.compile(r"\b(sym)?link(at)?\(")
+PATHS = re.compile(r'(?:<([^>]*)>, )?"([^"]+)"')
 
 
 @dataclass(frozen=True)
 class Traced:
-    """A project that has run and served, each traced.
+    """A project from its bake to its retraining, each step traced without a network.
 
     Attributes:
         project: The project.
         home: What was its home folder, empty at first.
-        run: What `run` sent, a line per call.
-        serve: What `serve` sent.
+        allowed: The folders that may be written to, apart from the documented caches in `home`.
+        traces: By step, its calls that send or write, a line per call.
         answer: What the service answered.
     """
 
     project: BakedProject
     home: Path
-    run: list[str]
-    serve: list[str]
+    allowed: list[Path]
+    traces: dict[str, list[str]]
     answer: str
 
 
@@ -60,34 +80,89 @@ def tools() -> None:
         pytest.skip("strace is not installed, or may not trace here")
 
 
+STEPS = ["bake", "setup", "run", "later", "serve"]
+# The later steps in one process, which spares the imports: every command of `argv` in turn.
+IN_TURN = """
+import sys
+from {package}.__main__ import main
+for line in {lines}:
+    sys.argv = ["later", *line.split()]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, line
+"""
+
+
 @pytest.fixture(scope="module")
 def traced(tools: None, template: Path, tmp_path_factory: pytest.TempPathFactory) -> Traced:
     folder = tmp_path_factory.mktemp("traced")
-    project = bake_project(template, folder, {"serving": "rest"})
-    home = folder / "home"
-    home.mkdir()
-    environment = bare(project, home)
+    home, temporary, baked = (folder / name for name in ("home", "tmp", "baked"))
+    for each in (home, temporary, baked):
+        each.mkdir()
+    project = BakedProject(baked / "ml-project", {})
+    environment = bare(project, home) | {"TMPDIR": str(temporary)}
+    traces: dict[str, list[str]] = {}
 
-    def watched(name: str, *before: str) -> tuple[str, list[str]]:
-        """Run a command of the project and return what it printed and what it sent."""
+    def watched(name: str, cwd: Path, *words: str, before: tuple[str, ...] = ()) -> str:
+        """Run a command without a network, note what it sends and writes; return what it prints."""
         trace = folder / f"{name}.txt"
-        program = [*STRACE, "-o", str(trace), sys.executable, "-m", project.package]
-        words = [*before, *program] if before else [*program, name]
         done = subprocess.run(
-            [*offline.OFFLINE, *words],
-            cwd=project.root,
+            [*offline.OFFLINE, *before, *STRACE, "-o", str(trace), *words],
+            cwd=cwd,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
         )
         assert done.returncode == 0, done.stdout[-3000:]
-        return done.stdout, whole(trace)
+        traces[name] = whole(trace)
+        return done.stdout
 
-    _, run = watched("run")
+    program = [sys.executable, "-m", project.package]
+    answers = ["serving=rest", "monitoring=yes"]
+    bake = ["cookiecutter", str(template), "--no-input", "-o", str(baked), *answers]
+    watched("bake", baked, sys.executable, "-m", *bake)
+    cache = uv_cache(folder)
+    environment["UV_CACHE_DIR"] = str(cache)
+    # With Python's own module, which is not traced: it takes longer than all that follows.
+    venv = [sys.executable, "-m", "venv", "--without-pip", ".venv"]
+    subprocess.run(venv, cwd=project.root, check=True)
+    install = "uv pip install --offline --python .venv/bin/python"
+    watched("setup", project.root, "make", "setup", f"INSTALL={install}")
+    watched("run", project.root, *program, "run")
+    rows = next((project.root / "data" / "valid").glob("part-*.parquet"))
+    lines = [
+        f"predict {rows} scored.csv",
+        f"monitor {rows}",
+        f"retrain --data {rows}",
+        f"page --runtime {browser_runtime(project, folder)}",
+    ]
+    code = IN_TURN.format(package=project.package, lines=lines)
+    watched("later", project.root, sys.executable, "-c", code)
     ask = str(Path(__file__).with_name("ask_once.py"))
-    answer, serve = watched("serve", sys.executable, ask, str(SECONDS))
-    return Traced(project, home, run, serve, answer)
+    before = (sys.executable, ask, str(SECONDS))
+    answer = watched("serve", project.root, *program, before=before)
+    return Traced(project, home, [project.root, temporary, cache], traces, answer)
+
+
+def uv_cache(folder: Path) -> Path:
+    """Return uv's cache, with what a set-up without an index needs beside the pins: the builder."""
+    uv = [sys.executable, "-m", "uv"]
+    wanted = ["pip", "install", "--quiet", "--target", str(folder / "builder"), "hatchling>=1.27"]
+    subprocess.run([*uv, *wanted], check=True)
+    found = subprocess.run([*uv, "cache", "dir"], check=True, capture_output=True, encoding="utf-8")
+    return Path(found.stdout.strip())
+
+
+def browser_runtime(project: BakedProject, folder: Path) -> Path:
+    """Return onnxruntime-web as npm fetches it."""
+    text = project.text(f"src/{project.package}/serving/runtime.py")
+    package = re.search(r'^PACKAGE = "(.*)"', text, re.MULTILINE)
+    assert package
+    command = ["npm", "pack", package[1], "--prefer-offline", "--silent"]
+    subprocess.run([*command, "--pack-destination", str(folder)], check=True, capture_output=True)
+    return next(folder.glob("*.tgz"))
 
 
 def bare(project: BakedProject, home: Path) -> dict[str, str]:
@@ -112,10 +187,13 @@ def outside(lines: list[str]) -> list[str]:
     return [
         line
         for line in lines
-        if RESOLVER.search(line)
-        or any(
-            not re.match(r"127\.|::1$|::ffff:127\.", four or six)
-            for four, six in ADDRESS.findall(line)
+        if SENDS.search(line)
+        and (
+            RESOLVER.search(line)
+            or any(
+                not re.match(r"127\.|::1$|::ffff:127\.", four or six)
+                for four, six in ADDRESS.findall(line)
+            )
         )
     ]
 
@@ -158,21 +236,49 @@ def test_telemetry_is_off_in_every_container(bake: Callable[..., BakedProject]) 
     assert services["serving"]["environment"]["ORT_DISABLE_TELEMETRY"] == "1"
 
 
-@pytest.mark.modules
-def test_run_sends_nothing(traced: Traced) -> None:
-    assert traced.project.has_file("reports/index.html")
-    assert outside(traced.run) == []
+def written(lines: list[str], cwd: Path) -> set[Path]:
+    """Return the paths of a trace at which something was made, opened for writing or renamed.
+
+    `cwd` is what paths are relative to where the trace does not say, as for `mkdir`.
+    """
+    found = set()
+    for line in lines:
+        if WRITES.search(line) and "= -1 " not in line:
+            paths = [Path(cwd, folder, name) for folder, name in PATHS.findall(line)]
+            found |= {*(paths[-1:] if LINKS.search(line) else paths)}  # a link's end stays as it is
+    return found
 
 
 @pytest.mark.modules
-def test_serve_sends_nothing(traced: Traced) -> None:
+@pytest.mark.parametrize("step", STEPS)
+def test_nothing_is_sent_and_nothing_written_elsewhere(traced: Traced, step: str) -> None:
+    assert outside(traced.traces[step]) == []
+    caches = [traced.home / cache for cache in [*CACHES, REPLAY]]
+    above = [parent for cache in caches for parent in cache.parents]
+    paths = written(traced.traces[step], traced.project.root)
+    stray = [
+        path
+        for path in sorted(paths)
+        if not any(path.is_relative_to(each) for each in [*traced.allowed, *caches])
+        and path not in above
+        and not str(path).startswith(("/dev/", "/proc/self/"))
+    ]
+    assert stray == []
+    assert any(path.is_relative_to(traced.project.root) for path in paths)
+
+
+@pytest.mark.modules
+def test_each_step_did_its_work(traced: Traced) -> None:
+    project = traced.project
+    assert project.has_file("reports/index.html") and project.has_file("reports/drift.html")
+    assert project.has_file("scored.csv") and project.has_file("reports/page/predict.html")
     assert re.match(r'200 .*"predictions":\[\{', traced.answer), traced.answer
-    assert outside(traced.serve) == []
+    assert len([*(project.root / "models").glob("*/bundle.json")]) == 2  # retrained
 
 
 @pytest.mark.modules
 def test_the_home_folder_holds_only_documented_caches(traced: Traced) -> None:
-    known = [Path(cache) for cache in CACHES]
+    known = [Path(cache) for cache in [*CACHES, REPLAY]]
     found = [path.relative_to(traced.home) for path in sorted(traced.home.rglob("*"))]
     stray = [
         path
@@ -187,6 +293,7 @@ def test_the_home_folder_holds_only_documented_caches(traced: Traced) -> None:
 def test_the_caches_are_in_the_readme(traced: Traced) -> None:
     text = traced.project.text("README.md")
     assert [cache for cache in CACHES if f"`~/{cache}`" not in text] == []
+    assert f"`~/{REPLAY}`" in (TEMPLATE / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.modules
@@ -205,3 +312,29 @@ def test_the_trace_shows_what_is_sent(tools: None, tmp_path: Path, code: str) ->
     done = subprocess.run([*offline.OFFLINE, *program], capture_output=True)
     assert b"OSError" in done.stderr or b"gaierror" in done.stderr
     assert outside(whole(trace)) != []
+
+
+@pytest.mark.modules
+def test_the_trace_shows_what_is_written(tools: None, tmp_path: Path) -> None:
+    code = """
+import os
+from pathlib import Path
+open("new", "w").close()
+os.mkdir("folder")
+os.rename("new", "folder/renamed")
+os.symlink("folder", "link")
+os.open("folder", os.O_RDONLY)
+try:
+    open("absent/file", "w")
+except OSError:
+    open(Path.cwd().parent / "above", "a")
+"""
+    (tmp_path / "here").mkdir()
+    trace = tmp_path / "trace.txt"
+    program = [*STRACE, "-o", str(trace), sys.executable, "-c", code]
+    subprocess.run([*offline.OFFLINE, *program], cwd=tmp_path / "here", check=True)
+    found = {
+        path.relative_to(tmp_path).as_posix() for path in written(whole(trace), tmp_path / "here")
+    }
+    names = ["new", "folder", "folder/renamed", "link"]
+    assert found == {*(f"here/{name}" for name in names), "above"}

@@ -26,6 +26,14 @@ from mlproj.data.split import load_split
 pytestmark = pytest.mark.modules
 
 SAMPLE = {"source": "sample:1200", "id": "customer_id", "sensitive": "gender", "target": "churned"}
+# Each would make a service of its own kind: shared counts in a folder, processes, detours.
+PRESET = {
+    "PROMETHEUS_MULTIPROC_DIR": f"{os.devnull}/counts",
+    "WEB_CONCURRENCY": "3",
+    "FORWARDED_ALLOW_IPS": "*",
+    "http_proxy": "http://127.0.0.1:9",
+    "HTTP_PROXY": "http://127.0.0.1:9",
+}
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +65,8 @@ def rows(made: Any) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def server(made: Any, package_environment: dict[str, str]) -> Iterator[Server]:
-    """A service that several tests share."""
-    with Server(made, package_environment) as server:
+    """A service that several tests share, where variables are set for other programs."""
+    with Server(made, package_environment | PRESET) as server:
         yield server
 
 
@@ -105,6 +113,11 @@ class Load:
                 self.statuses[outcome] = self.statuses.get(outcome, 0) + 1
                 self.models |= {model} if model else set()
         connection.close()
+
+
+def test_variables_of_other_programs_change_nothing(server: Server) -> None:
+    assert server.workers() == []  # the one process answers itself
+    assert "serving_in_flight" in server.ask("GET", "/metrics").body.decode()
 
 
 def test_it_starts_fast_and_light(server: Server) -> None:

@@ -50,6 +50,11 @@ def run(
     from .core import pipeline
 
     project, settings = _open(overrides)
+    if project.data.is_symlink():
+        typer.echo(
+            "data/ is a symbolic link, so git cannot keep data/schema.yaml and data/manifest.json; "
+            "link the folders in it instead."
+        )
     with _results_shown(project):
         pipeline.run(project, settings, force=force, until=until, say=typer.echo)
 
@@ -319,6 +324,8 @@ def _fail(sentence: str, code: int) -> None:
 
 def _disk_sentence(error: OSError) -> str | None:
     """Explain the faults of a disk that a user can mend; None for any other."""
+    if "No usable temporary directory" in str(error):
+        return "No temporary folder can be written to; name one in TMPDIR, then run this again."
     where = f" at {error.filename}" if error.filename else ""
     reasons = {
         errno.ENOSPC: f"The disk is full{where}; free some space",

@@ -118,6 +118,10 @@ def _run(root: Path, overrides: list[str], settings: Any) -> None:
 
     import uvicorn
 
+    # The client of Prometheus reads them when imported. A folder that others use, too, would bring
+    # their counts, and what an earlier start counted.
+    for name in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"):
+        os.environ.pop(name, None)
     from .app import HANDED_OVER
     from .metrics import share_between_processes
 
