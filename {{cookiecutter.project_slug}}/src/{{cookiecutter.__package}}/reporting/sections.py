@@ -312,11 +312,11 @@ def _wanted(facts: dict[str, Any], name: str) -> str:
 
 def _proofs(facts: dict[str, Any]) -> Iterator[str]:
     """Yield what was checked on the parts as they were written."""
-    yield f"Rows that are in two parts: {facts['overlap_rows']}."
+    yield f"Rows in two splits: {facts['overlap_rows']}."
     if facts["overlap_groups"] is not None:
-        yield f"Rows of a group that is in two parts: {facts['overlap_groups']}."
+        yield f"Rows whose group is in two splits: {facts['overlap_groups']}."
     if "time_travel" in facts:
-        yield f"Rows that are as late as a later part: {facts['time_travel']:,}."
+        yield f"Rows not earlier than a later split: {facts['time_travel']:,}."
     if facts.get("duplicates", "drop") == "drop":
         yield f"Equal rows dropped before the split: {facts['duplicates_dropped']:,}."
     elif facts["equal_rows"]:
@@ -327,7 +327,7 @@ def _proofs(facts: dict[str, Any]) -> Iterator[str]:
     if facts.get("without_target"):
         yield f"Rows left out since their target is missing: {facts['without_target']:,}."
     if facts["twins_removed"]:
-        yield f"Rows taken out since an earlier part holds their equal: {facts['twins_removed']:,}."
+        yield f"Rows left out since an earlier split has an equal row: {facts['twins_removed']:,}."
     if facts["removed_by_custom"]:
         yield f"Rows taken out by custom.py: {facts['removed_by_custom']:,}."
     yield f"Fingerprint of the split: {facts['fingerprint']}; seed {facts['seed']}."
