@@ -254,7 +254,8 @@ def card_section(project: Project, settings: Settings) -> Section | None:
     html = str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
     html = re.sub(r"<h1>.*?</h1>\s*", "", html, count=1, flags=re.S)  # the section has a title
     html = re.sub(r"(</?h)([1-4])>", lambda found: f"{found[1]}{int(found[2]) + 1}>", html)
-    html = html.replace("<table>", '<div class="wide" tabindex="0"><table>')
+    region = '<div class="wide" role="region" aria-label="Table of the card" tabindex="0">'
+    html = html.replace("<table>", f"{region}<table>")
     html = html.replace("</table>", "</table></div>")
     return Section("Model card", f'<div class="card-text">{html}</div>')
 
