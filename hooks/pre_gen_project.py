@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import keyword
+import os
 import re
 import sys  # and not typing, which would cost more to import than the hook takes to run
 
@@ -18,19 +19,6 @@ if sys.version_info < (3, 10):  # noqa: UP036  # the Python of cookiecutter, not
 
 # What a free-text answer may be long.
 LENGTHS = {"project_name": 100, "project_slug": 60, "description": 500, "author_name": 200}
-
-# The choices of cookiecutter.json, for answers that come from a replay or a hand-written file.
-CHOICES = {
-    "license": ["MIT", "BSD-3-Clause", "Apache-2.0", "Proprietary"],
-    "task": ["classification", "regression"],
-    "stage": ["poc", "mvp", "production"],
-    "ci": ["github", "gitlab", "jenkins", "none"],
-    "platform": ["docker", "local", "kubernetes"],
-    "serving": ["batch", "rest"],
-    "monitoring": ["no", "yes"],
-    "checklist": ["yes", "no"],
-    "boosters": ["no", "yes"],
-}
 
 # Answers that cannot go together, each with what to choose instead, as in:
 # ({"serving": "rest", "platform": "local"}, "choose docker as the platform of a REST service")
@@ -205,6 +193,25 @@ def is_too_old(answers: dict[str, object]) -> bool:
     return unrendered or ("_output_dir" in answers and "_repo_dir" not in answers)
 
 
+def read_choices(answers: dict[str, object]) -> dict[str, list[str]]:
+    """Return the choices of each question, from the template's cookiecutter.json.
+
+    cookiecutter itself refuses any other choice, except in a replay file. cruft has no replay, and
+    does not tell a hook where the template is: then there is nothing to check.
+    """
+    for start in (os.environ.get("PWD", ""), str(answers.get("_output_dir"))):
+        path = os.path.join(start, str(answers.get("_repo_dir")), "cookiecutter.json")
+        if os.path.isfile(path):
+            with open(path, encoding="utf-8") as file:
+                asked = json.load(file).items()
+            return {
+                prompt: choices
+                for prompt, choices in asked
+                if isinstance(choices, list) and not prompt.startswith("_")
+            }
+    return {}
+
+
 def find_fault(answers: dict[str, object]) -> str | None:
     """Return the first fault as a sentence that names the prompt, the value and what is allowed."""
     for prompt, longest in LENGTHS.items():
@@ -214,7 +221,7 @@ def find_fault(answers: dict[str, object]) -> str | None:
             fault = slug_fault(str(value))
         if fault is not None:
             return f"{prompt} {shown(value)} {fault}."
-    for prompt, choices in CHOICES.items():
+    for prompt, choices in read_choices(answers).items():
         if answers.get(prompt) not in choices:
             allowed = f"{', '.join(choices[:-1])} or {choices[-1]}"
             return f"{prompt} {shown(answers.get(prompt))} is not a choice: choose {allowed}."

@@ -282,11 +282,8 @@ def third_version(upstream: Upstream) -> None:
         '    with open("docs/from-hook.md", "w") as file:\n        file.write("# A hook\\n")\n'
     )
     upstream.edit("hooks/post_gen_project.py", before("    prune(answers)\n", written))
-    refusals = (
-        'LENGTHS["owner"] = LENGTHS.pop("author_name")\nCHOICES["ci"].remove("jenkins")\n'
-        'CHOICES["region"] = ["eu", "us"]\n\n\n'
-    )
-    upstream.edit("hooks/pre_gen_project.py", before("def text_fault(", refusals))
+    renamed = 'LENGTHS["owner"] = LENGTHS.pop("author_name")\n\n\n'
+    upstream.edit("hooks/pre_gen_project.py", before("def text_fault(", renamed))
     (upstream.root / "CHANGELOG.md").write_bytes(CHANGES.encode("utf-8"))
     upstream.release("v2.0.0")
 

@@ -21,6 +21,7 @@ from answers import (
     skeleton_files,
 )
 from baking import BakedProject
+from cases import every_case
 
 Bake = Callable[..., BakedProject]
 over_all_answers = pytest.mark.parametrize("answers", PAIRWISE, ids=describe)
@@ -29,8 +30,8 @@ over_all_answers = pytest.mark.parametrize("answers", PAIRWISE, ids=describe)
 
 ROOT = """
 .cruft.json .dockerignore .editorconfig .gitattributes .github .gitignore .pre-commit-config.yaml
-Dockerfile LICENSE Makefile README.md checklist conf.cfg constraints.txt data docs logs models
-notebooks pyproject.toml reports src tests tools
+AGENTS.md Dockerfile LICENSE Makefile README.md checklist conf.cfg constraints.txt data docs logs
+models notebooks pyproject.toml reports src tests tools
 """
 
 PACKAGE = """
@@ -274,8 +275,30 @@ def test_the_default_project_is_light_at_first_sight(bake: Bake) -> None:
     assert len(project.text("README.md").splitlines()) <= 120
     assert len(project.text("conf.cfg").splitlines()) <= 45
     # The checklist's texts apart, one file per area. A change that adds to either says how many.
-    assert len([name for name in project.files() if "/checklist/items/" not in name]) <= 128
+    assert len([name for name in project.files() if "/checklist/items/" not in name]) <= 129
     assert len([line for line in code.splitlines() if line.strip()]) <= 19_500
+
+
+@every_case("answers", [{}, {"checklist": "no", "task": "regression"}], ids=describe)
+def test_the_page_for_coding_agents_is_short_and_names_what_is_there(
+    bake: Bake, answers: Answers
+) -> None:
+    project = bake(**answers)
+    page = project.text("AGENTS.md")
+    assert len(page.splitlines()) <= 40
+    targets = re.findall(r"^([a-z-]+):", project.text("Makefile"), flags=re.MULTILINE)
+    named = re.findall(r"(?:^|`)make ([a-z-]+)", page, flags=re.MULTILINE)
+    assert {"lint", "test", "run"} <= set(named) <= set(targets)
+    paths = re.findall(r"`((?:src|data|reports|tools)/[^`]*|[\w.]+\.\w+)`", page)
+    there = {path for path in paths if (project.root / path).exists()}
+    assert set(paths) - there == {"data/manifest.json", "reports/test_ledger.jsonl"}
+    assert f"src/{project.package}/custom.py" in there
+    settings = re.findall(r"`\[(\w+)\] (\w+)`", page)
+    assert settings and all(
+        f"\n[{section}]" in project.text("conf.cfg") and f"\n{key} =" in project.text("conf.cfg")
+        for section, key in settings
+    )
+    assert ("checklist" in page) == ("checklist" not in answers)
 
 
 # -------------------------------------------------------------------------------------- rendering

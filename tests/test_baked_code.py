@@ -173,3 +173,24 @@ def test_mypy_finds_nothing(bake: Bake, answers: Answers, tmp_path: Path) -> Non
     command = [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path)]
     done = subprocess.run(command, cwd=bake(**answers).root, capture_output=True, encoding="utf-8")
     assert (done.returncode, done.stdout.splitlines()[-1][:7]) == (0, "Success"), done.stdout
+
+
+def test_a_notebook_that_was_run_is_committed_as_it_was_baked(bake: Bake, tmp_path: Path) -> None:
+    """Jupyter writes outputs and the version of Python; the hook takes both out again."""
+    project = bake()
+    hooks = yaml.safe_load(project.text(".pre-commit-config.yaml"))["repos"][0]["hooks"]
+    entry = next(hook["entry"] for hook in hooks if hook["id"] == "nbstripout").split()
+    names = project.files("notebooks/*.ipynb")
+    assert names
+    for name in names:
+        notebook = json.loads(project.text(name))
+        version = {"name": "python", "version": "3.11.7", "nbconvert_exporter": "python"}
+        notebook["metadata"]["language_info"] = version
+        for number, cell in enumerate(notebook["cells"]):
+            if cell["cell_type"] == "code":
+                output = {"name": "stdout", "output_type": "stream", "text": ["1\n"]}
+                cell |= {"execution_count": number, "outputs": [output]}
+        path = tmp_path / Path(name).name
+        path.write_text(json.dumps(notebook), encoding="utf-8")
+        subprocess.run([sys.executable, "-m", *entry, path], check=True)
+        assert path.read_text(encoding="utf-8") == project.text(name)

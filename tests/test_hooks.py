@@ -34,6 +34,7 @@ from baking import BakedProject, bake_project, run_git, run_hook
 from cases import every_case
 from cookiecutter.exceptions import FailedHookException
 from cookiecutter.generate import generate_context, generate_files
+from cookiecutter.main import cookiecutter
 from cookiecutter.prompt import prompt_for_config
 
 Bake = Callable[..., BakedProject]
@@ -44,6 +45,7 @@ GOOD = {
     "description": "Predicts churn.",
     "author_name": "The churn team",
     **DEFAULTS,
+    "_repo_dir": str(TEMPLATE),
 }
 
 
@@ -157,8 +159,35 @@ def test_every_impossible_combination_names_real_answers_and_is_refused() -> Non
     assert is_possible(DEFAULTS)
 
 
-def test_the_hook_knows_the_choices_of_the_prompts() -> None:
-    assert hook_literal("pre_gen", "CHOICES") == CHOICES
+def test_the_choices_are_those_of_cookiecutter_json_wherever_it_was_called_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cookiecutter passes on the template's path as it was typed."""
+    monkeypatch.chdir(tmp_path)  # where hooks run: elsewhere
+    for typed, shell, output in (
+        (TEMPLATE, tmp_path, tmp_path),
+        (TEMPLATE.name, TEMPLATE.parent, tmp_path),
+        (TEMPLATE.name, tmp_path, TEMPLATE.parent),
+    ):
+        monkeypatch.setenv("PWD", str(shell))
+        where = {"_repo_dir": str(typed), "_output_dir": str(output)}
+        assert PRE_GEN["read_choices"](where) == CHOICES
+    assert PRE_GEN["read_choices"]({}) == {}  # cruft
+
+
+def test_a_replay_with_a_choice_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    replay = tmp_path / "replay.json"
+    answers = {**GOOD, "ci": "travis", "__package": "churn", "__kubernetes_name": "churn"}
+    replay.write_text(json.dumps({"cookiecutter": answers}), encoding="utf-8")
+    with (
+        patch("cookiecutter.hooks.run_script", run_hook),
+        pytest.raises(FailedHookException, match="ci 'travis' is not a choice: choose github"),
+    ):
+        cookiecutter(str(TEMPLATE), replay=str(replay), output_dir=str(tmp_path / "out"))
+    assert not (tmp_path / "out" / "churn").exists()
+
+
+def test_the_hook_knows_the_prompts_of_free_text() -> None:
     assert list(hook_literal("pre_gen", "LENGTHS")) == FREE_TEXT
 
 

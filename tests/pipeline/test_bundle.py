@@ -263,7 +263,7 @@ def test_a_wrong_conversion_is_found_and_said(monkeypatch: pytest.MonkeyPatch) -
     export = onnx.export_onnx(model, inputs, document)
     assert export.content is None
     assert not export.facts["equal"]
-    assert "it predicts otherwise" in export.facts["reason"]
+    assert "its predictions differ" in export.facts["reason"]
     assert export.facts["max_abs_diff"] > 1e-5
 
 
@@ -375,7 +375,7 @@ def test_a_bundle_cut_off_half_way_is_made_whole(project: Any) -> None:
     for name in ("bundle.json", "reference.json"):
         (folder / name).unlink()
     (folder / "model.onnx").write_bytes(b"cut off")
-    with pytest.raises(UserError, match="not a whole bundle"):
+    with pytest.raises(UserError, match="not a complete bundle"):
         bundle.load_bundle(project, run_id)
     run_until_packaged(project)
     assert files_of(folder) == content

@@ -135,3 +135,22 @@ def test_what_templates_take_as_html_is_listed() -> None:
     assert {name: names for name, names in found.items() if names} == SAFE
     text = "".join(path.read_text("utf-8") for path in PACKAGE.rglob("*.jinja"))
     assert "autoescape" not in text
+
+
+@pytest.mark.modules
+def test_a_page_fits_a_phone_and_has_its_landmarks(browser: Any, tmp_path: Path) -> None:
+    """A fingerprint has no place to break; a wide table scrolls on its own."""
+    hash_of = "3f2a9c1e" * 8
+    shown = bullets([f"Fingerprint of the split: {hash_of}; seed 42."])
+    shown += verdict("Missed", f"Model {hash_of}", missed=True) + cards([("Data", hash_of, hash_of)])
+    shown += table(["Part", hash_of], [[hash_of, hash_of]], caption=hash_of)
+    shown += figures([Plot(hash_of, "alt", "<svg viewBox='0 0 1 1'></svg>", hash_of)])
+    page = tmp_path / "page.html"
+    sections = {"summary": Section(hash_of, shown)}
+    page.write_text(html_page("demo", Markup(hash_of), sections, Markup(hash_of)), "utf-8")
+    browser.resize(390)
+    browser.open(page.as_uri())
+    assert browser.ask("document.documentElement.scrollWidth") <= 390
+    roles = [node.role for node in browser.tree()]
+    assert {"banner", "navigation", "main", "contentinfo", "region"} <= set(roles)
+    assert (roles.count("main"), roles.count("banner")) == (1, 1)

@@ -338,7 +338,7 @@ def test_what_stops_it_from_starting_is_one_sentence(
         taken.listen()
         port = str(taken.getsockname()[1])
         code, said = serve("--port", port)
-        assert code == 2 and f"127.0.0.1:{port} cannot be listened at" in said
+        assert code == 2 and f"127.0.0.1:{port} cannot be opened" in said
     assert serve("--set", "serving.keys=env:NO_SUCH_KEYS")[0] == 2
     run_id = champion.read_champion(project)["run_id"]
     model = project.models / run_id / "model.onnx"

@@ -215,7 +215,7 @@ def unnamed(y_true: Any, prediction: Any, sample_weight: Any = None) -> float:
         ({"unweighted": unweighted}, "does not use sample_weight as the number of times"),
         ({"unnamed": unnamed}, r"takes \(y_true, prediction, sample_weight\); its parameters"),
         ({"in_cents": in_cents}, "returned .*, better than 1, which counts as perfect; declare"),
-        ({"accuracy": within_ten}, "The metric 'accuracy' of custom.py is there already; rename"),
+        ({"accuracy": within_ten}, "The metric 'accuracy' of custom.py exists already; rename"),
     ],
 )
 def test_what_a_metric_must_not_do(
@@ -235,7 +235,7 @@ def test_probabilities_are_refused_where_there_are_none(declare: Declare) -> Non
 
 def test_a_metric_that_is_gone_is_named(declare: Declare) -> None:
     declare()
-    with pytest.raises(UserError, match="There is no metric 'lost_calls' any more; bring it back"):
+    with pytest.raises(UserError, match="The metric 'lost_calls' no longer exists; bring it back"):
         metrics.find_metric("lost_calls")
     with pytest.raises(UserError, match="metric = lost_calls: a classification is scored by auto"):
         metrics.choose_metric(CLASSIFICATION, "lost_calls")

@@ -213,7 +213,7 @@ def fails(model: Plane, features: int) -> Any:
     [
         (
             lambda model, features: plane_as_onnx(model, features, bend=0.02),
-            "it predicts otherwise",
+            "its predictions differ",
         ),
         (of_other_operators, "it does not convert ("),
         (two_tensors, "its own part takes 2 tensors, not one of features"),

@@ -32,8 +32,8 @@ from few_items import OWN, Run, make_root, process
         (("sign", "own", "--by", "A", "--note", "b"), "There is no item 'own'"),
         (("waive", "own-readm", "--reason", "b"), "did you mean own-readme"),
         (("withdraw", "own-readme"), "there is nothing to withdraw"),
-        (("--stage", "mvp", "gate"), "--stage before `gate` would be lost"),
-        (("--json", "list"), "--json before `list` would be lost"),
+        (("--stage", "mvp", "gate"), "--stage before `gate` has no effect"),
+        (("--json", "list"), "--json before `list` has no effect"),
     ],
 )
 def test_what_cannot_be_is_answered_in_one_sentence(

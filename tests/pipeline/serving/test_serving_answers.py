@@ -199,9 +199,10 @@ def test_limits(project: Any, rows: list[Any]) -> None:
         assert asked.ask("GET", "/predict").status == 405
         refused = asked.ask("PUT", "/predict")
         assert (refused.headers["allow"], refused.headers["connection"]) == ("POST", "close")
-        assert asked.ask("POST", "/predict", b"{}", {"content-type": "text/plain"}).status == 415
-        zipped = {**JSON_TYPE, "content-encoding": "gzip"}
-        assert asked.ask("POST", "/predict", b"{}", zipped).status == 415
+        typed = asked.ask("POST", "/predict", b"{}", {"content-type": "text/plain"})
+        assert (typed.status, "Content-Type: application/json" in typed.json["detail"]) == (415, True)
+        zipped = asked.ask("POST", "/predict", b"{}", {**JSON_TYPE, "content-encoding": "gzip"})
+        assert (zipped.status, "Content-Encoding" in zipped.json["detail"]) == (415, True)
         asked.service._at_work = 64
         fleet = asked.service.fleet
         fleet.champion.pace = 1.0  # slow enough for a thread
@@ -212,6 +213,22 @@ def test_limits(project: Any, rows: list[Any]) -> None:
         metrics = asked.ask("GET", "/metrics").body.decode()
     for reason in ("rows", "body", "method", "type", "full"):
         assert f'serving_refused_total{{reason="{reason}"}}' in metrics
+
+
+def test_a_body_with_nan_is_refused_with_the_hint_that_null_stands_for_unknown(
+    asked: Asked,
+) -> None:
+    hint = "null stands for an unknown value"
+    for path, bodies in {
+        "/predict": (b'{"rows": [{"age": NaN}]}', b'{"rows": [{"age": -Infinity}]}'),
+        "/explain": (b'{"row": {"age": NaN}}',),
+    }.items():
+        for body in bodies:
+            answer = asked.ask("POST", path, body)
+            assert (answer.status, hint in answer.json["detail"]) == (400, True), body
+    for body in (b'{"rows": [{"plan": "NaN"}', b'{"NaN'):
+        answer = asked.ask("POST", "/predict", body)
+        assert (answer.status, hint in answer.json["detail"]) == (400, False), body
 
 
 def test_every_answer_has_the_headers_and_a_request_id(asked: Asked, rows: list[Any]) -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from operator import attrgetter
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from asking import Asked
 from mlproj.bundle import champion
+
+
+SCHEMA_OF = attrgetter("service.fleet.champion.schema")
 
 
 def test_openapi_comes_from_the_schema(asked: Asked) -> None:
@@ -22,6 +27,26 @@ def test_openapi_comes_from_the_schema(asked: Asked) -> None:
     assert "plus" in row["properties"]["plan"]["enum"]
     assert row["additionalProperties"] is False
     assert asked.ask("POST", "/predict", body["example"]).status == 200
+    outside = row["properties"].keys() - {column.name for column in SCHEMA_OF(asked).features}
+    assert outside
+    assert {row["properties"][name]["description"] for name in outside} == {
+        "accepted, but not used by the model"
+    }
+
+
+def test_openapi_names_the_model_its_operations_and_where_they_are(asked: Asked) -> None:
+    document = asked.ask("GET", "/openapi.json").json
+    assert document["info"]["title"] == f"mlproj: predictions of {SCHEMA_OF(asked).target.name}"
+    operations = {
+        path: operation["operationId"]
+        for path, methods in document["paths"].items()
+        for operation in methods.values()
+    }
+    assert operations["/predict"] == "predict" and operations["/readyz"] == "readyz"
+    assert len(set(operations.values())) == len(operations)
+    for prefix in ("http://localhost:8000/", "https://example.org/models/churn/"):
+        base = urljoin(f"{prefix}openapi.json", document["servers"][0]["url"])
+        assert base == prefix
 
 
 def test_the_card_and_the_models(asked: Asked, made: dict[str, Any]) -> None:

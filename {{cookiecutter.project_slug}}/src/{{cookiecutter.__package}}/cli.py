@@ -151,7 +151,7 @@ def dismiss(run_id: Annotated[str, typer.Argument(help="A challenger.")]) -> Non
     from .bundle import champion
 
     champion.dismiss(_project(), run_id)
-    typer.echo(f"{run_id} is no challenger any more.")
+    typer.echo(f"{run_id} is no longer a challenger.")
 
 
 @champion_app.command()

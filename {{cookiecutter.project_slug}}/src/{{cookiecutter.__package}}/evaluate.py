@@ -431,7 +431,7 @@ def _notes_on_test(
     """Yield whether test was opened, and what that means."""
     opened = len(openings(evaluation.project, evaluation.split))
     if final and test is None:
-        yield "Test stays closed, since the model misses its bar on valid."
+        yield "Test stays closed, since the model misses the margin on valid."
     elif opened and test is None:
         yield f"{openings_in_words(opened)[:-1]}, for another model; for this one it stays closed."
     elif opened > 1:

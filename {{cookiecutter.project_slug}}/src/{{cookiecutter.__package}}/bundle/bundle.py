@@ -314,7 +314,7 @@ def read_document(project: Project, run_id: str) -> dict[str, Any]:
         )
     if not (folder / BUNDLE_FILE).is_file():
         raise UserError(
-            f"models/{run_id} is not a whole bundle, since it has no {BUNDLE_FILE}; if it is the "
+            f"models/{run_id} is not a complete bundle: it has no {BUNDLE_FILE}; if it is the "
             "last run's, run `postprocess`."
         )
     document = read_json(folder / BUNDLE_FILE)
@@ -322,7 +322,7 @@ def read_document(project: Project, run_id: str) -> dict[str, Any]:
     if version != BUNDLE_VERSION or document.get("run_id") != run_id:
         raise UserError(
             f"models/{run_id}/{BUNDLE_FILE} is not of run {run_id} and version {BUNDLE_VERSION}; "
-            "train the model anew."
+            "train the model again."
         )
     for name, sha256 in document["files"].items():
         path = Path(os.path.normpath(folder / name))

@@ -157,7 +157,7 @@ def _limits(document: Mapping[str, Any]) -> list[str]:
         "For others its scores mean little.",
         "- Categories and columns that training never saw are refused, unless [predict] strict = "
         "no; then such a category counts as unknown.",
-        "- It finds what goes together, not what causes what.",
+        "- It finds associations, not causes.",
     ]
 
 

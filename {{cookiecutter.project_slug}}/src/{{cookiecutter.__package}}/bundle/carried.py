@@ -80,8 +80,8 @@ def files_to_carry(custom: ModuleType) -> dict[str, Path]:
     found = registry.team_files(custom)
     if found != registry.imported_files():
         raise UserError(
-            "The code of custom changed while this command ran, so the model is not of the code "
-            "that is there now; run `run` again."
+            "The code of custom changed while this command ran, so the model does not belong to "
+            "the code that is there now; `run` again."
         )
     return {name: path for name, (path, *_) in found.items()}
 

@@ -51,8 +51,8 @@ def checklist(
         if stage or as_json:
             option, command = "--json" if as_json else "--stage", context.invoked_subcommand
             raise UserError(
-                f"{option} before `{command}` would be lost; "
-                f"write it behind, if `checklist {command} --help` has it."
+                f"{option} before `{command}` has no effect; "
+                f"write it after, if `checklist {command} --help` has it."
             )
         return
     stage = verify.check_name("stage", stage)
@@ -120,7 +120,7 @@ def sign(
     by: Annotated[str, typer.Option(help="Who vouches for it.")],
     note: Annotated[str, typer.Option(help="What you looked at, in a sentence.")],
 ) -> None:
-    """Vouch for an item that no machine can tell."""
+    """Sign for an item that no machine can check."""
     from . import records, verify
 
     project = _project()
@@ -148,7 +148,7 @@ def waive(
     item = catalogue.find(name)
     by = by if by is not None else (context.git("config", "user.name") or "").strip()
     if not by:
-        raise UserError("Nobody decides: git knows no user.name; say who does with --by NAME.")
+        raise UserError("git has no user.name; say who decides with --by NAME.")
     records.waive(project, catalogue, item, reason=reason, by=by)
     _say_state(project, item)
 

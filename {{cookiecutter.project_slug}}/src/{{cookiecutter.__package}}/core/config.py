@@ -60,7 +60,7 @@ class DataSettings(Section):
         default=(), description="files of further rows, such as those labelled since"
     )
     target: str | None = Field(default=None, description="the column to predict")
-    id: Names = Field(default=(), description="columns that name a row; never a feature")
+    id: Names = Field(default=(), description="columns that identify a row; never a feature")
     time: str | None = Field(default=None, description="the column that orders the rows in time")
     group: str | None = Field(default=None, description="rows of one group stay in one split")
     sensitive: Names = Field(default=(), description="columns to judge fairness by")
@@ -88,7 +88,8 @@ class DataSettings(Section):
         default=(), description="columns to take as text, though they look like numbers or dates"
     )
     months: Names = Field(
-        default=(), description="names of the twelve months in dates of a language not known here"
+        default=(),
+        description="names of the twelve months, for dates in a language that is not built in",
     )
     encoding: str = Field(default="utf-8", description="of CSV, TSV and JSON lines")
     delimiter: str = Field(
@@ -157,7 +158,7 @@ class ModelSettings(Section):
         default=0.01,
         ge=0,
         lt=1,
-        description="the simplest within this much of the best's skill wins",
+        description="choose the simplest model within this distance of the best skill",
     )
     folds: int = Field(
         default=5, ge=0, le=50, description="of the cross-validation on train; 0 skips it"

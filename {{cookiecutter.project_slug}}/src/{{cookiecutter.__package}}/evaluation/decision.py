@@ -91,7 +91,7 @@ def fit_temperature(
         after += (weights[held] * _log_losses(tempered, codes[held])).sum()
     losses = {"before": float(before / weights.sum()), "after": float(after / weights.sum())}
     if after >= before:
-        return {**nothing, **losses, "reason": "the probabilities were as good as they were"}
+        return {**nothing, **losses, "reason": "calibration did not improve log loss"}
     value = _best_temperature(logarithms, codes, weights)
     return {**nothing, **losses, "temperature": value, "kept": True, "reason": "lower log loss"}
 

@@ -49,8 +49,8 @@ def check_opening(project: Project, split: str, model: str, again: str | None) -
     last = before[-1]
     raise UserError(
         f"The test split was opened {times} already, last on {str(last.get('date'))[:10]} for "
-        f"{last.get('run_id')}, and each further look makes its score less honest; if it has to "
-        'be, say why: evaluate --final --again "reason".'
+        f"{last.get('run_id')}, and each further opening makes its score more optimistic; if "
+        'you must, say why: evaluate --final --again "reason".'
     )
 
 

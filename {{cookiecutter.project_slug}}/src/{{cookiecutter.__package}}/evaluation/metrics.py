@@ -77,7 +77,7 @@ def find_metric(name: str) -> Metric:
         )
     if name not in registry.METRICS:
         raise UserError(
-            f"There is no metric '{name}' any more; bring it back in METRICS of custom.py, or name "
+            f"The metric '{name}' no longer exists; bring it back in METRICS of custom.py, or name "
             "another [model] metric and run `run`."
         )
     found: Metric = registry.load(registry.METRICS[name])
@@ -102,7 +102,7 @@ def choose_metric(task: Task, name: str) -> str:
     needed = {find_metric(each).needs for each in task.metrics}
     for each in own:
         if each in METRICS:
-            raise UserError(f"The metric '{each}' of custom.py is there already; rename it.")
+            raise UserError(f"The metric '{each}' of custom.py exists already; rename it.")
         if find_metric(each).needs == "probabilities" and "probabilities" not in needed:
             raise UserError(
                 f"The metric '{each}' of custom.py takes y_proba, but a {task.name} predicts no "

@@ -60,7 +60,7 @@ SEASONS = {
 def baseline_in_words(rule: str | None) -> str:
     """Return what the baseline predicts, for a sentence."""
     if rule is None:
-        return "the same of every row"
+        return "the same for every row"
     return f"the value {rule}" if rule in SEASONS else f"the {rule}"
 
 

@@ -210,7 +210,7 @@ def _notes(window: Window, findings: list[Finding], measured: Any) -> list[str]:
         listed = ", ".join(window.absent[:5]) + (" ..." if len(window.absent) > 5 else "")
         notes.append(f"not in the rows, so not compared: {listed}")
     if window.truth is None:
-        notes.append("no labels: whether the model still is right cannot be seen yet")
+        notes.append("no labels yet, so nobody can tell whether the model is still right")
     elif measured is not None and measured.get("weighted") is False:
         notes.append("the rows have no weights, so the metric was compared without, on valid too")
     elif measured is None:
@@ -218,7 +218,7 @@ def _notes(window: Window, findings: list[Finding], measured: Any) -> list[str]:
     large = [each.name for each in findings if each.p is not None and not each.found
              and (each.adjusted or 0) <= 0.01 and each.about == "feature"]  # fmt: skip
     if large:
-        notes.append(f"certain, but too small a shift to matter: {', '.join(large[:5])}")
+        notes.append(f"significant, but too small to matter: {', '.join(large[:5])}")
     return notes
 
 

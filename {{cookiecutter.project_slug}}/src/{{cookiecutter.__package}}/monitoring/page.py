@@ -211,8 +211,9 @@ def _method(facts: Mapping[str, Any]) -> Section:
         f"{counted(facts['tests'], 'test')} were made on {counted(facts['compared'], 'row')}. "
         f"Their p-values are adjusted together (Holm), so that the chance of any false finding of "
         f"drift in this check is at most {facts['false_alarms']:.1%}.",
-        "A finding is certain (adjusted p) and large (its size is beyond the bar in [monitor]). "
-        "In huge samples trifles are certain; in small ones large differences are luck.",
+        "A finding is significant (adjusted p) and large (its size is beyond the limit in "
+        "[monitor]). In huge samples, trifles are significant; in small ones, large differences "
+        "may be chance.",
         "Numbers are compared by Kolmogorov-Smirnov, categories and few values by chi-square, "
         "missing shares by Fisher's exact test. PSI: population stability index, 0.1 is worth a "
         "look, 0.25 is large. JS: Jensen-Shannon distance, from 0 to 1.",

@@ -17,31 +17,29 @@ class MonitorSettings(Section):
         default=0.01, gt=0, le=0.5, description="chance of any false finding of drift, per check"
     )
     psi: float = Field(
-        default=0.1, ge=0, description="smaller shifts are no finding (population stability index)"
+        default=0.1, ge=0, description="ignore smaller shifts (population stability index)"
     )
     missing: float = Field(
-        default=0.05, ge=0, le=1, description="smaller changes of a missing share are no finding"
+        default=0.05, ge=0, le=1, description="ignore smaller changes of a missing share"
     )
-    worse: float = Field(
-        default=0.05, ge=0, le=1, description="smaller losses of skill are no finding"
-    )
+    worse: float = Field(default=0.05, ge=0, le=1, description="ignore smaller losses of skill")
     invalid: float = Field(
         default=0.01, ge=0, le=1, description="share of rows that may break one rule of the schema"
     )
     label_days: float = Field(
-        default=0, ge=0, description="labels are due so many days after a prediction; 0: never"
+        default=0, ge=0, description="days after which a prediction has to have its label; 0: never"
     )
     labelled: float = Field(
         default=0.5, gt=0, le=1, description="share of the predictions due that needs a label"
     )
-    ignore: Names = Field(default=(), description="features that may change as they like")
+    ignore: Names = Field(default=(), description="features whose drift is ignored")
     days: float = Field(default=7, gt=0, description="of the prediction log, up to now")
     rows: int = Field(default=50_000, ge=100, description="at most, evenly spread, for the tests")
     checks: int = Field(
         default=1, ge=1, description="checks in a row with a finding that make it an alert"
     )
-    whom: str = Field(default="", description="who is told, as the alert says it")
-    what: str = Field(default="", description="what they do first, as the alert says it")
+    whom: str = Field(default="", description="who is responsible, as the alert says it")
+    what: str = Field(default="", description="what to do first, as the alert says it")
     webhook: str | None = Field(
         default=None, description="env:NAME of the variable with the URL that alerts are sent to"
     )

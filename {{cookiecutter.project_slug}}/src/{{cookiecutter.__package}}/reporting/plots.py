@@ -296,7 +296,7 @@ def draw_importance(facts: dict[str, Any], title_of_metric: str, most: int = 12)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel(f"loss in {title_of_metric} when the column is shuffled")
     first = shown[0]["feature"] if shown else "no column"
-    title = f"The model leans most on {_short(first)}"
+    title = f"The model relies most on {_short(first)}"
     names = ", ".join(str(entry["feature"]) for entry in shown[:5])
     return Plot(title, f"Permutation importance; the first columns are {names}.", drawn())
 

@@ -355,7 +355,8 @@ def card_section(project: Project, settings: Settings) -> Section | None:
     html = str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
     html = re.sub(r"<h1>.*?</h1>\s*", "", html, count=1, flags=re.S)  # the section has a title
     html = re.sub(r"(</?h)([1-4])>", lambda found: f"{found[1]}{int(found[2]) + 1}>", html)
-    html = html.replace("<table>", '<div class="wide" tabindex="0"><table>')
+    region = '<div class="wide" role="region" aria-label="Table of the card" tabindex="0">'
+    html = html.replace("<table>", f"{region}<table>")
     html = html.replace("</table>", "</table></div>")
     return Section("Model card", f'<div class="card-text">{html}</div>')
 
@@ -413,11 +414,11 @@ def _wanted(facts: dict[str, Any], name: str) -> str:
 
 def _proofs(facts: dict[str, Any]) -> Iterator[str]:
     """Yield what was checked on the parts as they were written."""
-    yield f"Rows that are in two parts: {facts['overlap_rows']}."
+    yield f"Rows in two splits: {facts['overlap_rows']}."
     if facts["overlap_groups"] is not None:
-        yield f"Rows of a group that is in two parts: {facts['overlap_groups']}."
+        yield f"Rows whose group is in two splits: {facts['overlap_groups']}."
     if "time_travel" in facts:
-        yield f"Rows that are as late as a later part: {facts['time_travel']:,}."
+        yield f"Rows not earlier than a later split: {facts['time_travel']:,}."
     if facts.get("duplicates", "drop") == "drop":
         yield f"Equal rows dropped before the split: {facts['duplicates_dropped']:,}."
     elif facts["equal_rows"]:
@@ -428,7 +429,7 @@ def _proofs(facts: dict[str, Any]) -> Iterator[str]:
     if facts.get("without_target"):
         yield f"Rows left out since their target is missing: {facts['without_target']:,}."
     if facts["twins_removed"]:
-        yield f"Rows taken out since an earlier part holds their equal: {facts['twins_removed']:,}."
+        yield f"Rows left out since an earlier split has an equal row: {facts['twins_removed']:,}."
     if facts["removed_by_custom"]:
         yield f"Rows taken out by custom.py: {facts['removed_by_custom']:,}."
     yield f"Fingerprint of the split: {facts['fingerprint']}; seed {facts['seed']}."

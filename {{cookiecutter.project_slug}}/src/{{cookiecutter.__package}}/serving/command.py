@@ -36,7 +36,8 @@ def serve(
     _check_address(settings.host, settings.port)
     if not keys.required and settings.host not in ("127.0.0.1", "::1", "localhost"):
         typer.echo(
-            "Warning: [serving] keys is empty; whoever reaches this address may ask.", err=True
+            "Warning: [serving] keys is empty; anyone who reaches this address can use the model.",
+            err=True,
         )
     _run(project.root, overrides, settings)
 
@@ -104,7 +105,7 @@ def _check_address(host: str, port: int) -> None:
             trial.bind((host, port))
     except OSError as error:
         raise UserError(
-            f"[serving] {host}:{port} cannot be listened at ({error.strerror}); stop what uses it, "
+            f"[serving] {host}:{port} cannot be opened ({error.strerror}); stop what uses it, "
             "or choose another --port or --host."
         ) from None
 

@@ -158,9 +158,9 @@ class Front:
         if method != "POST":
             raise Refusal(405, "method", "Only POST is answered here.", [(b"allow", b"POST")])
         if head.content_type and not JSON_TYPE.fullmatch(head.content_type):
-            raise Refusal(415, "type", "The body has to be application/json.")
+            raise Refusal(415, "type", "Send JSON with the header Content-Type: application/json.")
         if head.encoding:
-            raise Refusal(415, "type", "The body has to be sent without a content encoding.")
+            raise Refusal(415, "type", "Send the body as it is, without the header Content-Encoding.")
         if head.length > self._limit:
             raise self._too_large()
         if len(self._deadlines) > self._most:

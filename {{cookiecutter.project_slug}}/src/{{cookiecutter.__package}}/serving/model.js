@@ -52,7 +52,7 @@ async function score(rows) {
   const feeds = Object.fromEntries(BUNDLE.inputs.map((entry) => [entry.name, feed(entry, inputs)]));
   const { data } = (await (await session).run(feeds, [BUNDLE.output]))[BUNDLE.output];
   if (!data.every(Number.isFinite)) {
-    throw new Refused("A row lies so far from training that the model has no number for it.");
+    throw new Refused("A row is so far from the training data that the model gives no number.");
   }
   const width = data.length / rows.length;
   const scores = rows.map((_, at) => Array.from(data.subarray(at * width, (at + 1) * width)));

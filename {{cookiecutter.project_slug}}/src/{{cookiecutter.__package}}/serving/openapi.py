@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import __doc__ as about
+from ..core.registry import PACKAGE
 from .rows import row_schema
 from .scoring import Model
 from .service import LONGEST_ID, MOST_LABELS, MOST_ROW, Service
@@ -19,7 +20,7 @@ HEAD: dict[str, Any] = {
     "decided_by": {"const": "decide"},
 }
 REFUSALS = {
-    "400": "The body is no JSON.",
+    "400": "The body is not valid JSON.",
     "401": "No valid API key.",
     "413": "Too many rows, or too large a body.",
     "415": "The body is not application/json.",
@@ -31,6 +32,7 @@ REFUSALS = {
 def make_openapi(service: Service) -> dict[str, Any]:
     """Return the OpenAPI document for the champion, or without rows where there is none."""
     fleet = service.keeper.fleet
+    target = fleet.champion.schema.target if fleet else None
     paths: dict[str, Any] = {
         "/healthz": _get("The process answers."),
         "/readyz": _get("A model is loaded.", "503"),
@@ -42,10 +44,15 @@ def make_openapi(service: Service) -> dict[str, Any]:
         posted = _posted(fleet.champion, service)
         paths = posted | paths
         keyed += list(posted)
+    for path, operations in paths.items():
+        for operation in operations.values():
+            operation["operationId"] = path.strip("/")
     document: dict[str, Any] = {
         "openapi": "3.1.0",
+        # Beside this document, so also behind the prefix of a proxy.
+        "servers": [{"url": "."}],
         "info": {
-            "title": "Predictions",
+            "title": f"{PACKAGE}: predictions" + (f" of {target.name}" if target else ""),
             "version": fleet.champion.run_id if fleet else "none",
             "description": about or "",
         },

@@ -299,7 +299,7 @@ class RowReader:
         except msgspec.ValidationError:  # a number beyond all bounds
             return Refusal(422, "schema", [_located(message)])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return Refusal(400, "json", f"The body is no JSON in UTF-8: {error}.")
+            return not_json(body, error)
         except RecursionError:
             return Refusal(400, "json", "The body is nested too deeply.")
         if not isinstance(content, dict) or not isinstance(content.get("rows"), list):
@@ -356,6 +356,13 @@ class RowReader:
                 yield {"field": name[:SHOWN_CHARACTERS], "value": _shown(row[name]), "rule": rule}
 
 
+def not_json(body: bytes, error: Exception) -> Refusal:
+    """Return what to answer to a body that is not JSON, such as one with NaN, which Python writes."""
+    hint = "; NaN and Infinity are not JSON: null stands for an unknown value"
+    hint = hint if re.search(rb"[:\[,]\s*-?(NaN|Infinity)\b", body) else ""
+    return Refusal(400, "json", f"The body is not valid JSON in UTF-8: {error}{hint}.")
+
+
 def row_schema(schema: Schema, rules: Rules, example: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON schema of one row."""
     outside = [column for column in schema.columns if column not in schema.features]
@@ -364,7 +371,7 @@ def row_schema(schema: Schema, rules: Rules, example: Mapping[str, Any]) -> dict
         for column in schema.features:
             properties[column.name] |= _as_text(column)
     properties |= {
-        column.name: {"description": "taken, and not used by the model"} for column in outside
+        column.name: {"description": "accepted, but not used by the model"} for column in outside
     }
     return {
         "type": "object",

@@ -320,7 +320,7 @@ def _finite(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     if not math.isfinite(np.add.reduce(scores, axis=None)):
         finite = np.isfinite(scores).reshape(len(scores), -1).all(axis=1)
-        rule = "lies so far from training that the model has no number for it"
+        rule = "is so far from the training data that the model gives no number"
         fault = {"row": int(np.argmin(finite)), "field": None, "value": None, "rule": rule}
         raise Refusal(422, "schema", [fault])
     return scores

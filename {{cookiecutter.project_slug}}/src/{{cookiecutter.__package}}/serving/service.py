@@ -22,7 +22,7 @@ from .kinds import label_check
 from .log import Entry, LineLog, PredictionLog
 from .metrics import Metrics
 from .protect import Keys
-from .rows import DECODE_ERRORS, Refusal, Rules
+from .rows import DECODE_ERRORS, Refusal, Rules, not_json
 
 if TYPE_CHECKING:
     from ..core.config import Settings
@@ -349,4 +349,4 @@ def _decode(body: bytes, kind: type[Any]) -> Any:
         fault = {"row": None, "field": None, "value": None, "rule": str(error)}
         raise Refusal(422, "schema", [fault]) from None
     except DECODE_ERRORS as error:
-        raise Refusal(400, "json", f"The body is no JSON in UTF-8: {error}.") from None
+        raise not_json(body, error) from None

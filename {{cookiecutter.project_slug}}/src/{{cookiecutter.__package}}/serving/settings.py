@@ -11,7 +11,8 @@ class ServingSettings(Section):
     """How the REST service answers, and what it refuses."""
 
     host: str = Field(
-        default="127.0.0.1", description="address to listen at; 0.0.0.0 is every one of the machine"
+        default="127.0.0.1",
+        description="address to listen on; 0.0.0.0: every address of the machine",
     )
     port: int = Field(default=8000, ge=1, le=65535, description="port to listen at")
     workers: int = Field(default=1, ge=1, le=64, description="processes, each with its own models")
@@ -20,21 +21,24 @@ class ServingSettings(Section):
         description="API keys: env:NAME (with commas between) or file:PATH (a line each)",
     )
     docs: bool = Field(default=True, description="show the pages /, /docs and /openapi.json")
-    body_kilobytes: int = Field(default=10_000, ge=1, description="most of a request's body")
-    rows: int = Field(default=10_000, ge=1, description="most rows of a request")
-    seconds: float = Field(default=10, gt=0, description="most time for a request, its body too")
+    body_kilobytes: int = Field(default=10_000, ge=1, description="largest body of a request")
+    rows: int = Field(default=10_000, ge=1, description="most rows in a request")
+    seconds: float = Field(
+        default=10, gt=0, description="time limit of a request, its body included"
+    )
     concurrency: int = Field(
-        default=64, ge=1, description="requests under way at a time; one more is answered 503"
+        default=64, ge=1, description="requests handled at a time; a further one is answered 503"
     )
     bounds: bool = Field(
         default=True, description="refuse numbers outside the schema's minimum and maximum"
     )
     poll_seconds: float = Field(
-        default=1, gt=0, description="how often models/champion.json is looked at"
+        default=1, gt=0, description="how often models/champion.json is checked"
     )
     router: Literal["weights", "thompson"] = Field(
         default="weights",
-        description="who answers without a sticky key: by weights or by labels (Thompson sampling)",
+        description="which model answers without a sticky key: by weights, or by labels "
+        "(Thompson sampling)",
     )
     explore: float = Field(
         default=0.05, ge=0, le=0.5, description="least share of a model under router = thompson"
@@ -46,7 +50,9 @@ class ServingSettings(Section):
         default=60, gt=0, description="a file of the prediction log is finished after this time"
     )
     log_megabytes: int = Field(
-        default=1_000, ge=1, description="of the prediction log; beyond, the oldest files go"
+        default=1_000,
+        ge=1,
+        description="of the prediction log; beyond that, the oldest files are deleted",
     )
 
     @field_validator("keys")

@@ -371,7 +371,9 @@ class Classification(Task):
         """Explain temperature and threshold."""
         temperature = document["calibration"]["temperature"]
         if temperature == 1:
-            calibrated = "Probabilities are the model's own; no temperature proved better on valid."
+            calibrated = (
+                "Probabilities are the model's own; calibration did not improve log loss on valid."
+            )
         else:
             calibrated = (
                 f"Probabilities are calibrated by the temperature {temperature:.4g} "

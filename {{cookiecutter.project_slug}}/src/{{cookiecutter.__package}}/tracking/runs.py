@@ -340,7 +340,7 @@ def compare_table(project: Project, first: str, second: str) -> Table:
     one, two = comparison.first, comparison.second
     table = Table(
         title=f"{one['label']} {one['run_id']} and {two['label']} {two['run_id']}",
-        caption=TRAINED if comparison.differences else "Nothing went into them differently.",
+        caption=TRAINED if comparison.differences else "Their inputs are the same.",
         box=SIMPLE_HEAD,
     )
     table.add_column("what", overflow="fold")

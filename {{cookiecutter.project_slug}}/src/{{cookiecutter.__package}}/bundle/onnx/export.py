@@ -91,7 +91,7 @@ def export_onnx(model: Any, inputs: pd.DataFrame, document: Mapping[str, Any]) -
         return _without(_explain(error, model))
     differ, largest = compared["label_differences"], compared["max_abs_diff"]
     if differ or largest > compared["tolerance"]:
-        reason = f"it predicts otherwise: {differ} labels of {compared['rows']:,} rows differ, "
+        reason = f"its predictions differ: {differ} labels of {compared['rows']:,} rows differ, "
         return _without(reason + f"and predictions by up to {largest:.2g}", **compared)
     listed = _blocks(model, inputs)
     return Export(content, {"equal": True, "reason": None, **compared, "inputs": listed})
