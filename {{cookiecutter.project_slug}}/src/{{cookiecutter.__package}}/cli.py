@@ -158,6 +158,30 @@ def export(folder: Annotated[Path, typer.Argument(help="New or empty.")]) -> Non
 
 
 @champion_app.command()
+def push(overrides: Overrides) -> None:
+    """Copy what is or was in service to [models] store."""
+    from .bundle import store
+
+    store.push(*_open(overrides), say=typer.echo)
+
+
+@champion_app.command()
+def pull(
+    overrides: Overrides,
+    run_id: Annotated[str | None, typer.Argument(help="Default: all in service.")] = None,
+    if_store: Annotated[bool, typer.Option(help="Do nothing where none is set.")] = False,
+) -> None:
+    """Bring what is in service from [models] store, verified."""
+    from .bundle import store
+
+    project, settings = _open(overrides)
+    if if_store and settings.models.store is None:
+        typer.echo(f"{store.NO_STORE}, so no model is brought.")
+    else:
+        store.pull(project, settings, run_id, typer.echo)
+
+
+@champion_app.command()
 def status() -> None:
     """Tell which bundle is in service, and how good it is."""
     from .bundle import champion

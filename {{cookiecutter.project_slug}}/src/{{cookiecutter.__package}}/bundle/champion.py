@@ -7,20 +7,58 @@ what was promoted. `models/champion_history.jsonl` keeps every change.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from ..core.errors import UserError
+from ..core.errors import GateError, UserError
 from ..core.files import append_json_line, read_json, read_json_lines, write_json
 from ..core.project import Project, find_project, read_report
 from ..core.registry import announce
-from .bundle import bundle_sha, load_bundle, read_bundle, read_document, read_forms
+from .bundle import BUNDLE_FILE, bundle_sha, load_bundle, read_bundle, read_document, read_forms
+from .identity import (
+    differences,
+    identity_of,
+    is_promoted,
+    promoted_sha,
+    show_predictions,
+    why_another,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from .bundle import Bundle
+
+P = ParamSpec("P")
+R = TypeVar("R")
+# A change takes no longer, also where a bundle is large: whoever waits longer waits for a dead one.
+LOCK_SECONDS = 60
+
+
+def one_at_a_time(
+    change: Callable[Concatenate[Project, P], R],
+) -> Callable[Concatenate[Project, P], R]:
+    """Let a second command that changes champion.json wait for the first."""
+
+    @wraps(change)
+    def alone(project: Project, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        from filelock import FileLock, Timeout
+
+        lock = project.models / ".champion.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(lock, timeout=LOCK_SECONDS):
+                return change(project, *args, **kwargs)
+        except Timeout:
+            raise UserError(
+                f"Another command has been changing models/champion.json for {LOCK_SECONDS} "
+                "seconds; wait for its end and run this one again."
+            ) from None
+
+    return alone
 
 
 def load_champion(project: Project | None = None) -> Bundle:
@@ -54,10 +92,11 @@ def _verify(project: Project, entry: dict[str, Any]) -> str:
         UserError: If its bundle is not here, not whole, or not what was promoted.
     """
     run_id = str(entry.get("run_id"))
-    if not project.bundle_folder(run_id).is_dir():
+    if not (project.bundle_folder(run_id) / BUNDLE_FILE).is_file():
         raise UserError(
-            f"The model in service, {run_id}, is not in models/ on this machine; copy "
-            f"models/{run_id} here from where it was made, or promote another one of `runs list`."
+            f"The model in service, {run_id}, is not in models/ on this machine; `champion pull` "
+            "brings it from [models] store, `run` makes it again from the data, or promote another "
+            "one of `runs list`."
         )
     read_promoted(project, run_id, entry.get("sha256"))
     return run_id
@@ -75,10 +114,16 @@ def read_promoted(project: Project, run_id: str, sha256: str | None) -> dict[str
         UserError: If it is not whole, or not what was promoted.
     """
     document = read_document(project, run_id)
-    if bundle_sha(project, run_id) != sha256:
+    reason = None
+    if not is_promoted(project, run_id, sha256):
+        champion = read_champion(project) or {}
+        known = (champion.get("run_id"), champion.get("sha256")) == (run_id, sha256)
+        entry = champion if known else {"sha256": sha256}
+        reason = why_another(project, entry, document)
+    if reason is not None:
         raise UserError(
-            f"models/{run_id} is not the bundle that was promoted: its bundle.json has changed; "
-            f"bring it back, or accept it with `champion promote {run_id}`."
+            f"models/{run_id} is not the bundle that was promoted: {reason}; bring that one back "
+            f"(`champion pull {run_id}`), or accept this one with `champion promote {run_id}`."
         )
     read_forms(project.bundle_folder(run_id), document)
     return document
@@ -101,6 +146,7 @@ def read_champion(project: Project) -> dict[str, Any] | None:
     return champion
 
 
+@one_at_a_time
 def promote(project: Project, run_id: str) -> None:
     """Put a bundle into service; a challenger that is promoted is none any more.
 
@@ -115,6 +161,7 @@ def promote(project: Project, run_id: str) -> None:
     _put_in_service(project, run_id, "promote", _trial(project, run_id))
 
 
+@one_at_a_time
 def rollback(project: Project) -> str:
     """Put the bundle that was in service before back into service, and return its run id.
 
@@ -126,7 +173,7 @@ def rollback(project: Project) -> str:
         raise UserError("There is no earlier champion to go back to; `runs list` shows all models.")
     run_id = str(earlier[-1]["run_id"])
     read_bundle(project, run_id)
-    if bundle_sha(project, run_id) != earlier[-1]["sha256"]:
+    if not is_promoted(project, run_id, earlier[-1]["sha256"]):
         raise UserError(
             f"{run_id}, in service before, has changed since; if you trust it as it is, "
             f"`champion promote {run_id}`."
@@ -135,6 +182,7 @@ def rollback(project: Project) -> str:
     return run_id
 
 
+@one_at_a_time
 def challenge(project: Project, run_id: str, weight: float) -> None:
     """Let a bundle answer a share of the service's requests, or (0) only be scored beside.
 
@@ -165,6 +213,7 @@ def challenge(project: Project, run_id: str, weight: float) -> None:
     _set_challengers(project, champion, [*others, entry], "challenge", entry)
 
 
+@one_at_a_time
 def dismiss(project: Project, run_id: str) -> None:
     """Take a challenger out of service.
 
@@ -192,11 +241,13 @@ def _set_challengers(
     _note(project, action, entry)
 
 
+@one_at_a_time
 def offer(project: Project, run_id: str) -> str:
     """Promote a model if none is in service for this source and target; return what to tell.
 
     Raises:
         UserError: If there is no such bundle.
+        GateError: If the model in service is not here, and the new one is another.
     """
     document = read_bundle(project, run_id)
     champion = read_champion(project)
@@ -204,17 +255,42 @@ def offer(project: Project, run_id: str) -> str:
         _put_in_service(project, run_id, "promote")
         return f"{run_id} is in service"
     current = str(champion["run_id"])
-    if current == run_id and bundle_sha(project, run_id) == champion["sha256"]:
-        return f"{run_id} is in service"
     choice = f"`champion promote {run_id}` changes that"
     try:
-        serving = read_bundle(project, current)
+        serving = _read_serving(project, champion, document)
     except UserError:
         return f"{current} stays in service, though its bundle is not whole here; {choice}"
+    if current == run_id:
+        return f"{run_id} is in service"
     if _task_of(serving) != _task_of(document):
         _put_in_service(project, run_id, "promote")
         return f"{run_id} is in service; {current} was made for another source or target"
     return f"{current} stays in service; {choice}"
+
+
+def _read_serving(
+    project: Project, champion: dict[str, Any], document: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the bundle.json of the model in service, beside that of one that was just made.
+
+    Raises:
+        UserError: If it is not whole here, and champion.json does not say what it follows from.
+        GateError: If it is not here, or what is here is another model.
+    """
+    current, run_id = str(champion["run_id"]), str(document["run_id"])
+    if "identity" not in champion:
+        return read_bundle(project, current)
+    if (project.bundle_folder(current) / BUNDLE_FILE).is_file():
+        try:
+            return read_promoted(project, current, champion["sha256"])
+        except UserError as error:
+            raise GateError(str(error)) from None
+    found = differences(identity_of(project, document), champion["identity"])
+    raise GateError(
+        f"{current}, in service, is not in models/ on this machine, and {run_id}, which this run "
+        f"made, differs from it in {', '.join(found) or 'its settings'}; `champion pull` brings "
+        f"{current}, `champion promote {run_id}` puts the new model into service."
+    )
 
 
 def export(project: Project, folder: Path) -> list[str]:
@@ -241,8 +317,13 @@ def export(project: Project, folder: Path) -> list[str]:
     try:
         for run_id in run_ids:
             shutil.copytree(project.bundle_folder(run_id), copy.bundle_folder(run_id))
-        write_json(copy.champion_file, {**entries[0], "challengers": entries[1:]})
-        for each in entries:
+        # The copy names the bytes that it holds, also of a model that was promoted elsewhere.
+        named = [
+            {**each, "sha256": bundle_sha(project, run_id)}
+            for each, run_id in zip(entries, run_ids, strict=True)
+        ]
+        write_json(copy.champion_file, {**named[0], "challengers": named[1:]})
+        for each in named:
             _verify(copy, each)
         for run_id in run_ids:
             copy.bundle_folder(run_id).replace(folder / run_id)
@@ -258,10 +339,23 @@ def in_service(project: Project) -> list[dict[str, Any]]:
     return [] if champion is None else [champion, *champion.get("challengers", [])]
 
 
+def released(project: Project, run_id: str | None = None) -> list[dict[str, Any]]:
+    """Return what is or was in service, each with run_id and sha256, oldest first.
+
+    Args:
+        project: The project.
+        run_id: Of the bundles of this name only.
+    """
+    named = [*_history(project), *in_service(project)]
+    found = [each for each in named if {"run_id", "sha256"} <= each.keys()]
+    once = {(each["run_id"], each["sha256"]): each for each in found}
+    return [each for each in once.values() if run_id in (None, each["run_id"])]
+
+
 def promoted_runs(project: Project) -> set[str]:
     """Return the run ids that are or were in service, whose bundles must not change."""
-    history = read_json_lines(_history_file(project))
-    return {str(entry["run_id"]) for entry in (*in_service(project), *history) if "run_id" in entry}
+    named = (*in_service(project), *_history(project))
+    return {str(entry["run_id"]) for entry in named if "run_id" in entry}
 
 
 def status(project: Project) -> RenderableType:
@@ -361,14 +455,16 @@ def _put_in_service(
     project: Project, run_id: str, action: str, trial: dict[str, Any] | None = None
 ) -> None:
     """Name the champion, then note it in the history; challengers that fit it stay."""
-    entry: dict[str, Any] = {"run_id": run_id, "sha256": bundle_sha(project, run_id)}
+    document = read_bundle(project, run_id)
+    entry: dict[str, Any] = {"run_id": run_id, "sha256": promoted_sha(project, run_id)}
     if trial is not None:
         entry["trial"] = trial
     others = (read_champion(project) or {}).get("challengers", [])
     rivals = [each for each in others if each.get("run_id") != run_id]
-    document = read_bundle(project, run_id) if rivals else {}
     kept = [each for each in rivals if _may_challenge(project, each, document)]
-    write_json(project.champion_file, {**entry, "challengers": kept})
+    named = {**entry, "identity": identity_of(project, document), "challengers": kept}
+    show_predictions(project, run_id)
+    write_json(project.champion_file, named)
     _note(project, action, entry)
 
 
@@ -421,9 +517,15 @@ def _changes(project: Project) -> list[dict[str, Any]]:
     """Return the changes of champion, oldest first; those of challengers left out."""
     return [
         entry
-        for entry in read_json_lines(_history_file(project))
+        for entry in _history(project)
         if {"run_id", "sha256"} <= entry.keys() and entry.get("action") in ("promote", "rollback")
     ]
+
+
+def _history(project: Project) -> list[dict[str, Any]]:
+    """Return every change, oldest first; git may have joined those of two clones."""
+    lines = read_json_lines(_history_file(project))
+    return sorted(lines, key=lambda line: str(line.get("time", "")))
 
 
 def _is_same(first: dict[str, Any], second: dict[str, Any]) -> bool:

@@ -209,6 +209,16 @@ class DecisionSettings(Section):
     )
 
 
+class StoreSettings(Section):
+    """Where released models lie for other machines."""
+
+    store: str | None = Field(
+        default=None,
+        description="a folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER, for `champion push` and "
+        "`champion pull`",
+    )
+
+
 class PredictSettings(Section):
     """How batches are scored."""
 
@@ -265,6 +275,7 @@ class Settings(BaseModel):
     evaluate: EvaluateSettings = EvaluateSettings()
     decision: DecisionSettings = DecisionSettings()
     predict: PredictSettings = PredictSettings()
+    models: StoreSettings = StoreSettings()
 
     def section(self, name: str) -> dict[str, Any]:
         """Return one section as plain values, with credentials blotted out."""

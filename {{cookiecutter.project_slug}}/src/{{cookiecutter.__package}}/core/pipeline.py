@@ -56,7 +56,10 @@ def run(
         missed = missed or _missed_bar(report)
         if missed is None:
             for word, entry in stage.then.items():
-                say(f"{word:<12} {registry.load(entry)(project, report.run_id)}")
+                try:
+                    say(f"{word:<12} {registry.load(entry)(project, report.run_id)}")
+                except GateError as error:
+                    missed = error
     if missed:
         raise missed
 

@@ -76,8 +76,13 @@ class Project:
 
     @property
     def made_here(self) -> Path:
-        """The bundles with code of the team that were made in this checkout; not for git."""
+        """The bundles that were made in this checkout; not for git."""
         return self.logs / "made_here.jsonl"
+
+    @property
+    def same_models(self) -> Path:
+        """The bundles made here that are models promoted elsewhere; not for git."""
+        return self.models / "same_models.jsonl"
 
     @property
     def logs(self) -> Path:

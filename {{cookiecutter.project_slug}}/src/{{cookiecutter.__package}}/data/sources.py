@@ -165,28 +165,41 @@ def fetch_http(location: str, folder: Path, data: DataSettings) -> Path:
 
 def fetch_bucket(location: str, folder: Path, data: DataSettings) -> Path:
     """Download an object of `s3://` or `gs://`, with the credentials of the environment."""
-    import fsspec
+    with bucket_errors(location, "read"):
+        import fsspec
 
-    scheme = location.partition("://")[0]
-    package = {"s3": "s3fs", "gs": "gcsfs"}.get(scheme, scheme)
-    shown = redact(location)
-    try:
         with fsspec.open(location, "rb") as remote:
             path = folder / _remote_name(urllib.parse.urlsplit(location).path, "")
             with path.open("wb") as file:
-                _pour(remote, file, int(getattr(remote, "size", 0) or 0), shown)
+                _pour(remote, file, int(getattr(remote, "size", 0) or 0), redact(location))
+    return path
+
+
+@contextmanager
+def bucket_errors(location: str, done: str) -> Iterator[None]:
+    """Turn errors of fsspec and the clouds into one sentence without credentials.
+
+    Args:
+        location: The URL.
+        done: What was to be done: "read", "written to".
+    """
+    scheme, shown = location.partition("://")[0], redact(location)
+    try:
+        yield
+    except UserError:
+        raise
     except ImportError:
+        package = {"s3": "s3fs", "gs": "gcsfs"}.get(scheme, scheme)
         raise UserError(f"{scheme}:// needs the package {package}; install it.") from None
     except FileNotFoundError:
         raise UserError(f"{shown} does not exist.") from None
     except PermissionError:
-        raise UserError(f"{shown} may not be read with the credentials at hand.") from None
+        raise UserError(f"{shown} may not be {done} with the credentials at hand.") from None
     except Exception as error:  # each cloud raises its own kinds
         if isinstance(error, OSError) and error.errno is not None:
             raise
         reason = redact(" ".join(str(error).split())).rstrip(".")
-        raise UserError(f"{shown} cannot be read: {reason}.") from None
-    return path
+        raise UserError(f"{shown} cannot be {done}: {reason}.") from None
 
 
 def _pour(remote: Any, file: IO[bytes], expected: int, shown: str) -> None:
