@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import UserError
 from ..core.files import read_json
-from ..core.project import Project, Report, read_report
+from ..core.project import Project, Report, read_answers, read_report
 from .catalogue import YamlFile
 from .records import NO_RECORDS, Records
 
@@ -151,26 +150,3 @@ class Context:
 def split_names(listed: str) -> list[str]:
     """Return the names that git lists with `-z`, where only a NUL character ends a name."""
     return [name for name in listed.split("\0") if name]
-
-
-def read_answers(project: Project) -> dict[str, Any]:
-    """Return the answers that the project was made with; empty where none are recorded.
-
-    Raises:
-        UserError: If the file is broken.
-    """
-    if not project.answers_file.exists():
-        return {}
-    try:
-        state = json.loads(project.answers_file.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise UserError(
-            f".cruft.json is not complete JSON ({error}); bring back an earlier version from git."
-        ) from None
-    try:
-        return dict(state["context"]["cookiecutter"])
-    except (KeyError, TypeError, ValueError):
-        raise UserError(
-            ".cruft.json does not hold the project's answers (context, cookiecutter); "
-            "bring back an earlier version from git."
-        ) from None

@@ -56,7 +56,9 @@ def run(
         missed = missed or _missed_bar(report)
         if missed is None:
             for word, entry in stage.then.items():
-                say(f"{word:<12} {registry.load(entry)(project, report.run_id)}")
+                line = registry.load(entry)(project, settings, report.run_id)
+                if line is not None:
+                    say(f"{word:<12} {line}")
     if missed:
         raise missed
 
