@@ -228,9 +228,9 @@ def offer(project: Project, settings: Settings, run_id: str) -> str:
     """
     from ..core.config import load_settings
 
-    document = read_bundle(project, run_id)
-    keep_reports(project, run_id)
-    champion = read_champion(project)
+    document, champion = read_bundle(project, run_id), read_champion(project)
+    for each in (run_id, champion and champion["run_id"]):
+        keep_reports(project, each)
     if champion is None:
         release(project, run_id, AUTO)
         return f"{run_id} is in service"

@@ -102,6 +102,8 @@ def overview(assessment: Assessment) -> Group:
     """Return one line per area, and the next items with what to do."""
     todo = upcoming(assessment)
     parts: list[RenderableType] = [_heading(assessment), "", _areas(assessment), ""]
+    if assessment.newer:
+        parts += [_about_newer(assessment), ""]
     if assessment.data is None:
         parts += ["Nothing has run yet: `make run` first proves what a machine can.", ""]
     if todo:
@@ -117,6 +119,12 @@ def _heading(assessment: Assessment) -> Text:
     data, model = assessment.data or "none yet", assessment.model or "none yet"
     facts = f"stage {assessment.stage}, data {data}, model {model}"
     return Text.assemble(_title(assessment.project), ": ", (facts, "dim"))
+
+
+def _about_newer(assessment: Assessment) -> Text:
+    """Return the line about the last model where another one is in service."""
+    newer = assessment.newer
+    return line(f"The last model, {newer}, is not in service; `champion promote {newer}` changes that.")
 
 
 def _areas(assessment: Assessment) -> Table:
