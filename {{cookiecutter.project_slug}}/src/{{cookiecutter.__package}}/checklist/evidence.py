@@ -18,8 +18,9 @@ from .catalogue import Evidence, Item, split_patterns
 from .conditions import Condition, parse_condition
 from .context import Context, split_names
 
-# The least number of people's words below a heading for it to count as answered.
-MIN_WORDS = 8
+# The least number of people's words below a heading for it to count as answered; fewer do where the
+# question asks for figures, and they are there.
+MIN_WORDS, WORDS_WITH_NUMBERS = 8, 3
 
 # How many characters of a file are searched; longer files are not written by people.
 MAX_CHARACTERS = 1_000_000
@@ -106,7 +107,10 @@ def _beginning(path: Path) -> str:
 
 
 def section(context: Context, item: Item, evidence: Evidence) -> Verdict:
-    """A person has answered the question below a heading, in their own words."""
+    """A person has answered the question below a heading, in their own words.
+
+    A question that asks for figures, `numbers: 2`, is answered by so many in a few words.
+    """
     name, _, slug = evidence.rule.partition("#")
     headings = context.document(context.project.root / name)
     if not headings:
@@ -118,8 +122,12 @@ def section(context: Context, item: Item, evidence: Evidence) -> Verdict:
     place = f"{name}, line {heading.line}, '{heading.title}'"
     if words == 0:
         return Verdict(False, f"{place}: not answered yet")
+    numbers = evidence.further.get("numbers")
+    if numbers and heading.numbers >= numbers:
+        needed = min(needed, WORDS_WITH_NUMBERS)
     if words < needed:
-        return Verdict(False, f"{place}: {words} words so far, at least {needed} are needed")
+        figures = f", or the {numbers} numbers that are asked for" if numbers else ""
+        return Verdict(False, f"{place}: {words} words so far; {needed} are needed{figures}")
     return Verdict(True, f"{place}: answered")
 
 

@@ -176,13 +176,15 @@ def listing(results: Sequence[ItemResult]) -> RenderableType:
     return grid
 
 
-def next_item(assessment: Assessment, shown: RenderableType | None) -> Group:
+def next_item(assessment: Assessment, shown: RenderableType | None, skipped: int = 0) -> Group:
     """Return the next item in full (`shown`), and how many more there are."""
-    rest = len(assessment.missing) - 1
+    rest = len(assessment.missing) - 1 - skipped
     if shown is None:
         done = _state(DONE, f"Nothing is missing at {assessment.stage}.")
         return Group(done, *_later(assessment))
-    more = f"{rest} more after this one." if rest else "The last one of this stage."
+    more = "The last one of this stage."
+    if rest:
+        more = f"{rest} more after this one: `checklist next{' --skip' * (skipped + 1)}`."
     return Group(shown, "", Text(more, "dim"))
 
 
