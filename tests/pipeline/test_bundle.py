@@ -34,6 +34,11 @@ def run_until_packaged(project: Any, *overrides: str) -> Any:
     return pipeline.require(project, "postprocess")
 
 
+def offer(project: Any, run_id: str) -> str:
+    """Offer a model as `run` does, with the settings of conf.cfg."""
+    return str(champion.offer(project, config.load_settings(project), run_id))
+
+
 @pytest.fixture(scope="module")
 def packaged(tmp_path_factory: pytest.TempPathFactory, make_project: Any) -> Any:
     """Return a project whose model is packaged; leave it unchanged."""
@@ -401,7 +406,7 @@ def test_a_bundle_in_service_never_changes(project: Any) -> None:
     document = bundle.read_bundle(project, other)
     assert document["trained_as"] == run_id
     assert run_until_packaged(project, "decision.cost_fn=5").run_id == other
-    assert "stays in service" in champion.offer(project, other)
+    assert "stays in service" in offer(project, other)
     champion.promote(project, other)
     assert champion.load_champion(project).document["threshold"] < 0.3
     assert run_until_packaged(project).run_id == run_id
@@ -481,18 +486,18 @@ def test_a_model_that_does_not_beat_the_baseline_is_not_promoted(project: Any) -
 
 def test_the_first_model_serves_and_the_next_is_only_offered(project: Any) -> None:
     first = pipeline.require(project, "postprocess").run_id
-    assert champion.offer(project, first) == f"{first} is in service"
-    assert champion.offer(project, first) == f"{first} is in service"
+    assert offer(project, first) == f"{first} is in service"
+    assert offer(project, first) == f"{first} is in service"
     second = run_until_packaged(project, "decision.cost_fn=5").run_id
-    assert champion.offer(project, second) == (
+    assert offer(project, second) == (
         f"{first} stays in service; `champion promote {second}` changes that"
     )
     shutil.rmtree(project.bundle_folder(first))
     with pytest.raises(GateError, match=f"and {second}, .* differs from it in settings; `champion"):
-        champion.offer(project, second)
+        offer(project, second)
     entry = champion.read_champion(project)
     write_json(project.champion_file, {name: entry[name] for name in ("run_id", "sha256")})
-    assert "not whole here" in champion.offer(project, second)  # of before there was an identity
+    assert "not whole here" in offer(project, second)  # of before there was an identity
     with pytest.raises(UserError, match="not in models/ on this machine"):
         champion.load_champion(project)
 
@@ -505,7 +510,7 @@ def test_another_target_gets_its_own_champion(project: Any) -> None:
     text = project.conf.read_text(encoding="utf-8").replace("churned", "plan")
     project.conf.write_text(text, encoding="utf-8")
     other = run_until_packaged(project).run_id
-    assert "made for another source or target" in champion.offer(project, other)
+    assert "made for another source or target" in offer(project, other)
     assert champion.load_champion(project).classes == ["basic", "business", "family", "plus"]
     assert challengers(project) == []
     with pytest.raises(UserError, match="predicts churned, not plan"):

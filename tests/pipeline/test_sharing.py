@@ -211,7 +211,7 @@ def test_two_commands_that_change_the_champion_wait_for_each_other(
     project = type(made)(tmp_path / "project")
     shutil.copytree(made.root, project.root)
     run_id, inside, most = entry_of(project)["run_id"], [0], [0]
-    original = champion._put_in_service
+    original = champion.release
 
     def slowly(*given: Any) -> None:
         inside[0] += 1
@@ -220,7 +220,7 @@ def test_two_commands_that_change_the_champion_wait_for_each_other(
         original(*given)
         inside[0] -= 1
 
-    monkeypatch.setattr(champion, "_put_in_service", slowly)
+    monkeypatch.setattr(champion, "release", slowly)
     threads = [threading.Thread(target=champion.promote, args=(project, run_id)) for _ in range(3)]
     for thread in threads:
         thread.start()

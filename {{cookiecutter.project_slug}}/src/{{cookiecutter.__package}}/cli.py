@@ -4,7 +4,7 @@ import errno
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -50,7 +50,7 @@ def run(
     from .core import pipeline
 
     project, settings = _open(overrides)
-    with _results_shown(project):
+    with _results_shown(project, [stage.name for stage in pipeline.stages_until(until)]):
         pipeline.run(project, settings, force=force, until=until, say=typer.echo)
 
 
@@ -70,11 +70,12 @@ def evaluate(
     again: Annotated[str | None, typer.Option(help="Why test is opened once more.")] = None,
 ) -> None:
     """Judge the bundle against the baseline."""
+    from .bundle.champion import keep_reports
     from .evaluate import evaluate as stage
 
     project, settings = _open(overrides)
     with _results_shown(project):
-        stage(project, settings, final=final, again=again)
+        keep_reports(project, stage(project, settings, final=final, again=again).run_id)
 
 
 def predict(
@@ -307,8 +308,13 @@ def _say(name: str, facts: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _results_shown(project: "Project") -> Iterator[None]:
-    """Print the metrics against the baseline and where the report is, a missed bar or not."""
+def _results_shown(
+    project: "Project", ran: Collection[str] = ("evaluate", "report")
+) -> Iterator[None]:
+    """Print the metrics against the baseline and where the report is, a missed bar or not.
+
+    Of stages that did not run, `reports/` may tell about another model: nothing is shown of them.
+    """
     missed = None
     try:
         yield
@@ -316,11 +322,11 @@ def _results_shown(project: "Project") -> Iterator[None]:
         missed = error
     from .evaluate import summary_table
 
-    table = summary_table(project)
+    table = summary_table(project) if "evaluate" in ran else None
     if table is not None:
         _print(table)
     page = project.reports / "index.html"
-    if page.exists():
+    if page.exists() and "report" in ran:
         typer.echo(f"Report: {page}")
     for word, entry in registry.LAST_LINES.items():
         typer.echo(f"{word}: {registry.load(entry)(project)}")

@@ -19,6 +19,7 @@ from .bundle.bundle import (
     BUNDLE_VERSION,
     CARD_FILE,
     REFERENCE_FILE,
+    REPORTS_FILE,
     Bundle,
     baseline_of_split,
     baseline_with_truth,
@@ -303,7 +304,7 @@ def _carry(source: Path, document: dict[str, Any]) -> dict[str, Path]:
 def _fill(folder: Path, files: Mapping[str, Path], document: Mapping[str, Any]) -> None:
     """Put the files into the folder, and bundle.json last."""
     # Those are of the bundle that was here.
-    for name in (BUNDLE_FILE, PREDICTIONS_FILE, *_files_of_forms()):
+    for name in (BUNDLE_FILE, PREDICTIONS_FILE, REPORTS_FILE, *_files_of_forms()):
         (folder / name).unlink(missing_ok=True)
     for name, path in files.items():
         if path != folder / name:

@@ -1,13 +1,15 @@
 """The model in service: `load_champion().predict(frame)`, and which bundle that is.
 
 `models/champion.json` names it together with the SHA-256 of its bundle.json, so that what serves is
-what was promoted. `models/champion_history.jsonl` keeps every change.
+what was promoted. `models/champion_history.jsonl` keeps every change. What the stages found about
+the champion stands in `reports/champion/`, whatever later models wrote to `reports/`.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
@@ -15,9 +17,18 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from ..core.errors import GateError, UserError
 from ..core.files import append_json_line, read_json, read_json_lines, write_json
-from ..core.project import Project, find_project, read_report
-from ..core.registry import announce
-from .bundle import BUNDLE_FILE, bundle_sha, load_bundle, read_bundle, read_document, read_forms
+from ..core.project import Project, find_project, read_answers, read_report
+from ..core.registry import announce, stages
+from ..tracking.runlog import read_runs
+from .bundle import (
+    BUNDLE_FILE,
+    REPORTS_FILE,
+    bundle_sha,
+    load_bundle,
+    read_bundle,
+    read_document,
+    read_forms,
+)
 from .identity import (
     differences,
     identity_of,
@@ -27,9 +38,18 @@ from .identity import (
     why_another,
 )
 
+# What the history calls a promotion by `run`; champion.json notes it for `run` to see.
+AUTO = "auto"
+PUT_INTO_SERVICE = ("promote", "rollback", AUTO)
+# Scores that differ by less are equal.
+EQUAL = 1e-9
+# What the stages found about the data is for the project, not for the machine that serves.
+NOT_FOR_SERVICE = shutil.ignore_patterns(REPORTS_FILE)
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from ..core.config import Settings
     from .bundle import Bundle
 
 P = ParamSpec("P")
@@ -158,7 +178,7 @@ def promote(project: Project, run_id: str) -> None:
     reason = _why_not(project, document)
     if reason is not None:
         raise UserError(f"{run_id} is not promoted: {reason}")
-    _put_in_service(project, run_id, "promote", _trial(project, run_id))
+    release(project, run_id, "promote", _trial(project, run_id))
 
 
 @one_at_a_time
@@ -178,7 +198,7 @@ def rollback(project: Project) -> str:
             f"{run_id}, in service before, has changed since; if you trust it as it is, "
             f"`champion promote {run_id}`."
         )
-    _put_in_service(project, run_id, "rollback", earlier[-1].get("trial"))
+    release(project, run_id, "rollback", earlier[-1].get("trial"))
     return run_id
 
 
@@ -242,17 +262,28 @@ def _set_challengers(
 
 
 @one_at_a_time
-def offer(project: Project, run_id: str) -> str:
-    """Promote a model if none is in service for this source and target; return what to tell.
+def offer(project: Project, settings: Settings, run_id: str) -> str:
+    """Put a model into service where no person has to decide; return what to say about it.
+
+    The first model goes into service, and one for another source or target. At the stage `poc` a
+    better one does so, too, while `run` chose the champion by the settings of conf.cfg.
+
+    Args:
+        project: Holds the bundle, which passed its gate.
+        settings: What it was made with.
+        run_id: Its name.
 
     Raises:
         UserError: If there is no such bundle.
         GateError: If the model in service is not here, and the new one is another.
     """
-    document = read_bundle(project, run_id)
-    champion = read_champion(project)
+    from ..core.config import load_settings
+
+    document, champion = read_bundle(project, run_id), read_champion(project)
+    for each in (run_id, champion and champion["run_id"]):
+        keep_reports(project, each)
     if champion is None:
-        _put_in_service(project, run_id, "promote")
+        release(project, run_id, AUTO)
         return f"{run_id} is in service"
     current = str(champion["run_id"])
     choice = f"`champion promote {run_id}` changes that"
@@ -263,9 +294,111 @@ def offer(project: Project, run_id: str) -> str:
     if current == run_id:
         return f"{run_id} is in service"
     if _task_of(serving) != _task_of(document):
-        _put_in_service(project, run_id, "promote")
+        release(project, run_id, AUTO)
         return f"{run_id} is in service; {current} was made for another source or target"
-    return f"{current} stays in service; {choice}"
+    if read_answers(project).get("stage") != "poc":
+        return f"{current} stays in service; {choice}"
+    if not champion.get(AUTO):
+        return f"{current}, which a person promoted, stays in service; {choice}"
+    if settings != load_settings(project):
+        return f"{current} stays in service, since --set is for trying out; {choice}"
+    better, reason = _is_better(project, settings, current, run_id)
+    if not better:
+        return f"{current} stays in service: {reason}; {choice}"
+    release(project, run_id, AUTO)
+    return f"{run_id} is in service: {reason}"
+
+
+def after_report(project: Project, settings: Settings, run_id: str) -> None:
+    """Keep what the last stage wrote, too."""
+    keep_reports(project, run_id)
+
+
+def _is_better(
+    project: Project, settings: Settings, current: str, run_id: str
+) -> tuple[bool, str]:
+    """Tell whether a model replaces the champion, and why, with both scores on the same rows.
+
+    Of equal ones the newer replaces it where data or code changed, so that what serves is what the
+    project would make today.
+    """
+    from ..evaluation.metrics import choose_metric, find_metric
+
+    old, new = load_bundle(project, current), load_bundle(project, run_id)
+    metric = choose_metric(new.task, settings.model.metric)
+    if _has_seen_valid(project, old, new):
+        return True, f"rows that {current} was trained on are in valid now, so it cannot stay"
+    try:
+        before, after = _scores_on_valid(project, metric, old, new)
+    except UserError as error:
+        fault = str(error).rstrip(".")
+        return True, f"{current} cannot predict the data of today ({fault}), so it cannot stay"
+    shown = _tell_apart(before, after)
+    gain = find_metric(metric).sign * (after - before)
+    if gain > EQUAL:
+        return True, f"{metric} {shown[1]} on valid is better than {shown[0]} of {current}"
+    if not abs(gain) <= EQUAL:
+        return False, f"{metric} {shown[0]} on valid is better than {shown[1]} of {run_id}"
+    changed = _what_changed(project, old.document, new.document)
+    if changed:
+        return True, f"{metric} {shown[1]} on valid equals that of {current}, and {changed} changed"
+    return False, f"{metric} {shown[0]} on valid equals that of {run_id}"
+
+
+def _has_seen_valid(project: Project, old: Bundle, new: Bundle) -> bool:
+    """Tell whether rows may have moved from train to valid since a model was trained.
+
+    A row's place follows from its key and the rule: from its id, else from all of its typed values.
+    """
+    from ..data.schema import types_fingerprint
+
+    def rule(bundle: Bundle) -> Any:
+        columns = (*bundle.schema.ids, bundle.schema.group, bundle.schema.time)
+        return bundle.document["settings"]["split"], [column and column.name for column in columns]
+
+    if old.document["split"] == new.document["split"]:
+        return False
+    if rule(old) != rule(new):
+        return True
+    return not new.schema.ids and types_fingerprint(old.schema) != types_fingerprint(new.schema)
+
+
+def _scores_on_valid(
+    project: Project, metric: str, old: Bundle, new: Bundle
+) -> tuple[float, float]:
+    """Return the metric of two models on the rows of valid, by the weights and class of the newer.
+
+    Raises:
+        UserError: If one of them cannot predict these rows.
+    """
+    from ..data.schema import row_weights
+    from ..data.split import load_split
+    from ..evaluation.metrics import score
+
+    frame, positive = load_split(project, "valid"), new.document["positive"]
+    weights = row_weights(frame, new.schema)
+    labelled = (each.evaluate_for(frame, positive).weighted(weights) for each in (old, new))
+    before, after = (score(replace(each, metrics=(metric,)))[metric] for each in labelled)
+    return before, after
+
+
+def _what_changed(
+    project: Project, old: Mapping[str, Any], new: Mapping[str, Any]
+) -> str | None:
+    """Return which of data and code two models differ in; None where settings alone do."""
+    if old["data"] != new["data"]:
+        return "the data"
+    codes = {run["run_id"]: run.get("code") for run in read_runs(project)}
+    before, after = (codes.get(each["trained_as"]) for each in (old, new))
+    return "the code" if before and after and before != after else None
+
+
+def _tell_apart(first: float, second: float) -> tuple[str, str]:
+    """Return two scores with as many digits as show which one is higher."""
+    from ..evaluation.metrics import show
+
+    pair = show(first), show(second)
+    return pair if pair[0] != pair[1] or first == second else (f"{first:.6g}", f"{second:.6g}")
 
 
 def _read_serving(
@@ -316,7 +449,9 @@ def export(project: Project, folder: Path) -> list[str]:
     shutil.rmtree(partial, ignore_errors=True)
     try:
         for run_id in run_ids:
-            shutil.copytree(project.bundle_folder(run_id), copy.bundle_folder(run_id))
+            shutil.copytree(
+                project.bundle_folder(run_id), copy.bundle_folder(run_id), ignore=NOT_FOR_SERVICE
+            )
         # The copy names the bytes that it holds, also of a model that was promoted elsewhere.
         named = [
             {**each, "sha256": bundle_sha(project, run_id)}
@@ -451,21 +586,86 @@ def _answered(project: Project, run_id: str) -> int:
         return 0
 
 
-def _put_in_service(
+def release(
     project: Project, run_id: str, action: str, trial: dict[str, Any] | None = None
 ) -> None:
-    """Name the champion, then note it in the history; challengers that fit it stay."""
+    """Put a bundle into service; whatever changes the champion comes through here.
+
+    Names it in champion.json, brings its reports to `reports/champion/`, and notes the change in
+    the history. Challengers that fit it stay.
+
+    Args:
+        project: Holds the bundle.
+        run_id: Its name.
+        action: `promote` or `rollback` by a person, `auto` by `run`, which may replace what it
+            chose itself.
+        trial: What it answered as a challenger.
+    """
     document = read_bundle(project, run_id)
     entry: dict[str, Any] = {"run_id": run_id, "sha256": promoted_sha(project, run_id)}
     if trial is not None:
         entry["trial"] = trial
+    chosen = {AUTO: True} if action == AUTO else {}
     others = (read_champion(project) or {}).get("challengers", [])
     rivals = [each for each in others if each.get("run_id") != run_id]
     kept = [each for each in rivals if _may_challenge(project, each, document)]
-    named = {**entry, "identity": identity_of(project, document), "challengers": kept}
+    identity = identity_of(project, document)
+    write_json(
+        project.champion_file, {**entry, **chosen, "identity": identity, "challengers": kept}
+    )
     show_predictions(project, run_id)
-    write_json(project.champion_file, named)
+    keep_reports(project, run_id)
     _note(project, action, entry)
+
+
+def keep_reports(project: Project, run_id: str | None) -> None:
+    """Keep beside a bundle what the stages found about it; show that of the champion for git.
+
+    `reports/` is about the last model, so a model that serves longer needs reports of its own:
+    `reports/champion/` holds them. A file that says the same already is not written.
+
+    Args:
+        project: Holds the reports.
+        run_id: The bundle whose reports may be in `reports/`.
+    """
+    if run_id is None or not project.bundle_folder(run_id).is_dir():
+        return
+    path = project.bundle_folder(run_id) / REPORTS_FILE
+    before = read_json(path) if path.exists() else {}
+    kept = before | _reports_about(project, run_id)
+    if kept != before:
+        write_json(path, kept)
+    if (read_champion(project) or {}).get("run_id") == run_id:
+        _show_reports(project, kept)
+
+
+def _reports_about(project: Project, run_id: str) -> dict[str, Any]:
+    """Return what `reports/` says about a model, by the reports' names; empty of any other model.
+
+    What is about the data alone names no model, and stays where it is.
+    """
+    release = read_report(project, "release")
+    if release is None or release.run_id != run_id:
+        return {}
+    runs, known = {run_id, release.facts.get("trained_as", run_id)}, stages()
+    found = {path.stem: read_json(path) for path in sorted(project.reports.glob("[!.]*.json"))}
+    return {
+        name: report
+        for name, report in found.items()
+        if isinstance(report, dict) and report.get("stage") in known and report.get("run_id") in runs
+    }
+
+
+def _show_reports(project: Project, reports: dict[str, Any]) -> None:
+    """Let `reports/champion/` hold these reports, and none of another model."""
+    folder = project.report_file("champion/release").parent
+    for path in folder.glob("[!.]*.json"):
+        if path.stem not in reports:
+            path.unlink()
+    for name, report in reports.items():
+        path = folder / f"{name}.json"
+        if not path.exists() or read_json(path) != report:
+            write_json(path, report)
 
 
 def _note(project: Project, action: str, entry: dict[str, Any]) -> None:
@@ -473,7 +673,7 @@ def _note(project: Project, action: str, entry: dict[str, Any]) -> None:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     line = {"time": now, "action": action, **entry}
     append_json_line(_history_file(project), line)
-    announce(action, project, **line)
+    announce("promote" if action == AUTO else action, project, **line)
 
 
 def _may_challenge(project: Project, entry: dict[str, Any], champion: dict[str, Any]) -> bool:
@@ -518,7 +718,7 @@ def _changes(project: Project) -> list[dict[str, Any]]:
     return [
         entry
         for entry in _history(project)
-        if {"run_id", "sha256"} <= entry.keys() and entry.get("action") in ("promote", "rollback")
+        if {"run_id", "sha256"} <= entry.keys() and entry.get("action") in PUT_INTO_SERVICE
     ]
 
 

@@ -22,7 +22,7 @@ from ..core.errors import UserError
 from ..core.files import file_sha256, read_json
 from ..core.project import Project
 from ..data.sources import BLOCK, bucket_errors
-from .bundle import BUNDLE_FILE, CARD_FILE, bundle_sha, read_bundle
+from .bundle import BUNDLE_FILE, CARD_FILE, REPORTS_FILE, bundle_sha, read_bundle
 from .champion import in_service, read_promoted, released
 from .identity import PREDICTIONS_FILE
 
@@ -241,6 +241,6 @@ def _fetch(
 def _beside() -> Iterator[str]:
     """Yield the names of the files of a bundle that its bundle.json does not list."""
     registry.extend_by_modules()
-    yield from (CARD_FILE, PREDICTIONS_FILE)
+    yield from (CARD_FILE, PREDICTIONS_FILE, REPORTS_FILE)
     for form in registry.FORMS.values():
         yield from form.files

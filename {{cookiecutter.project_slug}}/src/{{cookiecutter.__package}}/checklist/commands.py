@@ -68,14 +68,22 @@ def checklist(
 
 
 @checklist_app.command("next")
-def next_(stage: Stage = None) -> None:
+def next_(
+    stage: Stage = None,
+    skip: Annotated[
+        int,
+        typer.Option("--skip", count=True, show_default=False, help="Show the one after; repeat."),
+    ] = 0,
+) -> None:
     """Show the next item in full: stale ones first, then in the order of a project."""
     from . import show, verify
 
     project = _project()
     assessment = verify.assess(project, verify.check_name("stage", stage), brief=True)
     todo = verify.upcoming(assessment)
-    show.say(show.next_item(assessment, _shown(project, todo[0].item.id) if todo else None))
+    skipped = min(skip, max(len(todo) - 1, 0))
+    shown = _shown(project, todo[skipped].item.id) if todo else None
+    show.say(show.next_item(assessment, shown, skipped))
 
 
 @checklist_app.command("list")

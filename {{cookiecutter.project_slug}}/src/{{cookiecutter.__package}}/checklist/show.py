@@ -102,6 +102,8 @@ def overview(assessment: Assessment) -> Group:
     """Return one line per area, and the next items with what to do."""
     todo = upcoming(assessment)
     parts: list[RenderableType] = [_heading(assessment), "", _areas(assessment), ""]
+    if assessment.newer:
+        parts += [_about_newer(assessment), ""]
     if assessment.data is None:
         parts += ["Nothing has run yet: `make run` first proves what a machine can.", ""]
     if todo:
@@ -117,6 +119,12 @@ def _heading(assessment: Assessment) -> Text:
     data, model = assessment.data or "none yet", assessment.model or "none yet"
     facts = f"stage {assessment.stage}, data {data}, model {model}"
     return Text.assemble(_title(assessment.project), ": ", (facts, "dim"))
+
+
+def _about_newer(assessment: Assessment) -> Text:
+    """Return the line about the last model where another one is in service."""
+    newer = assessment.newer
+    return line(f"The last model, {newer}, is not in service; `champion promote {newer}` changes that.")
 
 
 def _areas(assessment: Assessment) -> Table:
@@ -168,13 +176,15 @@ def listing(results: Sequence[ItemResult]) -> RenderableType:
     return grid
 
 
-def next_item(assessment: Assessment, shown: RenderableType | None) -> Group:
+def next_item(assessment: Assessment, shown: RenderableType | None, skipped: int = 0) -> Group:
     """Return the next item in full (`shown`), and how many more there are."""
-    rest = len(assessment.missing) - 1
+    rest = len(assessment.missing) - 1 - skipped
     if shown is None:
         done = _state(DONE, f"Nothing is missing at {assessment.stage}.")
         return Group(done, *_later(assessment))
-    more = f"{rest} more after this one." if rest else "The last one of this stage."
+    more = "The last one of this stage."
+    if rest:
+        more = f"{rest} more after this one: `checklist next{' --skip' * (skipped + 1)}`."
     return Group(shown, "", Text(more, "dim"))
 
 
