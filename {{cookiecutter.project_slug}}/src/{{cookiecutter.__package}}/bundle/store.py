@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core import registry
-from ..core.config import redact, resolve_secret
+from ..core.config import bucket_errors, redact, resolve_secret
 from ..core.errors import UserError
 from ..core.files import file_sha256, read_json
 from ..core.project import Project
-from ..data.sources import BLOCK, bucket_errors
 from .bundle import BUNDLE_FILE, CARD_FILE, REPORTS_FILE, bundle_sha, read_bundle
 from .champion import in_service, read_promoted, released
 from .identity import PREDICTIONS_FILE
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
 NO_STORE = (
     "[models] store in conf.cfg names no store: a folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER"
 )
+# Bytes in memory at a time.
+BLOCK = 1 << 20
 Say = Callable[[str], None]
 
 

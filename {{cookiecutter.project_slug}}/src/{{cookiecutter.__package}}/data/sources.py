@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 
 from ..core import registry
-from ..core.config import DataSettings, redact, resolve_secret
+from ..core.config import DataSettings, bucket_errors, redact, resolve_secret
 from ..core.errors import UserError
 from .readers import SUFFIXES
 from .schema import close_names, refuse_names, with_columns
@@ -173,33 +173,6 @@ def fetch_bucket(location: str, folder: Path, data: DataSettings) -> Path:
             with path.open("wb") as file:
                 _pour(remote, file, int(getattr(remote, "size", 0) or 0), redact(location))
     return path
-
-
-@contextmanager
-def bucket_errors(location: str, done: str) -> Iterator[None]:
-    """Turn errors of fsspec and the clouds into one sentence without credentials.
-
-    Args:
-        location: The URL.
-        done: What was to be done: "read", "written to".
-    """
-    scheme, shown = location.partition("://")[0], redact(location)
-    try:
-        yield
-    except UserError:
-        raise
-    except ImportError:
-        package = {"s3": "s3fs", "gs": "gcsfs"}.get(scheme, scheme)
-        raise UserError(f"{scheme}:// needs the package {package}; install it.") from None
-    except FileNotFoundError:
-        raise UserError(f"{shown} does not exist.") from None
-    except PermissionError:
-        raise UserError(f"{shown} may not be {done} with the credentials at hand.") from None
-    except Exception as error:  # each cloud raises its own kinds
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        reason = redact(" ".join(str(error).split())).rstrip(".")
-        raise UserError(f"{shown} cannot be {done}: {reason}.") from None
 
 
 def _pour(remote: Any, file: IO[bytes], expected: int, shown: str) -> None:
