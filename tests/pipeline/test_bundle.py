@@ -13,11 +13,12 @@ import pandas as pd
 import pytest
 from asking import promote_copy
 from mlproj import postprocess
-from mlproj.bundle import bundle, champion
+from mlproj.bundle import bundle, card, champion
 from mlproj.bundle.onnx import export as onnx
 from mlproj.core import config, pipeline, registry
 from mlproj.core.errors import GateError, UserError
 from mlproj.core.files import write_json
+from mlproj.core.project import Project
 from mlproj.data.schema import Column, Schema
 from mlproj.evaluation import decision, reference
 from mlproj.models import make_candidate
@@ -351,18 +352,47 @@ def test_bins_of_constant_and_empty_numbers() -> None:
 
 def test_the_card_says_what_people_wrote_and_what_was_measured(project: Any) -> None:
     run_id = pipeline.require(project, "postprocess").run_id
-    path = project.bundle_folder(run_id) / "card.md"
+    path, written = project.bundle_folder(run_id) / "card.md", project.docs / "card.md"
     text = path.read_text(encoding="utf-8")
     assert "Not filled in yet" in text
     assert "| roc_auc |" in text
-    words = "Not filled in yet: who uses the predictions"
-    path.write_text(text.replace(words, "The shop's call centre. " + words), encoding="utf-8")
+    words = written.read_text(encoding="utf-8")
+    written.write_text(words.replace("Not filled in yet: who", "The call centre. Who"), "utf-8")
     champion.promote(project, run_id)
     other = run_until_packaged(project, "decision.cost_fn=5").run_id
     assert other != run_id
     carried = (project.bundle_folder(other) / "card.md").read_text(encoding="utf-8")
-    assert "The shop's call centre." in carried
+    assert "The call centre. Who uses the predictions" in carried
     assert "a miss 5" in carried
+    # The model in service gets the words at the next run, and nothing else of its card changes.
+    offer(project, other)
+    fresh = path.read_text(encoding="utf-8")
+    assert fresh == text.replace("Not filled in yet: who", "The call centre. Who")
+    path.write_text("Our own card.", encoding="utf-8")
+    card.refresh_card(project, run_id)
+    assert path.read_text(encoding="utf-8") == "Our own card."
+
+
+def test_the_words_for_the_card_begin_with_the_answers_or_an_earlier_card(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    answers = {"description": "Finds who leaves.", "author_name": "Team Ada"}
+    project.answers_file.write_text(json.dumps({"context": {"cookiecutter": answers}}), "utf-8")
+    words = card.words_of_people(project, "0badcafe")
+    assert words.startswith("## Intended use\nFinds who leaves.\n\nNot filled in yet: who uses")
+    assert words.endswith(
+        "## Owner\nTeam Ada answers questions and decides when the model is withdrawn."
+    )
+    (project.docs / "card.md").unlink()
+    folder = project.bundle_folder("0badcafe")
+    folder.mkdir(parents=True)
+    earlier = (
+        "<!-- people: begin (kept when the card is written anew) -->\nOurs.\n\n<!-- people: end -->"
+    )
+    (folder / "card.md").write_text(f"# Model\n\n{earlier}\n\nRest", encoding="utf-8")
+    assert card.words_of_people(project, "0badcafe") == "Ours."
+    assert "Ours." in (project.docs / "card.md").read_text(encoding="utf-8")
+    (project.docs / "card.md").write_text("# Title\n", encoding="utf-8")
+    assert card.words_of_people(project, "0badcafe") == card.TO_FILL
 
 
 def test_packaging_again_changes_nothing(project: Any) -> None:

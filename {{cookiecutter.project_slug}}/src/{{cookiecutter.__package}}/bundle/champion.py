@@ -29,6 +29,7 @@ from .bundle import (
     read_document,
     read_forms,
 )
+from .card import refresh_card
 from .identity import (
     differences,
     identity_of,
@@ -282,6 +283,7 @@ def offer(project: Project, settings: Settings, run_id: str) -> str:
     document, champion = read_bundle(project, run_id), read_champion(project)
     for each in (run_id, champion and champion["run_id"]):
         keep_reports(project, each)
+        refresh_card(project, str(each))
     if champion is None:
         release(project, run_id, AUTO)
         return f"{run_id} is in service"
