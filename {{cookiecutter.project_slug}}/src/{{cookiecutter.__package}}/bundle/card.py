@@ -135,7 +135,7 @@ def _head(document: Mapping[str, Any]) -> list[str]:
         "",
         f"{label} (`{name}`) that predicts `{target}`, {task_of(document).predicts(document)}.",
         f"Parameters: {given}.",
-        f"Code: commit {document['git_commit'] or 'unknown (no git repository)'}; "
+        f"Code: commit {document['git_commit'] or 'unknown'}; "
         f"seed {document['seed']}; {_versions(document)}.",
         *(carried if carries_code(document) else []),
     ]

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from ..core.config import redact
 from ..core.errors import UserError
 from ..core.project import Report, read_report
+from ..tracking.runlog import why_no_commit
 from .catalogue import Evidence, Item, split_patterns
 from .conditions import Condition, parse_condition
 from .context import Context, split_names
@@ -180,9 +181,7 @@ def champion(context: Context, item: Item, evidence: Evidence) -> Verdict:
 def git(context: Context, item: Item, evidence: Evidence) -> Verdict:
     """The repository contains what it should, and nothing that it should not."""
     if context.tracked is None:
-        return Verdict(
-            False, "this is not a git repository, or git is missing; `git init` makes one"
-        )
+        return Verdict(False, why_no_commit(context.project))
     if not context.tracked:
         return Verdict(False, "git tracks no file of this project; `git add --all`, then commit")
     return GIT_CHECKS[evidence.rule](context)
