@@ -228,7 +228,9 @@ def test_sections_are_the_same_however_the_file_was_saved(
     tmp_path: Path, mark: str, end: str
 ) -> None:
     path = write(tmp_path, mark + end.join(["## A b", "> Why?", ">", "> So.", "", "own words"]))
-    assert documents.read_document(path) == {"a-b": documents.Heading("A b", "a-b", 1, "Why?", 2, 0)}
+    assert documents.read_document(path) == {
+        "a-b": documents.Heading("A b", "a-b", 1, "Why?", 2, 0)
+    }
 
 
 @pytest.mark.parametrize("reader", ["read", "refresh"])
