@@ -120,7 +120,8 @@ def test_an_equal_model_does_so_where_code_or_data_changed(
 def test_what_a_person_decides_stays(
     project: Any, models: dict[tuple[str, ...], str], chosen: str
 ) -> None:
-    weak, strong, overrides = models[WEAK], models[STRONG], ()
+    weak, strong = models[WEAK], models[STRONG]
+    overrides: tuple[str, ...] = ()
     for path in (project.champion_file, project.models / "champion_history.jsonl"):
         path.unlink(missing_ok=True)
     write_json(project.answers_file, {"context": {"cookiecutter": {"stage": "poc"}}})
