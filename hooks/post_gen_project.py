@@ -324,6 +324,8 @@ def show_next_steps(answers: dict[str, str]) -> None:
     say(f'  1. cd "{project}"' if " " in project else f"  1. cd {project}")
     say("  2. make setup    (installs it into .venv)")
     say("  3. make run      (trains, evaluates, packages; the README says how without make)")
+    if answers["checklist"] == "yes" and answers["stage"] != "poc":
+        say(f"Begin at poc, although the stage is {answers['stage']}: `checklist --stage poc`.")
 
 
 def say(sentence: str) -> None:

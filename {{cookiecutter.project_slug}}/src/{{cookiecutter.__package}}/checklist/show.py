@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from .catalogue import SECTIONS, TESTS_PER_SECTION, Item
+from .catalogue import SECTIONS, STAGES, TESTS_PER_SECTION, Item
 from .records import Records, one_line
 from .verify import (
     DONE,
@@ -104,6 +104,10 @@ def overview(assessment: Assessment) -> Group:
     parts: list[RenderableType] = [_heading(assessment), "", _areas(assessment), ""]
     if assessment.newer:
         parts += [_about_newer(assessment), ""]
+    first = [each for each in assessment.missing if each.item.stage == STAGES[0]]
+    if first and assessment.stage != STAGES[0]:
+        begin = f"Begin at {STAGES[0]}: {len(first)} of its items are missing (--stage {STAGES[0]})."
+        parts += [begin, ""]
     if assessment.data is None:
         parts += ["Nothing has run yet: `make run` first proves what a machine can.", ""]
     if todo:
@@ -270,6 +274,15 @@ def gate(assessment: Assessment) -> Text:
     counts = count(assessment.results.values())
     done = f"{counts.done}/{counts.total} items are done{counts.apart_clause}"
     return line(f'Gate "{assessment.stage}" passed: {done}.')
+
+
+def why_a_warning(before: str | None) -> str:
+    """Return from when on a failed gate is an error."""
+    if before is None:
+        return f"From {STAGES[1]} on this is an error."
+    return (
+        f"Begin with `checklist gate --stage {before}`: once that has passed, this is an error."
+    )
 
 
 def gate_missing(assessment: Assessment) -> str:

@@ -288,6 +288,28 @@ def upcoming(assessment: Assessment) -> list[ItemResult]:
     )
 
 
+def stage_before(assessment: Assessment) -> str | None:
+    """Return the stage before that of an assessment; None at the first one."""
+    place = STAGES.index(assessment.stage)
+    return STAGES[place - 1] if place else None
+
+
+def passes(assessment: Assessment, stage: str) -> bool:
+    """Tell whether nothing is missing up to a stage, which is not later than the assessment's."""
+    stages = stages_up_to(stage)
+    return not any(result.item.stage in stages for result in assessment.missing)
+
+
+def has_passed(project: Project, assessment: Assessment, stage: str) -> bool:
+    """Tell whether the gate of a stage passes, or has passed once, as checklist/signoffs.yaml notes.
+
+    Raises:
+        UserError: If that file is malformed.
+    """
+    noted = read_records(project, assessment.catalogue).passed
+    return passes(assessment, stage) or any(each not in stages_up_to(stage)[:-1] for each in noted)
+
+
 def next_stage(assessment: Assessment) -> tuple[str, int] | None:
     """Return the next stage and how many items it adds; None at the last one."""
     place = STAGES.index(assessment.stage) + 1
