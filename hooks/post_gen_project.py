@@ -87,6 +87,11 @@ PRISTINE = [
 ]
 NOBODY = ["-c", "user.name=ML Preflight", "-c", "user.email=ml-preflight@example.invalid"]
 
+NO_IDENTITY = (
+    "The first commit is by ML Preflight, since git does not know you yet: "
+    "`git config --global user.name NAME`, and the same for user.email."
+)
+
 # Set by git around its own hooks: they would send our commands to another repository.
 ELSEWHERE = {
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"),
@@ -173,13 +178,18 @@ def template_url(answers: dict[str, str], folder: str) -> str:
     for start in start_folders(answers):
         if os.path.normpath(os.path.join(start, answers["_template"])) == folder:
             return folder
-    return without_password(git("config", "--get", "remote.origin.url", folder=folder).strip())
+    try:
+        address = git("config", "--get", "remote.origin.url", folder=folder)
+    except (OSError, subprocess.CalledProcessError):
+        address = read_origin(folder)
+    return without_password(address.strip())
 
 
 def template_version(answers: dict[str, str]) -> tuple[str, str | None]:
     """Return the template's address and commit; as it was given and None where git knows neither.
 
-    So it is with a downloaded archive, without git, and in a folder of another repository.
+    So it is with a downloaded archive, and in a folder of another repository. Where git is missing,
+    too old, or distrusts the folder of another user, its files say it, too.
     """
     given = without_password(answers["_template"])
     folder = template_folder(answers)
@@ -187,9 +197,61 @@ def template_version(answers: dict[str, str]) -> tuple[str, str | None]:
         return given, None
     try:
         above, commit = git("rev-parse", "--show-cdup", "HEAD", folder=folder).split("\n")[:2]
-        return (given, None) if above else (template_url(answers, folder), commit)
     except (OSError, subprocess.CalledProcessError):
+        above, commit = "", None
+    try:
+        return (
+            (given, None)
+            if above
+            else (template_url(answers, folder), commit or read_commit(folder))
+        )
+    except (OSError, ValueError):
         return given, None
+
+
+def read_commit(folder: str) -> str:
+    """Return the commit of a repository without git; raises OSError or ValueError."""
+    inside, common = repository_folders(folder)
+    head = read(inside, "HEAD")
+    name = head.removeprefix("ref: ")
+    if name != head:
+        try:
+            head = read(common, name)
+        except OSError:
+            packed = [line.split(" ") for line in read(common, "packed-refs").splitlines()]
+            head = {words[-1]: words[0] for words in packed}.get(name, "")
+    if len(head) < 40 or head.strip("0123456789abcdef"):
+        raise ValueError(head)
+    return head
+
+
+def read_origin(folder: str) -> str:
+    """Return where a repository was cloned from without git; raises OSError or ValueError."""
+    section = ""
+    for line in map(str.strip, read(repository_folders(folder)[1], "config").splitlines()):
+        if line.startswith("["):
+            section = line
+        key, _, value = line.partition("=")
+        if section == '[remote "origin"]' and key.strip() == "url":
+            return value.strip()
+    raise ValueError("no origin")
+
+
+def repository_folders(folder: str) -> tuple[str, str]:
+    """Return where git keeps a work tree's own state, and what it shares with others."""
+    inside = os.path.join(folder, ".git")
+    if os.path.isfile(inside):  # a further work tree, or a submodule
+        inside = os.path.join(folder, read(inside).removeprefix("gitdir: "))
+    try:
+        return inside, os.path.join(inside, read(inside, "commondir"))
+    except OSError:
+        return inside, inside
+
+
+def read(*path: str) -> str:
+    """Return a file's text without white space around it."""
+    with open(os.path.join(*path), encoding="utf-8") as file:
+        return file.read().strip()
 
 
 def write_cruft_file(answers: dict[str, str]) -> None:
@@ -231,13 +293,25 @@ def make_first_commit() -> None:
         commit = ["commit", "--quiet", "--message", "Create the project from its template"]
         try:
             git(*PRISTINE, *commit)
-        except subprocess.CalledProcessError:
+        except subprocess.CalledProcessError as error:
             git(*PRISTINE, *NOBODY, *commit)
+            if "user." in error.stderr:
+                say(NO_IDENTITY)
     except OSError:
-        say("No git repository: git was not found.")
+        say("No git repository: git was not found; install it, then `git init` and commit.")
     except subprocess.CalledProcessError as error:
-        reason = (error.stderr.strip().splitlines() or ["no reason given"])[-1]
-        say(f"No first commit: git failed ({reason}).")
+        say(f"No first commit: {why_git_failed(error.stderr)}.")
+
+
+def why_git_failed(said: str) -> str:
+    """Return the reason behind what git said, and what helps where that is known."""
+    if "dubious ownership" in said or "unsafe repository" in said:
+        folder = os.getcwd().replace(os.sep, "/")
+        trust = f'git config --global --add safe.directory "{folder}"'
+        return f"git distrusts the folder, which belongs to another user; trust it with `{trust}`"
+    if "unknown option" in said or "unknown switch" in said or "usage: git" in said:
+        return f"{git('--version').strip()} is too old; install 2.25 or newer"
+    return f"git failed ({(said.strip().splitlines() or ['no reason given'])[-1]})"
 
 
 def show_next_steps(answers: dict[str, str]) -> None:
@@ -250,6 +324,8 @@ def show_next_steps(answers: dict[str, str]) -> None:
     say(f'  1. cd "{project}"' if " " in project else f"  1. cd {project}")
     say("  2. make setup    (installs it into .venv)")
     say("  3. make run      (trains, evaluates, packages; the README says how without make)")
+    if answers["checklist"] == "yes" and answers["stage"] != "poc":
+        say(f"Begin at poc, although the stage is {answers['stage']}: `checklist --stage poc`.")
 
 
 def say(sentence: str) -> None:

@@ -341,7 +341,10 @@ def test_inside_a_work_tree_no_repository_is_made(
 
 
 def test_without_an_identity_the_first_commit_has_a_neutral_one(
-    bake_into: Bake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bake_into: Bake,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.delenv("EMAIL", raising=False)
@@ -351,6 +354,53 @@ def test_without_an_identity_the_first_commit_has_a_neutral_one(
     )
     settings = project.git("config", "--local", "--list")
     assert "user." not in settings
+    assert "by ML Preflight, since git does not know you yet" in capsys.readouterr().out
+
+
+def test_the_version_of_the_template_is_recorded_without_help_of_git(
+    bake_into: Bake, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Git is missing, distrusts the folder of another user, or is too old."""
+    known = run_git(template, "rev-parse", "HEAD").strip()
+
+    def is_recorded(name: str, sentence: str) -> None:
+        state = json.loads(bake_into(tmp_path / name).text(".cruft.json"))
+        assert (state["template"], state["commit"]) == (str(template), known), name
+        assert sentence in capsys.readouterr().out, name
+
+    with monkeypatch.context() as patched:
+        patched.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+        trust = "git config --global --add safe.directory"
+        is_recorded("distrusted", f"which belongs to another user; trust it with `{trust}")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    is_recorded("missing", "No git repository: git was not found; install it")
+    (tmp_path / "bin").mkdir()
+    old = "echo \"error: unknown option 'show-cdup'\" >&2; exit 129"
+    script = f'#!/bin/sh\ncase "$*" in --version) echo git version 1.7;; *) {old};; esac\n'
+    (tmp_path / "bin" / "git").write_text(script, encoding="utf-8")
+    (tmp_path / "bin" / "git").chmod(0o755)
+    is_recorded("old", "No first commit: git version 1.7 is too old; install 2.25 or newer")
+
+
+@every_case("packed", [False, True])
+def test_commit_and_origin_are_read_as_git_writes_them(packed: bool, tmp_path: Path) -> None:
+    first, clone, tree = (tmp_path / name for name in ("first", "clone", "tree"))
+    first.mkdir()
+    run_git(first, "init", "--quiet", "--initial-branch=main")
+    run_git(first, "commit", "--quiet", "--allow-empty", "--message", "one")
+    run_git(tmp_path, "clone", "--quiet", str(first), str(clone))
+    run_git(clone, "worktree", "add", "--quiet", str(tree))
+    for folder in (clone, tree):
+        if packed:
+            run_git(folder, "pack-refs", "--all")
+        commit = run_git(folder, "rev-parse", "HEAD").strip()
+        assert POST_GEN["read_commit"](str(folder)) == commit
+        assert POST_GEN["read_origin"](str(folder)) == str(first)
+    run_git(clone, "checkout", "--quiet", "--detach")
+    assert POST_GEN["read_commit"](str(clone)) == commit
+    (clone / ".git" / "HEAD").write_text("ref: refs/heads/none\n", encoding="utf-8")
+    with pytest.raises((OSError, ValueError)):
+        POST_GEN["read_commit"](str(clone))
 
 
 def test_signing_hooks_templates_and_ignores_of_the_user_do_not_touch_the_first_commit(
@@ -411,9 +461,9 @@ def test_without_git_the_project_is_whole_and_a_sentence_says_so(
     monkeypatch.setenv("PATH", str(tmp_path))
     project = bake_into(tmp_path / "out")
     assert project.files() == bake().files()
-    assert cruft_state(project)["commit"] is None
+    assert cruft_state(project)["commit"] == cruft_state(bake())["commit"]
     assert not (project.root / ".git").exists()
-    assert "No git repository: git was not found." in capsys.readouterr().out
+    assert "No git repository: git was not found; install it" in capsys.readouterr().out
 
 
 def test_a_commit_that_fails_is_said_and_leaves_the_project(

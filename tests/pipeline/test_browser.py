@@ -77,7 +77,7 @@ def made(make_project: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[st
                 changes["threshold"] = 0.4
             if kind != "regression":
                 run_id = promote_copy(project, run_id, "0badbeef", **changes)
-            champion._put_in_service(project, run_id, "promote")
+            champion.release(project, run_id, "promote")
             self[kind] = project
             return project
 

@@ -13,10 +13,12 @@ import pandas as pd
 import pytest
 from asking import promote_copy
 from mlproj import postprocess
-from mlproj.bundle import bundle, champion
+from mlproj.bundle import bundle, card, champion
 from mlproj.bundle.onnx import export as onnx
 from mlproj.core import config, pipeline, registry
-from mlproj.core.errors import UserError
+from mlproj.core.errors import GateError, UserError
+from mlproj.core.files import write_json
+from mlproj.core.project import Project
 from mlproj.data.schema import Column, Schema
 from mlproj.evaluation import decision, reference
 from mlproj.models import make_candidate
@@ -31,6 +33,11 @@ def run_until_packaged(project: Any, *overrides: str) -> Any:
     settings = config.load_settings(project, overrides)
     pipeline.run(project, settings, until="postprocess", say=lambda text: None)
     return pipeline.require(project, "postprocess")
+
+
+def offer(project: Any, run_id: str) -> str:
+    """Offer a model as `run` does, with the settings of conf.cfg."""
+    return str(champion.offer(project, config.load_settings(project), run_id))
 
 
 @pytest.fixture(scope="module")
@@ -290,6 +297,7 @@ def test_a_bundle_holds_what_serving_needs(packaged: Any) -> None:
         "model.onnx",
         "model.skops",
         "onnx.json",
+        "predictions.csv",
         "reference.json",
     }
     document = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
@@ -344,18 +352,47 @@ def test_bins_of_constant_and_empty_numbers() -> None:
 
 def test_the_card_says_what_people_wrote_and_what_was_measured(project: Any) -> None:
     run_id = pipeline.require(project, "postprocess").run_id
-    path = project.bundle_folder(run_id) / "card.md"
+    path, written = project.bundle_folder(run_id) / "card.md", project.docs / "card.md"
     text = path.read_text(encoding="utf-8")
     assert "Not filled in yet" in text
     assert "| roc_auc |" in text
-    words = "Not filled in yet: who uses the predictions"
-    path.write_text(text.replace(words, "The shop's call centre. " + words), encoding="utf-8")
+    words = written.read_text(encoding="utf-8")
+    written.write_text(words.replace("Not filled in yet: who", "The call centre. Who"), "utf-8")
     champion.promote(project, run_id)
     other = run_until_packaged(project, "decision.cost_fn=5").run_id
     assert other != run_id
     carried = (project.bundle_folder(other) / "card.md").read_text(encoding="utf-8")
-    assert "The shop's call centre." in carried
+    assert "The call centre. Who uses the predictions" in carried
     assert "a miss 5" in carried
+    # The model in service gets the words at the next run, and nothing else of its card changes.
+    offer(project, other)
+    fresh = path.read_text(encoding="utf-8")
+    assert fresh == text.replace("Not filled in yet: who", "The call centre. Who")
+    path.write_text("Our own card.", encoding="utf-8")
+    card.refresh_card(project, run_id)
+    assert path.read_text(encoding="utf-8") == "Our own card."
+
+
+def test_the_words_for_the_card_begin_with_the_answers_or_an_earlier_card(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    answers = {"description": "Finds who leaves.", "author_name": "Team Ada"}
+    project.answers_file.write_text(json.dumps({"context": {"cookiecutter": answers}}), "utf-8")
+    words = card.words_of_people(project, "0badcafe")
+    assert words.startswith("## Intended use\nFinds who leaves.\n\nNot filled in yet: who uses")
+    assert words.endswith(
+        "## Owner\nTeam Ada answers questions and decides when the model is withdrawn."
+    )
+    (project.docs / "card.md").unlink()
+    folder = project.bundle_folder("0badcafe")
+    folder.mkdir(parents=True)
+    earlier = (
+        "<!-- people: begin (kept when the card is written anew) -->\nOurs.\n\n<!-- people: end -->"
+    )
+    (folder / "card.md").write_text(f"# Model\n\n{earlier}\n\nRest", encoding="utf-8")
+    assert card.words_of_people(project, "0badcafe") == "Ours."
+    assert "Ours." in (project.docs / "card.md").read_text(encoding="utf-8")
+    (project.docs / "card.md").write_text("# Title\n", encoding="utf-8")
+    assert card.words_of_people(project, "0badcafe") == card.TO_FILL
 
 
 def test_packaging_again_changes_nothing(project: Any) -> None:
@@ -399,7 +436,7 @@ def test_a_bundle_in_service_never_changes(project: Any) -> None:
     document = bundle.read_bundle(project, other)
     assert document["trained_as"] == run_id
     assert run_until_packaged(project, "decision.cost_fn=5").run_id == other
-    assert "stays in service" in champion.offer(project, other)
+    assert "stays in service" in offer(project, other)
     champion.promote(project, other)
     assert champion.load_champion(project).document["threshold"] < 0.3
     assert run_until_packaged(project).run_id == run_id
@@ -479,14 +516,18 @@ def test_a_model_that_does_not_beat_the_baseline_is_not_promoted(project: Any) -
 
 def test_the_first_model_serves_and_the_next_is_only_offered(project: Any) -> None:
     first = pipeline.require(project, "postprocess").run_id
-    assert champion.offer(project, first) == f"{first} is in service"
-    assert champion.offer(project, first) == f"{first} is in service"
+    assert offer(project, first) == f"{first} is in service"
+    assert offer(project, first) == f"{first} is in service"
     second = run_until_packaged(project, "decision.cost_fn=5").run_id
-    assert champion.offer(project, second) == (
+    assert offer(project, second) == (
         f"{first} stays in service; `champion promote {second}` changes that"
     )
     shutil.rmtree(project.bundle_folder(first))
-    assert "not whole here" in champion.offer(project, second)
+    with pytest.raises(GateError, match=f"and {second}, .* differs from it in settings; `champion"):
+        offer(project, second)
+    entry = champion.read_champion(project)
+    write_json(project.champion_file, {name: entry[name] for name in ("run_id", "sha256")})
+    assert "not whole here" in offer(project, second)  # of before there was an identity
     with pytest.raises(UserError, match="not in models/ on this machine"):
         champion.load_champion(project)
 
@@ -499,7 +540,7 @@ def test_another_target_gets_its_own_champion(project: Any) -> None:
     text = project.conf.read_text(encoding="utf-8").replace("churned", "plan")
     project.conf.write_text(text, encoding="utf-8")
     other = run_until_packaged(project).run_id
-    assert "made for another source or target" in champion.offer(project, other)
+    assert "made for another source or target" in offer(project, other)
     assert champion.load_champion(project).classes == ["basic", "business", "family", "plus"]
     assert challengers(project) == []
     with pytest.raises(UserError, match="predicts churned, not plan"):

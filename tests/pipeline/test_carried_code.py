@@ -118,7 +118,6 @@ def test_an_untouched_custom_carries_nothing(tmp_path: Path) -> None:
     document = room.bundle(room.trained())
     assert set(document["files"]) == {"model.skops", "reference.json"}
     assert "helpers" not in document
-    assert not Project(tmp_path).made_here.exists()
     rows = load_split(Project(tmp_path), "test")
     rows.to_parquet(tmp_path / "in.parquet")
     before = scored(room)

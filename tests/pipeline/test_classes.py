@@ -186,7 +186,7 @@ def made(
     for kind, (rare, often) in {"integer": (0, 1), "boolean": (False, True)}.items():
         folder = tmp_path_factory.mktemp(kind)
         project = project_of(make_project, folder, table_of(rare, often), "t.parquet")
-        champion._put_in_service(project, packaged(project), "promote")
+        champion.release(project, packaged(project), "promote")
         projects[kind] = project
     return projects
 

@@ -218,7 +218,7 @@ def test_sections_have_titles_slugs_lines_and_questions(tmp_path: Path) -> None:
     )
     first, second = documents.read_document(write(tmp_path, text)).values()
     assert first == documents.Heading(
-        "Non-ML alternatives", "non-ml-alternatives", 5, "Which rule?", 0
+        "Non-ML alternatives", "non-ml-alternatives", 5, "Which rule?", 0, 0
     )
     assert (second.slug, second.line, second.question, second.words) == ("kpis-and-more", 11, "", 1)
 
@@ -228,7 +228,9 @@ def test_sections_are_the_same_however_the_file_was_saved(
     tmp_path: Path, mark: str, end: str
 ) -> None:
     path = write(tmp_path, mark + end.join(["## A b", "> Why?", ">", "> So.", "", "own words"]))
-    assert documents.read_document(path) == {"a-b": documents.Heading("A b", "a-b", 1, "Why?", 2)}
+    assert documents.read_document(path) == {
+        "a-b": documents.Heading("A b", "a-b", 1, "Why?", 2, 0)
+    }
 
 
 @pytest.mark.parametrize("reader", ["read", "refresh"])
@@ -461,7 +463,8 @@ def test_parts_about_another_model_say_so(project: Project) -> None:
 def test_a_report_that_is_gone_empties_its_parts_alone(
     project: Project, report: str, emptied: set[str]
 ) -> None:
-    project.report_file(report).unlink()
+    for name in (report, f"champion/{report}"):
+        project.report_file(name).unlink(missing_ok=True)
     measured.refresh(project)
     assert {name for name, text in parts_of(project).items() if not text} == emptied
 

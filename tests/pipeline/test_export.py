@@ -23,7 +23,7 @@ def made(make_project: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("exported")
     project = make_project(folder, data=SAMPLE, model={"candidates": "linear", "folds": 0})
     run_id = make_model(project)
-    champion._put_in_service(project, run_id, "promote")
+    champion.release(project, run_id, "promote")
     for copy, weight in (("0badbeef", 0.1), ("0badcafe", 0.0), ("0badfeed", None)):
         promote_copy(project, run_id, copy)
         if weight is not None:

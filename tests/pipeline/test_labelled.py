@@ -38,7 +38,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, make_project: Any) -> Any:
     given = {"model": {"candidates": "linear", "folds": 0}, "evaluate": {"bootstrap": 200}}
     project = make_project(folder, data=DATA, **given)
     run_id = make_model(project)
-    champion._put_in_service(project, run_id, "promote")
+    champion.release(project, run_id, "promote")
     serve(project)
     return project
 

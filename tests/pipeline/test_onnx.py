@@ -200,7 +200,7 @@ def test_a_champion_that_valid_does_not_fit_stops_nothing(
     for column in document["schema"]["columns"]:
         column["name"] += "_before"
     write_json(path, {**document, "target": "churned_before"})
-    champion._put_in_service(project, first, "promote")
+    champion.release(project, first, "promote")
     facts = postprocess(project, load_settings(project)).facts
     assert facts["onnx"]["equal"]
     assert f"Warning: {first}, in service, gets no ONNX form: " in capsys.readouterr().err
@@ -278,7 +278,7 @@ def as_before(project: Any, run_id: str) -> Path:
 def test_a_bundle_of_before_is_read_served_and_left_as_it_was(whole: Any) -> None:
     run_id = promoted(whole)
     folder = as_before(whole, run_id)
-    champion._put_in_service(whole, run_id, "promote")
+    champion.release(whole, run_id, "promote")
     before = contents(folder)
     assert load_model(whole, run_id, file_sha256(folder / "bundle.json"), Rules(True, "no", 9)).onnx
     assert champion.describe(whole)["ONNX"] == "equal to scikit-learn"

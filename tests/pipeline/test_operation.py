@@ -47,7 +47,7 @@ def project(make_project: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("watched")
     project = make_project(folder, data=SAMPLE, model={"candidates": "linear", "folds": 0})
     run_id = make_model(project)
-    champion._put_in_service(project, run_id, "promote")
+    champion.release(project, run_id, "promote")
     return project
 
 

@@ -261,7 +261,7 @@ def made(make_project: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("routed")
     project = make_project(folder, data=SAMPLE, model={"candidates": "linear", "folds": 0})
     trained = make_model(project)
-    champion._put_in_service(project, promote_copy(project, trained, BAD, threshold=1.1), "promote")
+    champion.release(project, promote_copy(project, trained, BAD, threshold=1.1), "promote")
     champion.challenge(project, trained, 0.3)
     return project
 

@@ -177,7 +177,7 @@ def test_the_service_answers_by_the_rule(
 
 def test_the_service_says_who_decides(project: Project, bundle: Bundle) -> None:
     """Not by a threshold that a rule may overrule."""
-    champion._put_in_service(project, bundle.run_id, "promote")
+    champion.release(project, bundle.run_id, "promote")
     with Asked(project).running() as asked:
         document = asked.ask("GET", "/openapi.json").json
         example = asked.service.fleet.champion.example

@@ -42,7 +42,7 @@ def made(make_project: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[st
             sections["model"] |= {"folds": 0}
             project = make_project(tmp_path_factory.mktemp(kind), **sections)
             run_id = make_model(project)
-            champion._put_in_service(project, run_id, "promote")
+            champion.release(project, run_id, "promote")
             self[kind] = project
             return project
 
@@ -313,7 +313,7 @@ def test_the_page_says_that_the_team_s_rule_decided(
     room.write(RULE)
     room.trained("--set", "evaluate.margin=0")
     environment = {**package_environment, "PYTHONPATH": str(room.root / "src")}
-    champion._put_in_service(Project(room.root), room.report("release")["run_id"], "promote")
+    champion.release(Project(room.root), room.report("release")["run_id"], "promote")
     with Server(Project(room.root), environment) as server:
         browser.open(address(server))
         said = predict_by_keyboard(browser)

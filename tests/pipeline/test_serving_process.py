@@ -42,7 +42,7 @@ def made(make_project: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("served")
     project = make_project(folder, data=SAMPLE, model={"candidates": "linear", "folds": 0})
     run_id = make_model(project)
-    champion._put_in_service(project, run_id, "promote")
+    champion.release(project, run_id, "promote")
     promote_copy(project, run_id, "0badbeef", calibration={"temperature": 3.0})
     return project
 
@@ -237,7 +237,7 @@ def test_switches_under_load_fail_no_request(
                 if turn % 2:
                     champion.rollback(project)
                 else:
-                    champion._put_in_service(project, "0badbeef", "promote")
+                    champion.release(project, "0badbeef", "promote")
                 time.sleep(0.005)
         switches = server.ask("GET", "/metrics").body.decode()
     assert set(load.statuses) == {200}, load.statuses

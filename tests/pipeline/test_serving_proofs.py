@@ -34,7 +34,7 @@ def package(make_project: Any, folder: Path, task: str, candidate: str) -> Any:
     run_id = make_model(project)
     if kind == "classification":  # so that calibration is part of it, needed or not
         run_id = promote_copy(project, run_id, "0badc0de", calibration={"temperature": 1.7})
-    champion._put_in_service(project, run_id, "promote")
+    champion.release(project, run_id, "promote")
     return project
 
 
@@ -70,7 +70,7 @@ def test_predictions_over_http_are_the_bundles_own(
         return
     run_id = champion.read_champion(project)["run_id"]
     copy = promote_copy(project, run_id, "0badbeef", onnx={"equal": False})
-    champion._put_in_service(project, copy, "promote")
+    champion.release(project, copy, "promote")
     gap, by_onnx = gap_over_http(project, package_environment)
     print(f"{task}, {candidate}, scikit-learn: {gap:.1e}")
     assert gap <= 1e-6

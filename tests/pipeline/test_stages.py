@@ -84,7 +84,7 @@ def judge_slices(
     return report
 
 
-def tell(project: object, run_id: str) -> str:
+def tell(project: object, settings: object, run_id: str) -> str:
     return f"the parts of {run_id}"
 
 

@@ -134,7 +134,7 @@ def test_a_bundle_without_a_form_of_answers_is_served_all_the_same(
     assert answer_of(read_bundle(project, earlier)) == document["answer"]
     answers = []
     for each in (run_id, earlier):
-        champion._put_in_service(project, each, "promote")
+        champion.release(project, each, "promote")
         with Asked(project).running() as asked:
             example = asked.service.fleet.champion.example
             answers.append(

@@ -110,7 +110,9 @@ def test_adopting_is_undone_by_the_command_that_is_printed(ours: Checkout, clone
 
 def test_a_dry_run_adopts_nothing(ours: Checkout, clone: Path) -> None:
     before = everything(ours)
-    done = adopt(ours, "--dry-run")
+    listed = adopt(ours, "--dry-run")
+    assert listed.returncode == 1 and "\n  conf.cfg\n" in listed.stdout
+    done = adopt(ours, "--diff")
     assert done.returncode == 1 and "+>>>>>>> template v2.0.0" in done.stdout
     assert everything(ours) == before and ours.status() == []
 

@@ -157,7 +157,7 @@ def test_a_tree_that_is_not_clean_or_no_repository_is_refused(
     checkout.write("README.md", "x")
     assert "and 1 more): commit" in refused(checkout.tool("set", "stage=mvp"))
     # A look is always allowed.
-    assert "+A line of v1.1.0." in applied(checkout.tool("update", "--dry-run"))
+    assert "+A line of v1.1.0." in applied(checkout.tool("update", "--diff"))
     shutil.rmtree(checkout.root / ".git")
     assert "is not in a git repository" in refused(checkout.tool("update"))
     run_git(checkout.root, "init", "--quiet")
@@ -261,11 +261,17 @@ def test_a_dry_run_shows_the_change_and_writes_nothing(project: Project) -> None
     checkout.write("src/ml_project/train.py", end + "\n\nOURS = 1\n")
     checkout.commit()
     before = everything(checkout)
-    done = checkout.tool("update", "--dry-run")
+    done = checkout.tool("update", "--diff")
     assert done.returncode == 1 and "+>>>>>>> template v2.0.0" in done.stdout
     assert "rename to docs/scope.md" in done.stdout
-    shown = applied(checkout.tool("set", "ci=none", "--dry-run"))
+    shown = applied(checkout.tool("set", "ci=none", "--diff"))
     assert "deleted file mode 100644" in shown and ".github/workflows/ci.yml" in shown
+    listed = applied(checkout.tool("set", "ci=gitlab", "--dry-run")).splitlines()
+    assert listed == [
+        *("New:", "  .gitlab-ci.yml", "Changed:", "  .cruft.json", "  README.md"),
+        *("Removed:", "  .github/workflows/ci.yml"),
+        "Nothing was written; --diff shows the lines.",
+    ], listed
     assert everything(checkout) == before and checkout.status() == []
 
 

@@ -36,19 +36,37 @@ def test_an_open_gate_says_what_was_counted_apart(run: Run, root: Path) -> None:
     run("waive", "own-table", "--reason", "none")
     assert run("gate") == (
         0,
+        'Gate "poc" passed for the first time: commit checklist/signoffs.yaml.\n'
         'Gate "poc" passed: 3/3 items are done (1 waived, 1 not applicable).\n',
         "",
     )
+    noted = (root / "checklist/signoffs.yaml").read_bytes()
+    assert run("gate")[1].startswith('Gate "poc" passed: 3/3')
+    assert (root / "checklist/signoffs.yaml").read_bytes() == noted
 
 
-def test_at_poc_a_gate_can_warn_and_later_it_cannot(run: Run, root: Path) -> None:
+def test_a_gate_can_warn_at_poc_and_later_until_the_stage_before_has_once_passed(
+    run: Run, root: Path
+) -> None:
     code, out, _ = run("gate", "--warn-at-poc")
     assert code == 0
     assert "own-notes: open:" in out
     assert 'Warning: Gate "poc" failed: 2 of 4 items are missing' in out
-    assert run("gate", "--warn-at-poc", "--stage", "mvp")[0] == 1
+
     answer(root, stage="mvp")
+    code, out, _ = run("gate", "--warn-at-poc")
+    assert (code, "Begin with `checklist gate --stage poc`" in out) == (0, True)
+    assert "Begin at poc: 2 of its items are missing" in run()[1]
+    assert run("gate")[0] == 1
+
+    write_notes(root)
+    run("sign", "own-table", "--by", "A. Person", "--note", "read")
+    assert "Begin at poc" not in run()[1]
+    code, out, _ = run("gate", "--warn-at-poc")
+    assert (code, 'Gate "poc" passed for the first time' in out) == (1, True)
+    run("withdraw", "own-table")  # of a stage that has passed, a gate that fails is no warning
     assert run("gate", "--warn-at-poc")[0] == 1
+    assert run("gate", "--stage", "production", "--warn-at-poc")[0] == 0
 
 
 # ------------------------------------------------------------------------------------ score

@@ -86,7 +86,11 @@ def test_an_earlier_stage_comes_first_wherever_its_item_stands(run: Run, root: P
 def test_next_leads_through_the_items_to_the_end(run: Run, root: Path) -> None:
     out = run("next")[1]
     assert out.startswith("The notes say why\nown-notes, from poc on, in writing\n")
-    assert out.endswith("1 more after this one.\n")
+    assert out.endswith("1 more after this one: `checklist next --skip`.\n")
+    for skips in (1, 9):
+        after = run("next", *["--skip"] * skips)[1]
+        assert after.startswith("Somebody knows the table\n")
+        assert after.endswith("The last one of this stage.\n")
     write_notes(root)
     out = run("next")[1]
     assert out.startswith("Somebody knows the table\n")

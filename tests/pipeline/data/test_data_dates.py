@@ -504,7 +504,7 @@ def test_a_service_and_a_batch_predict_alike(make_project: Any, tmp_path: Path) 
     model = {"candidates": "forest", "folds": 0}
     project = make_project(tmp_path, data=data, model=model)
     run_id = make_model(project)
-    champion._put_in_service(project, run_id, "promote")
+    champion.release(project, run_id, "promote")
     bundle = champion.load_champion(project)
     assert bundle.schema.column("when").zone == "Europe/London"
     found = bundle.predict(conform(frame, bundle.schema, where="t"))

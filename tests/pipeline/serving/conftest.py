@@ -19,7 +19,7 @@ def package(make_project: Any, folder: Path, kind: str) -> Any:
     sections["model"] |= {"folds": 0}
     project = make_project(folder, **sections, params={"forest.n_estimators": 20})
     run_id = make_model(project)
-    champion._put_in_service(project, run_id, "promote")
+    champion.release(project, run_id, "promote")
     return project
 
 

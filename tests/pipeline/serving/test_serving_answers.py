@@ -49,7 +49,7 @@ def test_predictions_without_onnx_are_the_same(
     project = copy_of(made[kind], tmp_path / "project")
     run_id = champion.read_champion(project)["run_id"]
     copy = promote_copy(project, run_id, "0badbeef", onnx=changed)
-    champion._put_in_service(project, copy, "promote")
+    champion.release(project, copy, "promote")
     asked = compare(project)
     fleet = asked.service.keeper.fleet
     assert fleet is not None and not fleet.champion.onnx

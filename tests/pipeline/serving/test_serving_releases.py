@@ -139,7 +139,7 @@ def test_a_new_champion_is_taken_up_and_a_damaged_one_refused(
         assert asked.predict(rows[:1]).json["model"] == first
         for at, (name, damage) in enumerate(DAMAGES.items()):
             bad = promote_copy(project, first, f"{at:08x}", calibration={"temperature": 3.0})
-            champion._put_in_service(project, bad, "promote")
+            champion.release(project, bad, "promote")
             damage(project.models / bad)
             keeper.refresh()
             assert asked.predict(rows[:1]).json["model"] == first, name

@@ -250,7 +250,7 @@ def asked(make_project: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     )
     written(table()).to_csv(folder / "table.csv", index=False)
     run_id = make_model(project)
-    champion._put_in_service(project, run_id, "promote")
+    champion.release(project, run_id, "promote")
     with Asked(project).running() as asked:
         yield asked
 

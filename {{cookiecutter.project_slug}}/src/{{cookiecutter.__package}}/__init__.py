@@ -89,6 +89,7 @@ add_stages(
         report="profile",
         after=("evaluate",),
         chooses={"REPORT_SECTIONS": ("*",), "TASKS": ("model.task",)},
+        then={"reports": ".bundle.champion:after_report"},
     ),
 )
 

@@ -4,7 +4,7 @@ import errno
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -55,7 +55,7 @@ def run(
             "data/ is a symbolic link, so git cannot keep data/schema.yaml and data/manifest.json; "
             "link the folders in it instead."
         )
-    with _results_shown(project):
+    with _results_shown(project, [stage.name for stage in pipeline.stages_until(until)]):
         pipeline.run(project, settings, force=force, until=until, say=typer.echo)
 
 
@@ -75,11 +75,12 @@ def evaluate(
     again: Annotated[str | None, typer.Option(help="Why test is opened once more.")] = None,
 ) -> None:
     """Judge the bundle against the baseline."""
+    from .bundle.champion import keep_reports
     from .evaluate import evaluate as stage
 
     project, settings = _open(overrides)
     with _results_shown(project):
-        stage(project, settings, final=final, again=again)
+        keep_reports(project, stage(project, settings, final=final, again=again).run_id)
 
 
 def predict(
@@ -160,6 +161,30 @@ def export(folder: Annotated[Path, typer.Argument(help="New or empty.")]) -> Non
     from .bundle import champion
 
     typer.echo(f"{', '.join(champion.export(_project(), folder))}: copied to {folder}")
+
+
+@champion_app.command()
+def push(overrides: Overrides) -> None:
+    """Copy what is or was in service to [models] store."""
+    from .bundle import store
+
+    store.push(*_open(overrides), say=typer.echo)
+
+
+@champion_app.command()
+def pull(
+    overrides: Overrides,
+    run_id: Annotated[str | None, typer.Argument(help="Default: all in service.")] = None,
+    if_store: Annotated[bool, typer.Option(help="Do nothing where none is set.")] = False,
+) -> None:
+    """Bring what is in service from [models] store, verified."""
+    from .bundle import store
+
+    project, settings = _open(overrides)
+    if if_store and settings.models.store is None:
+        typer.echo(f"{store.NO_STORE}, so no model is brought.")
+    else:
+        store.pull(project, settings, run_id, typer.echo)
 
 
 @champion_app.command()
@@ -288,8 +313,13 @@ def _say(name: str, facts: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _results_shown(project: "Project") -> Iterator[None]:
-    """Print the metrics against the baseline and where the report is, a missed bar or not."""
+def _results_shown(
+    project: "Project", ran: Collection[str] = ("evaluate", "report")
+) -> Iterator[None]:
+    """Print the metrics against the baseline and where the report is, a missed bar or not.
+
+    Of stages that did not run, `reports/` may tell about another model: nothing is shown of them.
+    """
     missed = None
     try:
         yield
@@ -297,11 +327,11 @@ def _results_shown(project: "Project") -> Iterator[None]:
         missed = error
     from .evaluate import summary_table
 
-    table = summary_table(project)
+    table = summary_table(project) if "evaluate" in ran else None
     if table is not None:
         _print(table)
     page = project.reports / "index.html"
-    if page.exists():
+    if page.exists() and "report" in ran:
         typer.echo(f"Report: {page}")
     for word, entry in registry.LAST_LINES.items():
         typer.echo(f"{word}: {registry.load(entry)(project)}")

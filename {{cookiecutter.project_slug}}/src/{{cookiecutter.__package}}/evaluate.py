@@ -267,7 +267,7 @@ def _diagnose(
     same = before is not None and before.run_id == bundle.run_id and "leaks" in before.facts
     known = before.facts if before and same and before.facts["metric"] == evaluation.metric else {}
     if known:
-        facts |= {key: known[key] for key in ("learning_curve", "leaks")}
+        facts |= {key: known[key] for key in ("leaks", "learning_curve")}
     else:
         train = load_split(project, "train", rows=LEARNING_ROWS, seed=subject.seed)
         step("looking for leaks")

@@ -19,6 +19,7 @@ from .bundle.bundle import (
     BUNDLE_VERSION,
     CARD_FILE,
     REFERENCE_FILE,
+    REPORTS_FILE,
     Bundle,
     baseline_of_split,
     read_document,
@@ -27,14 +28,20 @@ from .bundle.bundle import (
 )
 from .bundle.card import write_card
 from .bundle.carried import (
-    carries_code,
     files_to_carry,
     has_rule,
     helpers,
     is_plain,
     note_made_here,
 )
-from .bundle.champion import promoted_runs
+from .bundle.champion import promoted_runs, read_champion
+from .bundle.identity import (
+    PREDICTIONS_FILE,
+    identity_of,
+    is_same_model,
+    some_predictions,
+    write_predictions,
+)
 from .bundle.rule import check_alone
 from .core import registry
 from .core.errors import UserError
@@ -109,12 +116,13 @@ def postprocess(project: Project, settings: Settings) -> Report:
     copies = count_copies(project, settings, schema, valid)
     held = np.repeat(np.arange(len(valid)), copies)
     labelled, floor = labelled.take(held), floor.take(held)
+    table = some_predictions(bundle, valid, predictions)
     del valid, inputs
 
     train = load_split(project, "train", rows=REFERENCE_ROWS, seed=settings.split.seed)
     copies = count_copies(project, settings, schema, train)
     reference = make_reference(schema, document, train, copies, labelled, floor)
-    bundle_id = _write_bundle(project, document, reference)
+    bundle_id = _write_bundle(project, document, reference, table)
     folder = project.bundle_folder(bundle_id)
     facts |= {
         key: document[key] for key in ("trained_as", "classes", "positive", "metrics", "skill")
@@ -130,7 +138,7 @@ def postprocess(project: Project, settings: Settings) -> Report:
         name="release",
         run_id=bundle_id,
         data=trained.data,
-        model=file_sha256(folder / BUNDLE_FILE)[:16],
+        model=fingerprint(_content(document)),
     )
     announce("bundle", project, **report.facts, run_id=report.run_id, model=report.model)
     return report
@@ -206,8 +214,9 @@ def _write_bundle(
     project: Project,
     document: dict[str, Any],
     reference: Mapping[str, Any],
+    table: pd.DataFrame,
 ) -> str:
-    """Write the bundle and return its id; one that says the same already stays as it is.
+    """Write the bundle and return its id; one of the same model already there stays as it is.
 
     Sets `files` and `run_id` of `document`.
     """
@@ -223,15 +232,16 @@ def _write_bundle(
         # As it will be read: with lists for tuples and null for what is no number.
         write_json(staging / BUNDLE_FILE, document)
         content = _content(read_json(staging / BUNDLE_FILE))
-        document["run_id"] = _choose_id(project, source.name, content)
+        document["run_id"] = _choose_id(project, source.name, content, table)
         folder = project.bundle_folder(document["run_id"])
-        same = _holds(project, folder.name, content)
+        same = _holds(project, folder.name, content, table)
         if not same:
             _fill(folder, files, document)
+        if not same or not (folder / PREDICTIONS_FILE).exists():
+            write_predictions(folder, table)
         if not same or not (folder / CARD_FILE).exists():
             write_card(project, document)
-        if carries_code(document):
-            note_made_here(project, folder.name)
+        note_made_here(project, folder.name)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return folder.name
@@ -242,19 +252,29 @@ def _content(document: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in document.items() if key not in CIRCUMSTANCES}
 
 
-def _holds(project: Project, run_id: str, content: Mapping[str, Any]) -> bool:
-    """Tell whether a whole bundle with this content is there."""
+def _holds(project: Project, run_id: str, content: Mapping[str, Any], table: pd.DataFrame) -> bool:
+    """Tell whether a whole bundle with this content is there, or, once promoted, the same model."""
     try:
-        return _content(read_document(project, run_id)) == content
+        there = read_document(project, run_id)
     except UserError:
         return False
+    if _content(there) == content:
+        return True
+    promoted = run_id in promoted_runs(project)
+    return promoted and is_same_model(project, there, content, table)
 
 
-def _choose_id(project: Project, run_id: str, content: Mapping[str, Any]) -> str:
-    """Return the run's own id, or another one where that names a different bundle once promoted."""
-    there = (project.bundle_folder(run_id) / BUNDLE_FILE).exists()
-    if not there or run_id not in promoted_runs(project) or _holds(project, run_id, content):
+def _choose_id(
+    project: Project, run_id: str, content: Mapping[str, Any], table: pd.DataFrame
+) -> str:
+    """Return the run's own id, or another one where that names a different model once promoted."""
+    if run_id not in promoted_runs(project) or _holds(project, run_id, content, table):
         return run_id
+    if not (project.bundle_folder(run_id) / BUNDLE_FILE).exists():  # promoted in another clone
+        champion = read_champion(project) or {}
+        known = champion.get("identity") if champion.get("run_id") == run_id else None
+        if known is None or known == identity_of(project, content):
+            return run_id
     return fingerprint(content)[:8]
 
 
@@ -279,7 +299,8 @@ def _carry(source: Path, document: dict[str, Any]) -> dict[str, Path]:
 
 def _fill(folder: Path, files: Mapping[str, Path], document: Mapping[str, Any]) -> None:
     """Put the files into the folder, and bundle.json last."""
-    for name in (BUNDLE_FILE, *_files_of_forms()):  # those are of the bundle that was here
+    # Those are of the bundle that was here.
+    for name in (BUNDLE_FILE, PREDICTIONS_FILE, REPORTS_FILE, *_files_of_forms()):
         (folder / name).unlink(missing_ok=True)
     for name, path in files.items():
         if path != folder / name:

@@ -128,6 +128,8 @@ def fit(candidate: Candidate, data: TrainingData, rows: Rows | None = None) -> P
     if "n_jobs" in pipeline[-1].get_params(deep=False):
         # Predicting on one core: forests add their trees up in the order in which cores finish.
         pipeline[-1].set_params(n_jobs=1)
+    if hasattr(pipeline[-1], "_bin_mapper"):  # of hgb: how many cores fitted it is not the model's
+        pipeline[-1]._bin_mapper.n_threads = 1
     return pipeline
 
 

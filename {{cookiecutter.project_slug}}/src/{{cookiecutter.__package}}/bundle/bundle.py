@@ -34,6 +34,8 @@ BUNDLE_VERSION = 1
 BUNDLE_FILE = "bundle.json"
 REFERENCE_FILE = "reference.json"
 CARD_FILE = "card.md"
+# What the stages found about the model; beside the bundle, and outside its identity.
+REPORTS_FILE = "reports.json"
 LENIENT = "correct the data, or let it pass with [predict] strict = no"
 
 
@@ -231,6 +233,11 @@ class Bundle:
         truth = frame[self.document["target"]].to_numpy()
         labelled = with_truth(self.document, truth, self.predict_arrays(frame))
         return labelled.weighted(row_weights(frame, self.schema))
+
+    def evaluate_for(self, frame: pd.DataFrame, positive: Any) -> PredictionsWithTruth:
+        """Do the same with another model's class to find, without weights, to compare the two."""
+        truth = frame[self.document["target"]].to_numpy()
+        return self.task.with_truth(truth, self.predict_arrays(frame), self.classes, positive)
 
     def score(self, typed: pd.DataFrame) -> NDArray[np.float64]:
         """Return the model's own output for conformed rows, before calibration.

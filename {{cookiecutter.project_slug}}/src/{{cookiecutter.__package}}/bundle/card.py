@@ -1,28 +1,28 @@
 """The model card (after Mitchell et al., 2019): what to know before relying on a model.
 
-Most of it follows from bundle.json. What only people know stands between two markers, and is
-carried over from this model's earlier card, or from the champion's.
+Most of it follows from bundle.json. What only people know stands in `docs/card.md`, which git tracks,
+and is copied between two markers.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..core.errors import UserError
-from ..core.files import write_text
-from ..core.project import Project
+from ..core.files import read_json, write_text
+from ..core.project import Project, read_answers
 from ..core.registry import PACKAGE
 from ..data import is_feature
 from ..evaluation.naive import baseline_in_words
 from .bundle import CARD_FILE, task_of
 from .carried import carries_code, has_rule
-from .champion import read_champion
 
-BEGIN = (
-    "<!-- people: begin (kept when the card is written anew, and carried to the next model's) -->"
-)
+BEGIN = "<!-- people: begin (a copy of docs/card.md: write there) -->"
 END = "<!-- people: end -->"
+# Also what earlier versions wrote as the first marker.
+PEOPLE = re.compile(r"<!-- people: begin.*?-->\n*(.*?)\n*<!-- people: end -->", re.DOTALL)
 TO_FILL = """\
 ## Intended use
 Not filled in yet: who uses the predictions, for which decision, and what happens with a wrong one.
@@ -32,19 +32,43 @@ Not filled in yet: uses that this model was not made for, and people it must not
 
 ## Owner
 Not filled in yet: who answers questions and decides when the model is withdrawn."""
+HEADING = """\
+# What people know about the model
+
+<!-- `run` copies what follows into the card of its model and of the one in service. -->
+
+"""
 
 
 def write_card(project: Project, document: Mapping[str, Any]) -> None:
     """Write `card.md` of a bundle."""
     path = project.bundle_folder(document["run_id"]) / CARD_FILE
-    write_text(path, make_card(document, _words_of_people(project, document["run_id"])))
+    write_text(path, make_card(document, words_of_people(project, document["run_id"])))
 
 
-def make_card(document: Mapping[str, Any], words_of_people: str = TO_FILL) -> str:
-    """Return the card as Markdown."""
+def refresh_card(project: Project, run_id: str) -> None:
+    """Bring what people wrote since into the card of a bundle that is there.
+
+    A card without the markers is somebody's own, and stays.
+    """
+    path = project.bundle_folder(run_id) / CARD_FILE
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    words = f"{BEGIN}\n{words_of_people(project, run_id)}\n{END}"
+    fresh = PEOPLE.sub(lambda found: words, text, count=1)
+    if fresh != text:
+        write_text(path, fresh)
+
+
+def make_card(document: Mapping[str, Any], words: str = TO_FILL) -> str:
+    """Return the card as Markdown.
+
+    Args:
+        document: The content of bundle.json.
+        words: What people wrote.
+    """
     parts = (
         _head(document),
-        [BEGIN, words_of_people, END],
+        [BEGIN, words, END],
         _data(document),
         _metrics(document),
         _decision(document),
@@ -54,22 +78,46 @@ def make_card(document: Mapping[str, Any], words_of_people: str = TO_FILL) -> st
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
-def _words_of_people(project: Project, run_id: str) -> str:
-    """Return what people wrote into this model's card, or into the champion's."""
+def words_of_people(project: Project, run_id: str) -> str:
+    """Return what `docs/card.md` says below its title; the file is made if it is missing.
+
+    It begins with what people wrote into the card of this model or of the champion, as earlier
+    versions asked them to, else with the answers to the prompts.
+    """
+    path = project.docs / CARD_FILE
+    if not path.is_file():
+        words = _words_in_cards(project, run_id) or _words_of_answers(project)
+        write_text(path, f"{HEADING}{words}\n")
+    text = re.sub(r"<!--.*?-->", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return re.sub(r"\A\s*# .*", "", text).strip() or TO_FILL
+
+
+def _words_in_cards(project: Project, run_id: str) -> str | None:
+    """Return what people wrote into this model's card, or the champion's; None if nothing."""
     names = [run_id]
     try:
-        champion = read_champion(project)
-        names += [str(champion["run_id"])] if champion else []
-    except UserError:  # a broken champion.json is reported where it matters
+        names.append(str(read_json(project.champion_file)["run_id"]))
+    except (UserError, KeyError, TypeError):  # a broken champion.json is reported where it matters
         pass
     for name in names:
         path = project.bundle_folder(name) / CARD_FILE
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        if BEGIN in text and END in text:
-            words = text.partition(BEGIN)[2].partition(END)[0].strip()
-            if words and words != TO_FILL:
-                return words
-    return TO_FILL
+        found = PEOPLE.search(path.read_text(encoding="utf-8")) if path.is_file() else None
+        if found and found[1] not in ("", TO_FILL):
+            return found[1]
+    return None
+
+
+def _words_of_answers(project: Project) -> str:
+    """Return the sections for people, with what the prompts asked: what it is for, and whose."""
+    answers = read_answers(project)
+    use, owner = (str(answers.get(name) or "").strip() for name in ("description", "author_name"))
+    words = TO_FILL
+    if use:
+        words = words.replace("## Intended use\n", f"## Intended use\n{use}\n\n", 1)
+    if owner:
+        filled = f"{owner} answers questions and decides when the model is withdrawn."
+        words = words.partition("## Owner\n")[0] + f"## Owner\n{filled}"
+    return words
 
 
 def _head(document: Mapping[str, Any]) -> list[str]:
@@ -87,7 +135,7 @@ def _head(document: Mapping[str, Any]) -> list[str]:
         "",
         f"{label} (`{name}`) that predicts `{target}`, {task_of(document).predicts(document)}.",
         f"Parameters: {given}.",
-        f"Code: commit {document['git_commit'] or 'unknown (no git repository)'}; "
+        f"Code: commit {document['git_commit'] or 'unknown'}; "
         f"seed {document['seed']}; {_versions(document)}.",
         *(carried if carries_code(document) else []),
     ]

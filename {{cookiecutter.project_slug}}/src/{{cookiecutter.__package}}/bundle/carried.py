@@ -97,9 +97,14 @@ def helpers() -> dict[str, str]:
     return found
 
 
+def team_files_in(document: Mapping[str, Any]) -> dict[str, str]:
+    """Return the checksums of the team's files that a bundle carries, by their names."""
+    return {name: sha for name, sha in document["files"].items() if _is_team(name)}
+
+
 def is_of_today(document: Mapping[str, Any]) -> bool:
     """Tell whether the code that a bundle carries, if any, is that of today's `custom`."""
-    carried = {name: sha for name, sha in document["files"].items() if _is_team(name)}
+    carried = team_files_in(document)
     if not carried:
         return True
     today = files_to_carry(registry.team())
@@ -108,9 +113,19 @@ def is_of_today(document: Mapping[str, Any]) -> bool:
 
 def note_made_here(project: Project, run_id: str) -> None:
     """Note that a bundle was made in this checkout, so that its code may run here."""
-    line = {"run_id": run_id, "sha256": file_sha256(project.bundle_folder(run_id) / "bundle.json")}
-    if line not in read_json_lines(project.made_here):
-        append_json_line(project.made_here, line)
+    if not was_made_here(project, run_id):
+        append_json_line(project.made_here, _line_of(project, run_id))
+
+
+def was_made_here(project: Project, run_id: str) -> bool:
+    """Tell whether a bundle, as it is, was made in this checkout."""
+    return _line_of(project, run_id) in read_json_lines(project.made_here)
+
+
+def _line_of(project: Project, run_id: str) -> dict[str, str]:
+    """Return what is noted of a bundle that was made here."""
+    sha256 = file_sha256(project.bundle_folder(run_id) / "bundle.json")
+    return {"run_id": run_id, "sha256": sha256}
 
 
 # --------------------------------------------------------------------------------------- loading
@@ -127,7 +142,7 @@ def load_code(project: Project, document: Mapping[str, Any]) -> ModuleType:
     _check_helpers(run_id, document.get("helpers", {}))
     folder = project.bundle_folder(run_id)
     name = f"{registry.PACKAGE}{registry.TEAM}_{run_id}"
-    hashes = {each: sha for each, sha in document["files"].items() if _is_team(each)}
+    hashes = team_files_in(document)
     loaded = sys.modules.get(name)
     if loaded is not None and getattr(loaded, "__hashes__", None) == hashes:
         return loaded
@@ -182,10 +197,11 @@ class _Finder(MetaPathFinder, Loader):
 
 def _check_trust(project: Project, run_id: str) -> None:
     """Refuse code for which neither champion.json nor this checkout vouches."""
-    sha256 = file_sha256(project.bundle_folder(run_id) / "bundle.json")
     champion = read_json(project.champion_file) if project.champion_file.exists() else {}
-    known = [champion, *champion.get("challengers", []), *read_json_lines(project.made_here)]
-    if not any((each.get("run_id"), each.get("sha256")) == (run_id, sha256) for each in known):
+    known = [champion, *champion.get("challengers", [])]
+    known += [*read_json_lines(project.made_here), *read_json_lines(project.same_models)]
+    line = _line_of(project, run_id)
+    if not any({key: each.get(key) for key in line} == line for each in known):
         raise UserError(
             f"models/{run_id} carries code of its team, and is neither in service "
             "(models/champion.json) nor made in this checkout, so the code is not run; if you "

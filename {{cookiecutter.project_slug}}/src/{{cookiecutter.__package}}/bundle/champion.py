@@ -1,26 +1,85 @@
 """The model in service: `load_champion().predict(frame)`, and which bundle that is.
 
 `models/champion.json` names it together with the SHA-256 of its bundle.json, so that what serves is
-what was promoted. `models/champion_history.jsonl` keeps every change.
+what was promoted. `models/champion_history.jsonl` keeps every change. What the stages found about
+the champion stands in `reports/champion/`, whatever later models wrote to `reports/`.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from ..core.errors import UserError
+from ..core.errors import GateError, UserError
 from ..core.files import append_json_line, read_json, read_json_lines, write_json
-from ..core.project import Project, find_project, read_report
-from ..core.registry import announce
-from .bundle import bundle_sha, load_bundle, read_bundle, read_document, read_forms
+from ..core.project import Project, find_project, read_answers, read_report
+from ..core.registry import announce, stages
+from ..tracking.runs import read_runs
+from .bundle import (
+    BUNDLE_FILE,
+    REPORTS_FILE,
+    bundle_sha,
+    load_bundle,
+    read_bundle,
+    read_document,
+    read_forms,
+)
+from .card import refresh_card
+from .identity import (
+    differences,
+    identity_of,
+    is_promoted,
+    promoted_sha,
+    show_predictions,
+    why_another,
+)
+
+# What the history calls a promotion by `run`; champion.json notes it for `run` to see.
+AUTO = "auto"
+PUT_INTO_SERVICE = ("promote", "rollback", AUTO)
+# Scores that differ by less are equal.
+EQUAL = 1e-9
+# What the stages found about the data is for the project, not for the machine that serves.
+NOT_FOR_SERVICE = shutil.ignore_patterns(REPORTS_FILE)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from ..core.config import Settings
     from .bundle import Bundle
+
+P = ParamSpec("P")
+R = TypeVar("R")
+# A change takes no longer, also where a bundle is large: whoever waits longer waits for a dead one.
+LOCK_SECONDS = 60
+
+
+def one_at_a_time(
+    change: Callable[Concatenate[Project, P], R],
+) -> Callable[Concatenate[Project, P], R]:
+    """Let a second command that changes champion.json wait for the first."""
+
+    @wraps(change)
+    def alone(project: Project, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        from filelock import FileLock, Timeout
+
+        lock = project.models / ".champion.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(lock, timeout=LOCK_SECONDS):
+                return change(project, *args, **kwargs)
+        except Timeout:
+            raise UserError(
+                f"Another command has been changing models/champion.json for {LOCK_SECONDS} "
+                "seconds; wait for its end and run this one again."
+            ) from None
+
+    return alone
 
 
 def load_champion(project: Project | None = None) -> Bundle:
@@ -54,10 +113,11 @@ def _verify(project: Project, entry: dict[str, Any]) -> str:
         UserError: If its bundle is not here, not whole, or not what was promoted.
     """
     run_id = str(entry.get("run_id"))
-    if not project.bundle_folder(run_id).is_dir():
+    if not (project.bundle_folder(run_id) / BUNDLE_FILE).is_file():
         raise UserError(
-            f"The model in service, {run_id}, is not in models/ on this machine; copy "
-            f"models/{run_id} here from where it was made, or promote another one of `runs list`."
+            f"The model in service, {run_id}, is not in models/ on this machine; `champion pull` "
+            "brings it from [models] store, `run` makes it again from the data, or promote another "
+            "one of `runs list`."
         )
     read_promoted(project, run_id, entry.get("sha256"))
     return run_id
@@ -75,10 +135,16 @@ def read_promoted(project: Project, run_id: str, sha256: str | None) -> dict[str
         UserError: If it is not whole, or not what was promoted.
     """
     document = read_document(project, run_id)
-    if bundle_sha(project, run_id) != sha256:
+    reason = None
+    if not is_promoted(project, run_id, sha256):
+        champion = read_champion(project) or {}
+        known = (champion.get("run_id"), champion.get("sha256")) == (run_id, sha256)
+        entry = champion if known else {"sha256": sha256}
+        reason = why_another(project, entry, document)
+    if reason is not None:
         raise UserError(
-            f"models/{run_id} is not the bundle that was promoted: its bundle.json has changed; "
-            f"bring it back, or accept it with `champion promote {run_id}`."
+            f"models/{run_id} is not the bundle that was promoted: {reason}; bring that one back "
+            f"(`champion pull {run_id}`), or accept this one with `champion promote {run_id}`."
         )
     read_forms(project.bundle_folder(run_id), document)
     return document
@@ -101,6 +167,7 @@ def read_champion(project: Project) -> dict[str, Any] | None:
     return champion
 
 
+@one_at_a_time
 def promote(project: Project, run_id: str) -> None:
     """Put a bundle into service; a challenger that is promoted is none any more.
 
@@ -112,9 +179,10 @@ def promote(project: Project, run_id: str) -> None:
     reason = _why_not(project, document)
     if reason is not None:
         raise UserError(f"{run_id} is not promoted: {reason}")
-    _put_in_service(project, run_id, "promote", _trial(project, run_id))
+    release(project, run_id, "promote", _trial(project, run_id))
 
 
+@one_at_a_time
 def rollback(project: Project) -> str:
     """Put the bundle that was in service before back into service, and return its run id.
 
@@ -126,15 +194,16 @@ def rollback(project: Project) -> str:
         raise UserError("There is no earlier champion to go back to; `runs list` shows all models.")
     run_id = str(earlier[-1]["run_id"])
     read_bundle(project, run_id)
-    if bundle_sha(project, run_id) != earlier[-1]["sha256"]:
+    if not is_promoted(project, run_id, earlier[-1]["sha256"]):
         raise UserError(
             f"{run_id}, in service before, has changed since; if you trust it as it is, "
             f"`champion promote {run_id}`."
         )
-    _put_in_service(project, run_id, "rollback", earlier[-1].get("trial"))
+    release(project, run_id, "rollback", earlier[-1].get("trial"))
     return run_id
 
 
+@one_at_a_time
 def challenge(project: Project, run_id: str, weight: float) -> None:
     """Let a bundle answer a share of the service's requests, or (0) only be scored beside.
 
@@ -165,6 +234,7 @@ def challenge(project: Project, run_id: str, weight: float) -> None:
     _set_challengers(project, champion, [*others, entry], "challenge", entry)
 
 
+@one_at_a_time
 def dismiss(project: Project, run_id: str) -> None:
     """Take a challenger out of service.
 
@@ -192,29 +262,170 @@ def _set_challengers(
     _note(project, action, entry)
 
 
-def offer(project: Project, run_id: str) -> str:
-    """Promote a model if none is in service for this source and target; return what to tell.
+@one_at_a_time
+def offer(project: Project, settings: Settings, run_id: str) -> str:
+    """Put a model into service where no person has to decide; return what to say about it.
+
+    The first model goes into service, and one for another source or target. At the stage `poc` a
+    better one does so, too, while `run` chose the champion by the settings of conf.cfg.
+
+    Args:
+        project: Holds the bundle, which passed its gate.
+        settings: What it was made with.
+        run_id: Its name.
 
     Raises:
         UserError: If there is no such bundle.
+        GateError: If the model in service is not here, and the new one is another.
     """
-    document = read_bundle(project, run_id)
-    champion = read_champion(project)
+    from ..core.config import load_settings
+
+    document, champion = read_bundle(project, run_id), read_champion(project)
+    for each in (run_id, champion and champion["run_id"]):
+        keep_reports(project, each)
+        refresh_card(project, str(each))
     if champion is None:
-        _put_in_service(project, run_id, "promote")
+        release(project, run_id, AUTO)
         return f"{run_id} is in service"
     current = str(champion["run_id"])
-    if current == run_id and bundle_sha(project, run_id) == champion["sha256"]:
-        return f"{run_id} is in service"
     choice = f"`champion promote {run_id}` changes that"
     try:
-        serving = read_bundle(project, current)
+        serving = _read_serving(project, champion, document)
     except UserError:
         return f"{current} stays in service, though its bundle is not whole here; {choice}"
+    if current == run_id:
+        return f"{run_id} is in service"
     if _task_of(serving) != _task_of(document):
-        _put_in_service(project, run_id, "promote")
+        release(project, run_id, AUTO)
         return f"{run_id} is in service; {current} was made for another source or target"
-    return f"{current} stays in service; {choice}"
+    if read_answers(project).get("stage") != "poc":
+        return f"{current} stays in service; {choice}"
+    if not champion.get(AUTO):
+        return f"{current}, which a person promoted, stays in service; {choice}"
+    if settings != load_settings(project):
+        return f"{current} stays in service, since --set is for trying out; {choice}"
+    better, reason = _is_better(project, settings, current, run_id)
+    if not better:
+        return f"{current} stays in service: {reason}; {choice}"
+    release(project, run_id, AUTO)
+    return f"{run_id} is in service: {reason}"
+
+
+def after_report(project: Project, settings: Settings, run_id: str) -> None:
+    """Keep what the last stage wrote, too."""
+    keep_reports(project, run_id)
+
+
+def _is_better(
+    project: Project, settings: Settings, current: str, run_id: str
+) -> tuple[bool, str]:
+    """Tell whether a model replaces the champion, and why, with both scores on the same rows.
+
+    Of equal ones the newer replaces it where data or code changed, so that what serves is what the
+    project would make today.
+    """
+    from ..evaluation.metrics import choose_metric, find_metric
+
+    old, new = load_bundle(project, current), load_bundle(project, run_id)
+    metric = choose_metric(new.task, settings.model.metric)
+    if _has_seen_valid(project, old, new):
+        return True, f"rows that {current} was trained on are in valid now, so it cannot stay"
+    try:
+        before, after = _scores_on_valid(project, metric, old, new)
+    except UserError as error:
+        fault = str(error).rstrip(".")
+        return True, f"{current} cannot predict the data of today ({fault}), so it cannot stay"
+    shown = _tell_apart(before, after)
+    gain = find_metric(metric).sign * (after - before)
+    if gain > EQUAL:
+        return True, f"{metric} {shown[1]} on valid is better than {shown[0]} of {current}"
+    if not abs(gain) <= EQUAL:
+        return False, f"{metric} {shown[0]} on valid is better than {shown[1]} of {run_id}"
+    changed = _what_changed(project, old.document, new.document)
+    if changed:
+        return True, f"{metric} {shown[1]} on valid equals that of {current}, and {changed} changed"
+    return False, f"{metric} {shown[0]} on valid equals that of {run_id}"
+
+
+def _has_seen_valid(project: Project, old: Bundle, new: Bundle) -> bool:
+    """Tell whether rows may have moved from train to valid since a model was trained.
+
+    A row's place follows from its key and the rule: from its id, else from all of its typed values.
+    """
+    from ..data.schema import types_fingerprint
+
+    def rule(bundle: Bundle) -> Any:
+        columns = (*bundle.schema.ids, bundle.schema.group, bundle.schema.time)
+        return bundle.document["settings"]["split"], [column and column.name for column in columns]
+
+    if old.document["split"] == new.document["split"]:
+        return False
+    if rule(old) != rule(new):
+        return True
+    return not new.schema.ids and types_fingerprint(old.schema) != types_fingerprint(new.schema)
+
+
+def _scores_on_valid(
+    project: Project, metric: str, old: Bundle, new: Bundle
+) -> tuple[float, float]:
+    """Return the metric of two models on the rows of valid, by the weights and class of the newer.
+
+    Raises:
+        UserError: If one of them cannot predict these rows.
+    """
+    from ..data.schema import row_weights
+    from ..data.split import load_split
+    from ..evaluation.metrics import score
+
+    frame, positive = load_split(project, "valid"), new.document["positive"]
+    weights = row_weights(frame, new.schema)
+    labelled = (each.evaluate_for(frame, positive).weighted(weights) for each in (old, new))
+    before, after = (score(replace(each, metrics=(metric,)))[metric] for each in labelled)
+    return before, after
+
+
+def _what_changed(
+    project: Project, old: Mapping[str, Any], new: Mapping[str, Any]
+) -> str | None:
+    """Return which of data and code two models differ in; None where settings alone do."""
+    if old["data"] != new["data"]:
+        return "the data"
+    codes = {run["run_id"]: run.get("code") for run in read_runs(project)}
+    before, after = (codes.get(each["trained_as"]) for each in (old, new))
+    return "the code" if before and after and before != after else None
+
+
+def _tell_apart(first: float, second: float) -> tuple[str, str]:
+    """Return two scores with as many digits as show which one is higher."""
+    from ..evaluation.metrics import show
+
+    pair = show(first), show(second)
+    return pair if pair[0] != pair[1] or first == second else (f"{first:.6g}", f"{second:.6g}")
+
+
+def _read_serving(
+    project: Project, champion: dict[str, Any], document: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the bundle.json of the model in service, beside that of one that was just made.
+
+    Raises:
+        UserError: If it is not whole here, and champion.json does not say what it follows from.
+        GateError: If it is not here, or what is here is another model.
+    """
+    current, run_id = str(champion["run_id"]), str(document["run_id"])
+    if "identity" not in champion:
+        return read_bundle(project, current)
+    if (project.bundle_folder(current) / BUNDLE_FILE).is_file():
+        try:
+            return read_promoted(project, current, champion["sha256"])
+        except UserError as error:
+            raise GateError(str(error)) from None
+    found = differences(identity_of(project, document), champion["identity"])
+    raise GateError(
+        f"{current}, in service, is not in models/ on this machine, and {run_id}, which this run "
+        f"made, differs from it in {', '.join(found) or 'its settings'}; `champion pull` brings "
+        f"{current}, `champion promote {run_id}` puts the new model into service."
+    )
 
 
 def export(project: Project, folder: Path) -> list[str]:
@@ -240,9 +451,16 @@ def export(project: Project, folder: Path) -> list[str]:
     shutil.rmtree(partial, ignore_errors=True)
     try:
         for run_id in run_ids:
-            shutil.copytree(project.bundle_folder(run_id), copy.bundle_folder(run_id))
-        write_json(copy.champion_file, {**entries[0], "challengers": entries[1:]})
-        for each in entries:
+            shutil.copytree(
+                project.bundle_folder(run_id), copy.bundle_folder(run_id), ignore=NOT_FOR_SERVICE
+            )
+        # The copy names the bytes that it holds, also of a model that was promoted elsewhere.
+        named = [
+            {**each, "sha256": bundle_sha(project, run_id)}
+            for each, run_id in zip(entries, run_ids, strict=True)
+        ]
+        write_json(copy.champion_file, {**named[0], "challengers": named[1:]})
+        for each in named:
             _verify(copy, each)
         for run_id in run_ids:
             copy.bundle_folder(run_id).replace(folder / run_id)
@@ -258,10 +476,23 @@ def in_service(project: Project) -> list[dict[str, Any]]:
     return [] if champion is None else [champion, *champion.get("challengers", [])]
 
 
+def released(project: Project, run_id: str | None = None) -> list[dict[str, Any]]:
+    """Return what is or was in service, each with run_id and sha256, oldest first.
+
+    Args:
+        project: The project.
+        run_id: Of the bundles of this name only.
+    """
+    named = [*_history(project), *in_service(project)]
+    found = [each for each in named if {"run_id", "sha256"} <= each.keys()]
+    once = {(each["run_id"], each["sha256"]): each for each in found}
+    return [each for each in once.values() if run_id in (None, each["run_id"])]
+
+
 def promoted_runs(project: Project) -> set[str]:
     """Return the run ids that are or were in service, whose bundles must not change."""
-    history = read_json_lines(_history_file(project))
-    return {str(entry["run_id"]) for entry in (*in_service(project), *history) if "run_id" in entry}
+    named = (*in_service(project), *_history(project))
+    return {str(entry["run_id"]) for entry in named if "run_id" in entry}
 
 
 def status(project: Project) -> RenderableType:
@@ -357,19 +588,86 @@ def _answered(project: Project, run_id: str) -> int:
         return 0
 
 
-def _put_in_service(
+def release(
     project: Project, run_id: str, action: str, trial: dict[str, Any] | None = None
 ) -> None:
-    """Name the champion, then note it in the history; challengers that fit it stay."""
-    entry: dict[str, Any] = {"run_id": run_id, "sha256": bundle_sha(project, run_id)}
+    """Put a bundle into service; whatever changes the champion comes through here.
+
+    Names it in champion.json, brings its reports to `reports/champion/`, and notes the change in
+    the history. Challengers that fit it stay.
+
+    Args:
+        project: Holds the bundle.
+        run_id: Its name.
+        action: `promote` or `rollback` by a person, `auto` by `run`, which may replace what it
+            chose itself.
+        trial: What it answered as a challenger.
+    """
+    document = read_bundle(project, run_id)
+    entry: dict[str, Any] = {"run_id": run_id, "sha256": promoted_sha(project, run_id)}
     if trial is not None:
         entry["trial"] = trial
+    chosen = {AUTO: True} if action == AUTO else {}
     others = (read_champion(project) or {}).get("challengers", [])
     rivals = [each for each in others if each.get("run_id") != run_id]
-    document = read_bundle(project, run_id) if rivals else {}
     kept = [each for each in rivals if _may_challenge(project, each, document)]
-    write_json(project.champion_file, {**entry, "challengers": kept})
+    identity = identity_of(project, document)
+    write_json(
+        project.champion_file, {**entry, **chosen, "identity": identity, "challengers": kept}
+    )
+    show_predictions(project, run_id)
+    keep_reports(project, run_id)
     _note(project, action, entry)
+
+
+def keep_reports(project: Project, run_id: str | None) -> None:
+    """Keep beside a bundle what the stages found about it; show that of the champion for git.
+
+    `reports/` is about the last model, so a model that serves longer needs reports of its own:
+    `reports/champion/` holds them. A file that says the same already is not written.
+
+    Args:
+        project: Holds the reports.
+        run_id: The bundle whose reports may be in `reports/`.
+    """
+    if run_id is None or not project.bundle_folder(run_id).is_dir():
+        return
+    path = project.bundle_folder(run_id) / REPORTS_FILE
+    before = read_json(path) if path.exists() else {}
+    kept = before | _reports_about(project, run_id)
+    if kept != before:
+        write_json(path, kept)
+    if (read_champion(project) or {}).get("run_id") == run_id:
+        _show_reports(project, kept)
+
+
+def _reports_about(project: Project, run_id: str) -> dict[str, Any]:
+    """Return what `reports/` says about a model, by the reports' names; empty of any other model.
+
+    What is about the data alone names no model, and stays where it is.
+    """
+    release = read_report(project, "release")
+    if release is None or release.run_id != run_id:
+        return {}
+    runs, known = {run_id, release.facts.get("trained_as", run_id)}, stages()
+    found = {path.stem: read_json(path) for path in sorted(project.reports.glob("[!.]*.json"))}
+    return {
+        name: report
+        for name, report in found.items()
+        if isinstance(report, dict) and report.get("stage") in known and report.get("run_id") in runs
+    }
+
+
+def _show_reports(project: Project, reports: dict[str, Any]) -> None:
+    """Let `reports/champion/` hold these reports, and none of another model."""
+    folder = project.report_file("champion/release").parent
+    for path in folder.glob("[!.]*.json"):
+        if path.stem not in reports:
+            path.unlink()
+    for name, report in reports.items():
+        path = folder / f"{name}.json"
+        if not path.exists() or read_json(path) != report:
+            write_json(path, report)
 
 
 def _note(project: Project, action: str, entry: dict[str, Any]) -> None:
@@ -377,7 +675,7 @@ def _note(project: Project, action: str, entry: dict[str, Any]) -> None:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     line = {"time": now, "action": action, **entry}
     append_json_line(_history_file(project), line)
-    announce(action, project, **line)
+    announce("promote" if action == AUTO else action, project, **line)
 
 
 def _may_challenge(project: Project, entry: dict[str, Any], champion: dict[str, Any]) -> bool:
@@ -421,9 +719,15 @@ def _changes(project: Project) -> list[dict[str, Any]]:
     """Return the changes of champion, oldest first; those of challengers left out."""
     return [
         entry
-        for entry in read_json_lines(_history_file(project))
-        if {"run_id", "sha256"} <= entry.keys() and entry.get("action") in ("promote", "rollback")
+        for entry in _history(project)
+        if {"run_id", "sha256"} <= entry.keys() and entry.get("action") in PUT_INTO_SERVICE
     ]
+
+
+def _history(project: Project) -> list[dict[str, Any]]:
+    """Return every change, oldest first; git may have joined those of two clones."""
+    lines = read_json_lines(_history_file(project))
+    return sorted(lines, key=lambda line: str(line.get("time", "")))
 
 
 def _is_same(first: dict[str, Any], second: dict[str, Any]) -> bool:

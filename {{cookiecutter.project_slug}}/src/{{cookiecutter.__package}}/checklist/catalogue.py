@@ -64,7 +64,7 @@ CHOICES = {
 }
 # The key of the condition on the answers under which a proof is required; any kind may have it.
 ONLY_IF = "if"
-FURTHER_KEYS: dict[str, dict[str, type]] = {"file": {"contains": str}, "section": {"words": int}}
+FURTHER_KEYS: dict[str, dict[str, type]] = {"file": {"contains": str}, "section": {"words": int, "numbers": int}}
 
 # How pydantic reads the classes of a YAML file: only their own keys, and no empty text.
 SHAPE: dict[str, Any] = {
@@ -323,8 +323,9 @@ def read_evidence(entry: Any) -> Evidence:
         if type(value) is not types[key] or not str(value).strip():
             raise ValueError(f"'{key}' has to be {EXPECTED[types[key].__name__]}", key)
     _check_rule(kind, rule)
-    if entry.get("words", 1) < 1:
-        raise ValueError(f"asks for {entry['words']} words; at least 1", "words")
+    for key in FURTHER_KEYS["section"]:
+        if entry.get(key, 1) < 1:
+            raise ValueError(f"asks for {entry[key]} {key}; at least 1", key)
     if ONLY_IF in entry:
         read_alternatives(entry[ONLY_IF])
     return Evidence(kind, rule, {key: entry[key] for key in entry if key != kind})

@@ -1,6 +1,7 @@
 """The commands of `checklist`: thin; what is slow to import is imported inside."""
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
     from ..core.project import Project
-    from .catalogue import Item
+    from .catalogue import Catalogue, Item
 
 # pydantic would search every installed package for plugins, which this project needs none of.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
@@ -68,14 +69,22 @@ def checklist(
 
 
 @checklist_app.command("next")
-def next_(stage: Stage = None) -> None:
+def next_(
+    stage: Stage = None,
+    skip: Annotated[
+        int,
+        typer.Option("--skip", count=True, show_default=False, help="Show the one after; repeat."),
+    ] = 0,
+) -> None:
     """Show the next item in full: stale ones first, then in the order of a project."""
     from . import show, verify
 
     project = _project()
     assessment = verify.assess(project, verify.check_name("stage", stage), brief=True)
     todo = verify.upcoming(assessment)
-    show.say(show.next_item(assessment, _shown(project, todo[0].item.id) if todo else None))
+    skipped = min(skip, max(len(todo) - 1, 0))
+    shown = _shown(project, todo[skipped].item.id) if todo else None
+    show.say(show.next_item(assessment, shown, skipped))
 
 
 @checklist_app.command("list")
@@ -170,24 +179,28 @@ def withdraw(name: Id) -> None:
 def gate(
     stage: Stage = None,
     warn_at_poc: Annotated[
-        bool, typer.Option("--warn-at-poc", help="At the stage poc, only warn.")
+        bool,
+        typer.Option("--warn-at-poc", help="Only warn at poc, and until the stage before passed."),
     ] = False,
 ) -> None:
     """Refuse, with exit code 1, what lacks an item of the stage; for CI."""
     from ..core.errors import GateError
     from . import show, verify
-    from .catalogue import STAGES
 
-    assessment = verify.assess(_project(), verify.check_name("stage", stage), brief=True)
-    missing = verify.upcoming(assessment)
+    project = _project()
+    assessment = verify.assess(project, verify.check_name("stage", stage), brief=True)
+    missing, before = verify.upcoming(assessment), verify.stage_before(assessment)
+    for each in filter(None, (before, assessment.stage)):
+        if verify.passes(assessment, each):
+            _note_passed(project, assessment.catalogue, each)
     if not missing:
         show.say(show.gate(assessment))
         return
     show.say(*map(show.missing_line, missing))
     sentence = show.gate_missing(assessment)
-    if not (warn_at_poc and assessment.stage == STAGES[0]):
+    if not warn_at_poc or before and verify.has_passed(project, assessment, before):
         raise GateError(sentence)
-    show.say(show.line(f"Warning: {sentence} From {STAGES[1]} on this is an error."))
+    show.say(show.line(f"Warning: {sentence} {show.why_a_warning(before)}"))
 
 
 @checklist_app.command()
@@ -223,6 +236,16 @@ def _shown(project: "Project", name: str) -> "Group":
     item = catalogue.find(name)
     result = verify.verify(context, item)
     return show.item(result, context.records, verify.places(context, item))
+
+
+def _note_passed(project: "Project", catalogue: "Catalogue", stage: str) -> None:
+    """Note for git that the gate of a stage has passed, and say so the first time."""
+    from . import records, show
+
+    with suppress(OSError):  # a gate may look at a folder that cannot be written to
+        if records.note_passed(project, catalogue, stage):
+            noted = f'Gate "{stage}" passed for the first time: commit checklist/signoffs.yaml.'
+            show.say(show.line(noted))
 
 
 def _say_state(project: "Project", item: "Item") -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from collections.abc import Sequence
@@ -13,13 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import UserError
 from ..core.files import read_json
-from ..core.project import Project, Report, read_report
+from ..core.project import Project, Report, read_answers, read_report
+from ..core.registry import stages
 from .catalogue import YamlFile
 from .records import NO_RECORDS, Records
 
 if TYPE_CHECKING:
     from ..core.config import Settings
     from .documents import Heading
+
+# The folder of reports/ that is about the model in service.
+CHAMPION = "champion"
 
 
 @dataclass(frozen=True)
@@ -74,18 +77,44 @@ class Context:
     @cached_property
     def runs(self) -> set[str]:
         """The run ids under which the model in service was trained and packaged."""
-        release = self.report("release")
         if self.model is None:
             return set()
-        if release is None or release.run_id != self.model:
-            return {self.model}
-        return {self.model, str(release.facts.get("trained_as", self.model))}
+        found = (read_report(self.project, name) for name in ("release", f"{CHAMPION}/release"))
+        own = [each for each in found if each and each.run_id == self.model]
+        return {self.model, *(str(each.facts.get("trained_as", self.model)) for each in own)}
+
+    @cached_property
+    def newer(self) -> str | None:
+        """The run id of the last model, if that is packaged and another one is in service."""
+        last = read_report(self.project, "release")
+        return last.run_id if last and self.model and last.run_id != self.model else None
 
     def report(self, name: str) -> Report | None:
-        """Return a report, or None where its stage has not run."""
+        """Return a report, or None where its stage has not run; of a model, the champion's."""
         if name not in self._reports:
-            self._reports[name] = read_report(self.project, name)
+            self._reports[name] = read_report(self.project, self.place(name))
         return self._reports[name]
+
+    def place(self, name: str) -> str:
+        """Return the name of the file that a report is read from, `metrics` or `champion/metrics`.
+
+        A stage's report about another model than the champion gives way to the champion's own, if
+        that was kept: earlier versions did not keep it.
+        """
+        last, own = read_report(self.project, name), f"{CHAMPION}/{name}"
+        if not self._is_kept or last and (last.run_id is None or last.run_id in self.runs):
+            return name
+        return name if last and last.stage not in stages() else own
+
+    @cached_property
+    def _is_kept(self) -> bool:
+        """Whether `reports/champion/` is about the model in service."""
+        release = read_report(self.project, f"{CHAMPION}/release")
+        return release is not None and release.run_id == self.model
+
+    def path(self, name: str) -> str:
+        """Return the path of a report, as messages name it."""
+        return f"reports/{self.place(name)}.json"
 
     def facts(self, name: str) -> dict[str, Any]:
         """Return the facts of a report; empty where its stage has not run."""
@@ -151,26 +180,3 @@ class Context:
 def split_names(listed: str) -> list[str]:
     """Return the names that git lists with `-z`, where only a NUL character ends a name."""
     return [name for name in listed.split("\0") if name]
-
-
-def read_answers(project: Project) -> dict[str, Any]:
-    """Return the answers that the project was made with; empty where none are recorded.
-
-    Raises:
-        UserError: If the file is broken.
-    """
-    if not project.answers_file.exists():
-        return {}
-    try:
-        state = json.loads(project.answers_file.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise UserError(
-            f".cruft.json is not complete JSON ({error}); bring back an earlier version from git."
-        ) from None
-    try:
-        return dict(state["context"]["cookiecutter"])
-    except (KeyError, TypeError, ValueError):
-        raise UserError(
-            ".cruft.json does not hold the project's answers (context, cookiecutter); "
-            "bring back an earlier version from git."
-        ) from None

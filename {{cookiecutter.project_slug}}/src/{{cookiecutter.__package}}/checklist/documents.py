@@ -41,6 +41,7 @@ class Heading:
         line: The number of its line, from 1.
         question: What it asks: the first paragraph of the quote below it.
         words: How many words people wrote below it.
+        numbers: How many of these hold a digit.
     """
 
     title: str
@@ -48,6 +49,7 @@ class Heading:
     line: int
     question: str
     words: int
+    numbers: int
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,10 @@ def _split_at_headings(
 
 def _read_heading(line: MarkdownLine, body: list[MarkdownLine]) -> Heading:
     """Return a heading with its question and the number of words below it."""
-    words = sum(_count_words(each.text) for each in body if each.kind == "own")
-    return Heading(line.text, make_slug(line.text), line.number, _find_question(body), words)
+    words = [word for each in body if each.kind == "own" for word in _words(each.text)]
+    numbers = sum(any(map(str.isdigit, word)) for word in words)
+    slug, question = make_slug(line.text), _find_question(body)
+    return Heading(line.text, slug, line.number, question, len(words), numbers)
 
 
 def _find_question(body: list[MarkdownLine]) -> str:
@@ -127,13 +131,13 @@ def _find_question(body: list[MarkdownLine]) -> str:
     return " ".join(paragraph)
 
 
-def _count_words(text: str) -> int:
-    """Count what contains a letter or a digit in a line, except for what `train` wrote."""
+def _words(text: str) -> list[str]:
+    """Return what contains a letter or a digit in a line, except for what `train` wrote."""
     run = RUN.match(text)
     own = text[run.end() :] if run else BULLET.sub("", text, count=1)
     # Compiled only where it may be needed: that takes longer than all else here.
     spaced = own if own.isascii() else re.sub(IDEOGRAPH, r" \g<0> ", own)
-    return sum(any(map(str.isalnum, word)) for word in spaced.split())
+    return [word for word in spaced.split() if any(map(str.isalnum, word))]
 
 
 # ----------------------------------------------------------------------------------------- lines

@@ -13,13 +13,15 @@ from pathlib import Path, PurePosixPath
 
 from ..core.config import redact
 from ..core.errors import UserError, listed
-from ..core.project import Report
+from ..core.project import Report, read_report
+from ..tracking.runs import why_no_commit
 from .catalogue import Evidence, Item, split_patterns
 from .conditions import Condition, parse_condition
 from .context import Context, split_names
 
-# The least number of people's words below a heading for it to count as answered.
-MIN_WORDS = 8
+# The least number of people's words below a heading for it to count as answered; fewer do where the
+# question asks for figures, and they are there.
+MIN_WORDS, WORDS_WITH_NUMBERS = 8, 3
 
 # How many characters of a file are searched; longer files are not written by people.
 MAX_CHARACTERS = 1_000_000
@@ -106,7 +108,10 @@ def _beginning(path: Path) -> str:
 
 
 def section(context: Context, item: Item, evidence: Evidence) -> Verdict:
-    """A person has answered the question below a heading, in their own words."""
+    """A person has answered the question below a heading, in their own words.
+
+    A question that asks for figures, `numbers: 2`, is answered by so many in a few words.
+    """
     name, _, slug = evidence.rule.partition("#")
     headings = context.document(context.project.root / name)
     if not headings:
@@ -118,8 +123,12 @@ def section(context: Context, item: Item, evidence: Evidence) -> Verdict:
     place = f"{name}, line {heading.line}, '{heading.title}'"
     if words == 0:
         return Verdict(False, f"{place}: not answered yet")
+    numbers = evidence.further.get("numbers")
+    if numbers and heading.numbers >= numbers:
+        needed = min(needed, WORDS_WITH_NUMBERS)
     if words < needed:
-        return Verdict(False, f"{place}: {words} words so far, at least {needed} are needed")
+        figures = f", or the {numbers} numbers that are asked for" if numbers else ""
+        return Verdict(False, f"{place}: {words} words so far; {needed} are needed{figures}")
     return Verdict(True, f"{place}: answered")
 
 
@@ -129,13 +138,13 @@ def fact(context: Context, item: Item, evidence: Evidence) -> Verdict:
     name, report = condition.path[0], context.report(condition.path[0])
     if report is None:
         command = REPORTS_ON_NEW_ROWS.get(name, "run")
-        message = f"reports/{name}.json is not there yet; `{command}` writes it"
+        message = f"{context.path(name)} is not there yet; `{command}` writes it"
         return Verdict(False, message, unknown=True)
     stale = _staleness(context, name, report)
     if stale:
         return Verdict(False, stale, stale=True)
     holds, clause = replace(condition, path=condition.path[1:]).check(report.facts)
-    return Verdict(holds, f"reports/{name}.json: {clause}")
+    return Verdict(holds, f"{context.path(name)}: {clause}")
 
 
 def config(context: Context, item: Item, evidence: Evidence) -> Verdict:
@@ -172,9 +181,7 @@ def champion(context: Context, item: Item, evidence: Evidence) -> Verdict:
 def git(context: Context, item: Item, evidence: Evidence) -> Verdict:
     """The repository contains what it should, and nothing that it should not."""
     if context.tracked is None:
-        return Verdict(
-            False, "this is not a git repository, or git is missing; `git init` makes one"
-        )
+        return Verdict(False, why_no_commit(context.project))
     if not context.tracked:
         return Verdict(False, "git tracks no file of this project; `git add --all`, then commit")
     return GIT_CHECKS[evidence.rule](context)
@@ -189,18 +196,20 @@ def fresh(context: Context, item: Item, evidence: Evidence) -> Verdict:
     last = stages()[WRITTEN_BY.get(name) or writers[name]]
     report = context.report(name)
     if report is None:
-        return Verdict(False, f"reports/{name}.json is not there yet; `run` writes it")
+        return Verdict(False, f"{context.path(name)} is not there yet; `run` writes it")
     stale = _staleness(context, name, report)
     if stale:
         return Verdict(False, stale, stale=True)
     for stage in [*stages_before(last.name), last]:
         if stage.inputs is not None:
             continue  # it reads what git does not track, such as the source
-        made = context.report(stage.report)
-        if made is None or made.config != context.stage_key(stage.name):
-            changed = f"settings or code of `{stage.name}` have changed since reports/{name}.json"
-            return Verdict(False, f"{changed} was made; `run` again", stale=True)
-    return Verdict(True, f"reports/{name}.json is about the current data, model and settings")
+        made, key = context.report(stage.report), context.stage_key(stage.name)
+        if made is None or made.config != key:
+            last = read_report(context.project, stage.report)
+            newer = context.newer if last and last.config == key else None
+            changed = f"settings or code of `{stage.name}` have changed since {context.path(name)}"
+            return Verdict(False, f"{changed} was made; {_advice(newer)}", stale=True)
+    return Verdict(True, f"{context.path(name)} is about the current data, model and settings")
 
 
 def signoff(context: Context, item: Item, evidence: Evidence) -> Verdict:
@@ -223,16 +232,23 @@ def _staleness(context: Context, name: str, report: Report) -> str | None:
     """Return why a report is not about the current data or model, or None."""
     if name not in REPORTS_ON_NEW_ROWS and (report.data != context.data or context.data is None):
         return (
-            f"reports/{name}.json is about the data {report.data or 'none'}, which is now "
-            f"{context.data or 'none'}; `run` again"
+            f"{context.path(name)} is about the data {report.data or 'none'}, which is now "
+            f"{context.data or 'none'}; {_advice(context.newer)}"
         )
     if report.run_id is not None and report.run_id not in context.runs:
+        again = f"`{REPORTS_ON_NEW_ROWS[name]}` again" if name in REPORTS_ON_NEW_ROWS else (
+            f"bring back what {context.model} was made from and `run`"
+        )
         return (
-            f"reports/{name}.json is about the model {report.run_id}, but in service is "
-            f"{context.model or 'none'}; `champion promote {report.run_id}`, or "
-            f"`{REPORTS_ON_NEW_ROWS.get(name, 'run')}` again"
+            f"{context.path(name)} is about the model {report.run_id}, but in service is "
+            f"{context.model or 'none'}; `champion promote {report.run_id}`, or {again}"
         )
     return None
+
+
+def _advice(newer: str | None) -> str:
+    """Return what brings the model in service up to date."""
+    return f"`champion promote {newer}` puts the last model into service" if newer else "`run` again"
 
 
 def _originals_untracked(context: Context) -> Verdict:

@@ -71,6 +71,7 @@ def document(survey: Survey) -> dict[str, Any]:
         "stage": shown.stage,
         "data": shown.data,
         "model": shown.model,
+        "newer": shown.newer,
         "counts": _numbers(count(shown.results.values())),
         "later": {"stage": following[0], "items": following[1]} if following else None,
         "areas": [

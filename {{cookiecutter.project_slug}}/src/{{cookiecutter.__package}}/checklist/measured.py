@@ -98,7 +98,7 @@ def measure(name: str, context: Context) -> list[str]:
         macro = getattr(_template().make_module(about), name)
         lines = macro(**values).strip("\n").split("\n")
     except (AttributeError, LookupError, TypeError, UndefinedError, ValueError) as error:
-        files = " and ".join(map(_path_of, sources))
+        files = " and ".join(_path_of(source, context) for source in sources)
         raise UserError(
             f"{files} lacks what the measured part '{name}' shows "
             f"({type(error).__name__}: {error}); delete it and `run` again."
@@ -149,7 +149,7 @@ def _facts_of(source: str, context: Context) -> Any:
 
 def _sources_line(sources: Sequence[str], context: Context) -> str:
     """Return the line that names a part's sources, and says whether they are out of date."""
-    *most, last = (f"`{_path_of(source)}`" for source in sources)
+    *most, last = (f"`{_path_of(source, context)}`" for source in sources)
     files = f"{', '.join(most)} and {last}" if most else last
     found = (context.report(source) for source in sources if source not in FILES)
     reports = [report for report in found if report]
@@ -161,9 +161,9 @@ def _sources_line(sources: Sequence[str], context: Context) -> str:
     return f"*From {files}.*"
 
 
-def _path_of(source: str) -> str:
+def _path_of(source: str, context: Context) -> str:
     """Return the path of a source, relative to the project."""
-    return FILES.get(source, f"reports/{source}.json")
+    return FILES.get(source) or context.path(source)
 
 
 # ------------------------------------------------------------------------- what the template asks

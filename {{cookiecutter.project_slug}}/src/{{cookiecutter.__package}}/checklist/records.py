@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from ..core.errors import UserError
 from ..core.files import write_text
 from ..core.project import Project
-from .catalogue import SHAPE, Catalogue, Item, YamlFile, folder_of
+from .catalogue import SHAPE, STAGES, Catalogue, Item, YamlFile, folder_of
 
 HEAD = """\
 # What people decided about items of the checklist; one line each. Written by `checklist sign`,
@@ -56,13 +56,23 @@ class Waiver:
 
 
 @dataclass(frozen=True)
+class Passed:
+    """When the gate of a stage first passed, as YYYY-MM-DD."""
+
+    __pydantic_config__: ClassVar[Any] = SHAPE
+
+    date: str
+
+
+@dataclass(frozen=True)
 class Records:
-    """All sign-offs and waivers, by the item's id."""
+    """All sign-offs and waivers, by the item's id, and the stages whose gate has passed."""
 
     __pydantic_config__: ClassVar[Any] = SHAPE
 
     signoffs: dict[str, SignOff] = field(default_factory=dict)
     waivers: dict[str, Waiver] = field(default_factory=dict)
+    passed: dict[str, Passed] = field(default_factory=dict)
 
 
 NO_RECORDS = Records()
@@ -82,9 +92,10 @@ def read_records(project: Project, catalogue: Catalogue) -> Records:
         return NO_RECORDS
     records: Records = file.load(Records)
     for group, entries in vars(records).items():
+        known, what = (STAGES, "a stage") if group == "passed" else (catalogue.items, "an item")
         for name in entries:
-            if name not in catalogue.items:
-                file.refuse((group, name), f"'{name}' is not an item of the checklist")
+            if name not in known:
+                file.refuse((group, name), f"'{name}' is not {what} of the checklist")
     return records
 
 
@@ -148,7 +159,17 @@ def withdraw(project: Project, catalogue: Catalogue, item: Item) -> None:
             )
         signoffs = {name: signed for name, signed in records.signoffs.items() if name != item.id}
         waivers = {name: waived for name, waived in records.waivers.items() if name != item.id}
-        _write(project, Records(signoffs, waivers))
+        _write(project, replace(records, signoffs=signoffs, waivers=waivers))
+
+
+def note_passed(project: Project, catalogue: Catalogue, stage: str) -> bool:
+    """Note that the gate of a stage has passed; tell whether it did so for the first time."""
+    if stage in read_records(project, catalogue).passed:
+        return False
+    with _locked(project):
+        records = read_records(project, catalogue)
+        _write(project, replace(records, passed={**records.passed, stage: Passed(_today())}))
+    return True
 
 
 @contextmanager
@@ -171,7 +192,9 @@ def _locked(project: Project) -> Iterator[None]:
 def _write(project: Project, records: Records) -> None:
     """Write all decisions, each group in the order of the ids."""
     lines = [HEAD]
-    for group, entries in (("signoffs", records.signoffs), ("waivers", records.waivers)):
+    for group, entries in vars(records).items():
+        if group == "passed" and not entries:
+            continue
         lines.append(f"{group}:\n" if entries else f"{group}: {{}}\n")
         lines += [
             f"  {name}: {_one_line_mapping(vars(entries[name]))}\n" for name in sorted(entries)

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from .catalogue import SECTIONS, TESTS_PER_SECTION, Item
+from .catalogue import SECTIONS, STAGES, TESTS_PER_SECTION, Item
 from .records import Records, one_line
 from .verify import (
     DONE,
@@ -102,6 +102,12 @@ def overview(assessment: Assessment) -> Group:
     """Return one line per area, and the next items with what to do."""
     todo = upcoming(assessment)
     parts: list[RenderableType] = [_heading(assessment), "", _areas(assessment), ""]
+    if assessment.newer:
+        parts += [_about_newer(assessment), ""]
+    first = [each for each in assessment.missing if each.item.stage == STAGES[0]]
+    if first and assessment.stage != STAGES[0]:
+        begin = f"Begin at {STAGES[0]}: {len(first)} of its items are missing (--stage {STAGES[0]})."
+        parts += [begin, ""]
     if assessment.data is None:
         parts += ["Nothing has run yet: `make run` first proves what a machine can.", ""]
     if todo:
@@ -117,6 +123,12 @@ def _heading(assessment: Assessment) -> Text:
     data, model = assessment.data or "none yet", assessment.model or "none yet"
     facts = f"stage {assessment.stage}, data {data}, model {model}"
     return Text.assemble(_title(assessment.project), ": ", (facts, "dim"))
+
+
+def _about_newer(assessment: Assessment) -> Text:
+    """Return the line about the last model where another one is in service."""
+    newer = assessment.newer
+    return line(f"The last model, {newer}, is not in service; `champion promote {newer}` changes that.")
 
 
 def _areas(assessment: Assessment) -> Table:
@@ -168,13 +180,15 @@ def listing(results: Sequence[ItemResult]) -> RenderableType:
     return grid
 
 
-def next_item(assessment: Assessment, shown: RenderableType | None) -> Group:
+def next_item(assessment: Assessment, shown: RenderableType | None, skipped: int = 0) -> Group:
     """Return the next item in full (`shown`), and how many more there are."""
-    rest = len(assessment.missing) - 1
+    rest = len(assessment.missing) - 1 - skipped
     if shown is None:
         done = _state(DONE, f"Nothing is missing at {assessment.stage}.")
         return Group(done, *_later(assessment))
-    more = f"{rest} more after this one." if rest else "The last one of this stage."
+    more = "The last one of this stage."
+    if rest:
+        more = f"{rest} more after this one: `checklist next{' --skip' * (skipped + 1)}`."
     return Group(shown, "", Text(more, "dim"))
 
 
@@ -260,6 +274,15 @@ def gate(assessment: Assessment) -> Text:
     counts = count(assessment.results.values())
     done = f"{counts.done}/{counts.total} items are done{counts.apart_clause}"
     return line(f'Gate "{assessment.stage}" passed: {done}.')
+
+
+def why_a_warning(before: str | None) -> str:
+    """Return from when on a failed gate is an error."""
+    if before is None:
+        return f"From {STAGES[1]} on this is an error."
+    return (
+        f"Begin with `checklist gate --stage {before}`: once that has passed, this is an error."
+    )
 
 
 def gate_missing(assessment: Assessment) -> str:

@@ -71,6 +71,7 @@ class Assessment:
         stage: The latest stage whose items are in `results`.
         data: The fingerprint of the current data, if there is any.
         model: The run id of the model in service, if there is one.
+        newer: The run id of the last model, where another one is in service.
         catalogue: All items, those of later stages too.
         results: By the item's id, in the order of a project.
     """
@@ -79,6 +80,7 @@ class Assessment:
     stage: str
     data: str | None
     model: str | None
+    newer: str | None
     catalogue: Catalogue
     results: dict[str, ItemResult]
 
@@ -128,7 +130,7 @@ def assess_all(catalogue: Catalogue, context: Context, stage: str) -> Assessment
         item.id: verify(context, item) for item in catalogue.items.values() if item.stage in stages
     }
     name = str(context.answers.get("project_name", context.project.root.name))
-    return Assessment(name, stage, context.data, context.model, catalogue, results)
+    return Assessment(name, stage, context.data, context.model, context.newer, catalogue, results)
 
 
 def stages_up_to(stage: str) -> tuple[str, ...]:
@@ -286,6 +288,28 @@ def upcoming(assessment: Assessment) -> list[ItemResult]:
     )
 
 
+def stage_before(assessment: Assessment) -> str | None:
+    """Return the stage before that of an assessment; None at the first one."""
+    place = STAGES.index(assessment.stage)
+    return STAGES[place - 1] if place else None
+
+
+def passes(assessment: Assessment, stage: str) -> bool:
+    """Tell whether nothing is missing up to a stage, which is not later than the assessment's."""
+    stages = stages_up_to(stage)
+    return not any(result.item.stage in stages for result in assessment.missing)
+
+
+def has_passed(project: Project, assessment: Assessment, stage: str) -> bool:
+    """Tell whether the gate of a stage passes, or has passed once, as checklist/signoffs.yaml notes.
+
+    Raises:
+        UserError: If that file is malformed.
+    """
+    noted = read_records(project, assessment.catalogue).passed
+    return passes(assessment, stage) or any(each not in stages_up_to(stage)[:-1] for each in noted)
+
+
 def next_stage(assessment: Assessment) -> tuple[str, int] | None:
     """Return the next stage and how many items it adds; None at the last one."""
     place = STAGES.index(assessment.stage) + 1
@@ -310,14 +334,14 @@ def _place(context: Context, evidence: Evidence) -> str:
     if kind in APPLIES_KINDS:
         path = parse_condition(rule).path
         return {
-            "fact": f"reports/{path[0]}.json",
+            "fact": context.path(path[0]),
             "config": f"conf.cfg, [{path[0]}] {'.'.join(path[1:])}",
             "answer": f".cruft.json, {path[0]}",
         }[kind]
     return {
         "champion": "models/champion.json",
         "file": rule.replace("{package}", __package__.partition(".")[0]),
-        "fresh": f"reports/{rule}.json",
+        "fresh": context.path(rule),
         "git": "the git repository",
         "signoff": "checklist/signoffs.yaml",
     }.get(kind, "")

@@ -10,7 +10,8 @@ import configparser
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -210,6 +211,16 @@ class DecisionSettings(Section):
     )
 
 
+class StoreSettings(Section):
+    """Where released models lie for other machines."""
+
+    store: str | None = Field(
+        default=None,
+        description="a folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER, for `champion push` and "
+        "`champion pull`",
+    )
+
+
 class PredictSettings(Section):
     """How batches are scored."""
 
@@ -266,6 +277,7 @@ class Settings(BaseModel):
     evaluate: EvaluateSettings = EvaluateSettings()
     decision: DecisionSettings = DecisionSettings()
     predict: PredictSettings = PredictSettings()
+    models: StoreSettings = StoreSettings()
 
     def section(self, name: str) -> dict[str, Any]:
         """Return one section as plain values, with credentials blotted out."""
@@ -387,6 +399,33 @@ def redact(text: str) -> str:
     text = re.sub(r"(?<=://)[^/@\s]+@", "***@", text)
     credential = r"(?i)([?&][^=&\s]*(?:token|key|secret|sig|password|credential)[^=&\s]*=)[^&#\s]+"
     return re.sub(credential, r"\1***", text)
+
+
+@contextmanager
+def bucket_errors(location: str, done: str) -> Iterator[None]:
+    """Turn errors of fsspec and the clouds into one sentence without credentials.
+
+    Args:
+        location: The URL.
+        done: What was to be done: "read", "written to".
+    """
+    scheme, shown = location.partition("://")[0], redact(location)
+    try:
+        yield
+    except UserError:
+        raise
+    except ImportError:
+        package = {"s3": "s3fs", "gs": "gcsfs"}.get(scheme, scheme)
+        raise UserError(f"{scheme}:// needs the package {package}; install it.") from None
+    except FileNotFoundError:
+        raise UserError(f"{shown} does not exist.") from None
+    except PermissionError:
+        raise UserError(f"{shown} may not be {done} with the credentials at hand.") from None
+    except Exception as error:  # each cloud raises its own kinds
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = redact(" ".join(str(error).split())).rstrip(".")
+        raise UserError(f"{shown} cannot be {done}: {reason}.") from None
 
 
 def _section_models() -> dict[str, type[Section]]:

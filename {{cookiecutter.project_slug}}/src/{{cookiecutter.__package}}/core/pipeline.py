@@ -47,7 +47,7 @@ def run(
         GateError: If a stage misses its bar, once the stages behind it, which show why, have run.
     """
     missed = None
-    for stage in _stages_until(until):
+    for stage in stages_until(until):
         if force or not is_current(project, settings, stage.name):
             missed = _run_aloud(project, settings, stage, say) or missed
         else:
@@ -56,7 +56,12 @@ def run(
         missed = missed or _missed_bar(report)
         if missed is None:
             for word, entry in stage.then.items():
-                say(f"{word:<12} {registry.load(entry)(project, report.run_id)}")
+                try:
+                    line = registry.load(entry)(project, settings, report.run_id)
+                except GateError as error:
+                    missed, line = error, None
+                if line is not None:
+                    say(f"{word:<12} {line}")
     if missed:
         raise missed
 
@@ -70,7 +75,7 @@ def run_stage(project: Project, settings: Settings, name: str) -> Report:
     return report
 
 
-def _stages_until(last: str | None) -> list[Stage]:
+def stages_until(last: str | None) -> list[Stage]:
     """Return the stages in their order, up to and with `last`.
 
     Raises:

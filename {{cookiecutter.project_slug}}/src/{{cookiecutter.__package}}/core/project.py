@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,8 +77,13 @@ class Project:
 
     @property
     def made_here(self) -> Path:
-        """The bundles with code of the team that were made in this checkout; not for git."""
+        """The bundles that were made in this checkout; not for git."""
         return self.logs / "made_here.jsonl"
+
+    @property
+    def same_models(self) -> Path:
+        """The bundles made here that are models promoted elsewhere; not for git."""
+        return self.models / "same_models.jsonl"
 
     @property
     def logs(self) -> Path:
@@ -126,6 +132,29 @@ def find_project(start: Path | None = None) -> Project:
         if (candidate / "conf.cfg").is_file():
             return Project(candidate)
     raise UserError(f"No conf.cfg in {folder} or above it; go to the project's folder first.")
+
+
+def read_answers(project: Project) -> dict[str, Any]:
+    """Return the answers that the project was made with; empty where none are recorded.
+
+    Raises:
+        UserError: If the file is broken.
+    """
+    if not project.answers_file.exists():
+        return {}
+    try:
+        state = json.loads(project.answers_file.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise UserError(
+            f".cruft.json is not complete JSON ({error}); bring back an earlier version from git."
+        ) from None
+    try:
+        return dict(state["context"]["cookiecutter"])
+    except (KeyError, TypeError, ValueError):
+        raise UserError(
+            ".cruft.json does not hold the project's answers (context, cookiecutter); "
+            "bring back an earlier version from git."
+        ) from None
 
 
 @dataclass(frozen=True)

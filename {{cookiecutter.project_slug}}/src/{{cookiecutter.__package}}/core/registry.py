@@ -71,7 +71,7 @@ class Stage(NamedTuple):
         inputs: `"module:function"` of (project, settings) that names what else it reads.
         options: `"module:function"` of (project) that returns further arguments of the function.
         then: What follows once it has passed, by the word that opens its line: `"module:function"`
-            of (project, run id), which returns the rest of the line.
+            of (project, settings, run id), which returns the rest of the line; None for no line.
         command: `"module:function"` of its command, where it has options of its own.
         notes: The file in which people find all that it says `aloud`; default: its report.
     """

@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 
 from ..core import registry
-from ..core.config import DataSettings, redact, resolve_secret
+from ..core.config import DataSettings, bucket_errors, redact, resolve_secret
 from ..core.errors import UserError
 from ..core.files import file_sha256, write_atomic
 from .readers import SUFFIXES
@@ -174,27 +174,13 @@ def fetch_http(location: str, folder: Path, data: DataSettings) -> Path:
 
 def fetch_bucket(location: str, folder: Path, data: DataSettings) -> Path:
     """Download an object of `s3://` or `gs://`, with the credentials of the environment."""
-    import fsspec
+    with bucket_errors(location, "read"):
+        import fsspec
 
-    scheme = location.partition("://")[0]
-    package = {"s3": "s3fs", "gs": "gcsfs"}.get(scheme, scheme)
-    shown = redact(location)
-    try:
         with fsspec.open(location, "rb") as remote:
             path = folder / _remote_name(urllib.parse.urlsplit(location).path, "")
             with path.open("wb") as file:
-                _pour(remote, file, int(getattr(remote, "size", 0) or 0), shown)
-    except ImportError:
-        raise UserError(f"{scheme}:// needs the package {package}; install it.") from None
-    except FileNotFoundError:
-        raise UserError(f"{shown} does not exist.") from None
-    except PermissionError:
-        raise UserError(f"{shown} may not be read with the credentials at hand.") from None
-    except Exception as error:  # each cloud raises its own kinds
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        reason = redact(" ".join(str(error).split())).rstrip(".")
-        raise UserError(f"{shown} cannot be read: {reason}.") from None
+                _pour(remote, file, int(getattr(remote, "size", 0) or 0), redact(location))
     return path
 
 

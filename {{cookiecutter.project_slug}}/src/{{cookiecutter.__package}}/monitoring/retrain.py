@@ -460,7 +460,8 @@ def _compare(
     # By the weights of today, which the champion may not have had.
     weights = row_weights(frame, challenger.schema)
     old, fresh = (
-        _label(bundle, frame, challenger).weighted(weights) for bundle in (champion, challenger)
+        bundle.evaluate_for(frame, challenger.document["positive"]).weighted(weights)
+        for bundle in (champion, challenger)
     )
     options = settings.evaluate
     gain = paired_gain(
@@ -490,12 +491,6 @@ def _compare(
         verdict="",
     )
     return _with_verdict(result, promoted=False)
-
-
-def _label(bundle: Bundle, frame: pd.DataFrame, challenger: Bundle) -> PredictionsWithTruth:
-    """Return a model's predictions beside the truth; both models look for the same class."""
-    truth, positive = frame[bundle.document["target"]].to_numpy(), challenger.document["positive"]
-    return bundle.task.with_truth(truth, bundle.predict_arrays(frame), bundle.classes, positive)
 
 
 def _with_verdict(result: Comparison, *, promoted: bool) -> Comparison:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import shutil
 import subprocess  # noqa: S404  # git only, with fixed arguments
 import sys
@@ -185,15 +186,44 @@ def peak_memory_mb() -> float | None:
     return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
 
 
+def why_no_commit(project: Project) -> str:
+    """Return why git names no commit of the project, and behind a semicolon what helps."""
+    result = _run_git(project, ["rev-parse", "--verify", "HEAD"])
+    if result is None:
+        return "git was not found; install it"
+    said = result.stderr
+    if "dubious ownership" in said or "unsafe repository" in said:
+        trust = f'git config --global --add safe.directory "{project.root.as_posix()}"'
+        return f"git distrusts the folder, which belongs to another user; trust it with `{trust}`"
+    if "not a git repository" in said:
+        return "this is not a git repository; `git init` makes one"
+    if "Needed a single revision" in said:
+        return "nothing is committed yet; `git commit` does it"
+    reason = (said.strip().splitlines() or ["no reason given"])[-1]
+    return f"git failed ({reason}); correct that"
+
+
 def _git(project: Project, arguments: Sequence[str]) -> str:
     """Return what git prints about the project; empty without git or outside a repository."""
+    result = _run_git(project, arguments)
+    return result.stdout.strip() if result is not None and result.returncode == 0 else ""
+
+
+def _run_git(
+    project: Project, arguments: Sequence[str]
+) -> subprocess.CompletedProcess[str] | None:
+    """Run git in the project, and return what it said in English; None where it is missing."""
     program = shutil.which("git")
     if program is None:
-        return ""
-    result = subprocess.run(  # noqa: S603
-        [program, *arguments], cwd=project.root, capture_output=True, text=True, check=False
+        return None
+    return subprocess.run(  # noqa: S603
+        [program, *arguments],
+        cwd=project.root,
+        env={**os.environ, "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    return result.stdout.strip() if result.returncode == 0 else ""
 
 
 class _FileHandler(logging.FileHandler):
