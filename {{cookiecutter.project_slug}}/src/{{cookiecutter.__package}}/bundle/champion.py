@@ -524,7 +524,7 @@ def keep_reports(project: Project, run_id: str | None) -> None:
 
     Args:
         project: Holds the reports.
-        run_id: The bundle whose reports may be in `reports/`.
+        run_id: The bundle whose reports may be in `reports/`; nothing is done for None.
     """
     if run_id is None or not project.bundle_folder(run_id).is_dir():
         return

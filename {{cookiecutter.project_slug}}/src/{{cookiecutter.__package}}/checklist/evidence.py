@@ -232,9 +232,11 @@ def signoff(context: Context, item: Item, evidence: Evidence) -> Verdict:
 def _staleness(context: Context, name: str, report: Report) -> str | None:
     """Return why a report is not about the current data or model, or None."""
     if name not in REPORTS_ON_NEW_ROWS and (report.data != context.data or context.data is None):
+        latest = read_report(context.project, "release")
+        newer = context.newer if latest and latest.data == context.data else None
         return (
             f"{context.path(name)} is about the data {report.data or 'none'}, which is now "
-            f"{context.data or 'none'}; {_advice(context.newer)}"
+            f"{context.data or 'none'}; {_advice(newer)}"
         )
     if report.run_id is not None and report.run_id not in context.runs:
         again = (
