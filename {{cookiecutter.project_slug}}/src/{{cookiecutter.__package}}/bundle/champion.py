@@ -316,9 +316,7 @@ def after_report(project: Project, settings: Settings, run_id: str) -> None:
     keep_reports(project, run_id)
 
 
-def _is_better(
-    project: Project, settings: Settings, current: str, run_id: str
-) -> tuple[bool, str]:
+def _is_better(project: Project, settings: Settings, current: str, run_id: str) -> tuple[bool, str]:
     """Tell whether a model replaces the champion, and why, with both scores on the same rows.
 
     Of equal ones the newer replaces it where data or code changed, so that what serves is what the
@@ -384,9 +382,7 @@ def _scores_on_valid(
     return before, after
 
 
-def _what_changed(
-    project: Project, old: Mapping[str, Any], new: Mapping[str, Any]
-) -> str | None:
+def _what_changed(project: Project, old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
     """Return which of data and code two models differ in; None where settings alone do."""
     if old["data"] != new["data"]:
         return "the data"
@@ -628,7 +624,7 @@ def keep_reports(project: Project, run_id: str | None) -> None:
 
     Args:
         project: Holds the reports.
-        run_id: The bundle whose reports may be in `reports/`.
+        run_id: The bundle whose reports may be in `reports/`; nothing is done for None.
     """
     if run_id is None or not project.bundle_folder(run_id).is_dir():
         return
@@ -654,7 +650,9 @@ def _reports_about(project: Project, run_id: str) -> dict[str, Any]:
     return {
         name: report
         for name, report in found.items()
-        if isinstance(report, dict) and report.get("stage") in known and report.get("run_id") in runs
+        if isinstance(report, dict)
+        and report.get("stage") in known
+        and report.get("run_id") in runs
     }
 
 
