@@ -110,6 +110,18 @@ def test_every_imported_package_is_declared(bake: Bake, answers: Answers) -> Non
 
 
 @over_all_answers
+def test_the_metadata_follows_the_answers(bake: Bake, answers: Answers) -> None:
+    project = bake(**answers)
+    about = tomllib.loads(project.text("pyproject.toml"))["project"]
+    given = {**DEFAULTS, **answers}
+    status = {"poc": "3 - Alpha", "mvp": "4 - Beta", "production": "5 - Production/Stable"}
+    assert f"Development Status :: {status[given['stage']]}" in about["classifiers"]
+    assert "Private :: Do Not Upload" in about["classifiers"]
+    assert about["license"].removeprefix("LicenseRef-") == given["license"]
+    assert about["description"] and about["authors"][0]["name"]
+
+
+@over_all_answers
 def test_every_configuration_file_parses(bake: Bake, answers: Answers) -> None:
     project = bake(**answers)
     assert tomllib.loads(project.text("pyproject.toml"))["project"]["name"] == project.root.name

@@ -142,12 +142,14 @@ def test_a_page_fits_a_phone_and_has_its_landmarks(browser: Any, tmp_path: Path)
     """A fingerprint has no place to break; a wide table scrolls on its own."""
     hash_of = "3f2a9c1e" * 8
     shown = bullets([f"Fingerprint of the split: {hash_of}; seed 42."])
-    shown += verdict("Missed", f"Model {hash_of}", missed=True) + cards([("Data", hash_of, hash_of)])
+    shown += verdict("Missed", f"Model {hash_of}", missed=True) + cards(
+        [("Data", hash_of, hash_of)]
+    )
     shown += table(["Part", hash_of], [[hash_of, hash_of]], caption=hash_of)
     shown += figures([Plot(hash_of, "alt", "<svg viewBox='0 0 1 1'></svg>", hash_of)])
     page = tmp_path / "page.html"
-    sections = {"summary": Section(hash_of, shown)}
-    page.write_text(html_page("demo", Markup(hash_of), sections, Markup(hash_of)), "utf-8")
+    sections, lead = {"summary": Section(hash_of, shown)}, Markup("{}").format(hash_of)
+    page.write_text(html_page("demo", lead, sections, lead), "utf-8")
     browser.resize(390)
     browser.open(page.as_uri())
     assert browser.ask("document.documentElement.scrollWidth") <= 390

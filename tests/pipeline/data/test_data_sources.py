@@ -35,6 +35,7 @@ from tables import GOOD, ROWS, everything, members, mixed_table, run_data, write
         (r"C:\data\b.csv", ("file", r"C:\data\b.csv")),
         ("sample", ("sample", "")),
         ("sample:10:3", ("sample", "10:3")),
+        ("example", ("example", "")),
         ("sklearn:iris", ("sklearn", "iris")),
         ("https://h/x.csv", ("https", "https://h/x.csv")),
         ("postgresql+psycopg://u:p@h/d", ("postgresql", "postgresql+psycopg://u:p@h/d")),
@@ -225,3 +226,21 @@ def test_a_file_put_into_the_originals_by_hand_stays_where_it_is(place: Any) -> 
     write_source(mixed_table(60), project.original / "mine.csv")
     run_data(project, "data.source=data/original/mine.csv")
     assert [path.name for path in project.original.iterdir()] == ["mine.csv"]
+
+
+def test_the_example_is_a_real_table_of_every_kind_with_its_licence(place: Any) -> None:
+    """It stands for a user's table: numbers, words, missing values, sensitive columns."""
+    project = place("", data={"source": "example", "target": "died"})
+    run_data(project)
+    facts = json.loads((project.root / "reports" / "ingest.json").read_text("utf-8"))["facts"]
+    assert (facts["rows"], facts["columns"]) == (1629, 20)
+    typed = schema.load_schema(project)
+    types = {column.name: column.type for column in typed.columns}
+    assert {types["age"], types["height_cm"], types["sex"]} == {"integer", "number", "category"}
+    assert typed.column("drinks_at_a_time").nullable and typed.column("family_income").nullable
+    assert {"sex", "race", "weight_kg"} <= set(types)
+    assert typed.target.positive == "yes"
+    source = Path(sources.__file__).with_name("example.csv")
+    assert source.stat().st_size <= 250_000
+    assert "public domain" in source.with_suffix(".md").read_text("utf-8")
+    assert (project.root / "data" / "original" / "example.csv").read_bytes() == source.read_bytes()

@@ -200,7 +200,10 @@ def test_limits(project: Any, rows: list[Any]) -> None:
         refused = asked.ask("PUT", "/predict")
         assert (refused.headers["allow"], refused.headers["connection"]) == ("POST", "close")
         typed = asked.ask("POST", "/predict", b"{}", {"content-type": "text/plain"})
-        assert (typed.status, "Content-Type: application/json" in typed.json["detail"]) == (415, True)
+        assert (typed.status, "Content-Type: application/json" in typed.json["detail"]) == (
+            415,
+            True,
+        )
         zipped = asked.ask("POST", "/predict", b"{}", {**JSON_TYPE, "content-encoding": "gzip"})
         assert (zipped.status, "Content-Encoding" in zipped.json["detail"]) == (415, True)
         asked.service._at_work = 64

@@ -12,7 +12,6 @@ import pytest
 from asking import Asked
 from mlproj.bundle import champion
 
-
 SCHEMA_OF = attrgetter("service.fleet.champion.schema")
 
 

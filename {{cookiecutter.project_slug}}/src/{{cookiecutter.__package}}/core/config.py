@@ -54,7 +54,7 @@ class DataSettings(Section):
     """Where the data comes from, and what its columns mean."""
 
     source: str = Field(
-        default="sample", description="file, URL, SQL database, sklearn:NAME or sample"
+        default="sample", description="file, URL, SQL database, sklearn:NAME, example or sample"
     )
     query: str | None = Field(default=None, description="the SQL query, for a database")
     append: Names = Field(

@@ -19,6 +19,7 @@ SOURCES.add(
     duckdb=".data.sources:fetch_sql",
     snowflake=".data.sources:fetch_sql",
     sklearn=".data.sources:fetch_sklearn",
+    example=".data.sources:fetch_example",
     sample=".data.sources:fetch_sample",
 )
 

@@ -74,7 +74,7 @@ def parse_source(source: str) -> tuple[str, str]:
     # A single letter is a drive of Windows.
     if colon and len(scheme) > 1 and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", scheme):
         return scheme.lower(), rest
-    return ("sample", "") if source == "sample" else ("file", source)
+    return (source, "") if source in ("example", "sample") else ("file", source)
 
 
 def locate(source: str, root: Path) -> tuple[str, str]:
@@ -310,6 +310,11 @@ def fetch_sklearn(location: str, folder: Path, data: DataSettings) -> Path:
         target = target.map(lambda code: names[int(code)])
     frame = loaded.data.assign(**{SKLEARN[location]: target})
     return save_table(frame, folder, location)
+
+
+def fetch_example(location: str, folder: Path, data: DataSettings) -> Path:
+    """Copy the real table that lies beside this file; example.md has its source and licence."""
+    return fetch_file(str(Path(__file__).with_name("example.csv")), folder, data)
 
 
 def fetch_sample(location: str, folder: Path, data: DataSettings) -> Path:

@@ -160,7 +160,9 @@ class Front:
         if head.content_type and not JSON_TYPE.fullmatch(head.content_type):
             raise Refusal(415, "type", "Send JSON with the header Content-Type: application/json.")
         if head.encoding:
-            raise Refusal(415, "type", "Send the body as it is, without the header Content-Encoding.")
+            raise Refusal(
+                415, "type", "Send the body as it is, without the header Content-Encoding."
+            )
         if head.length > self._limit:
             raise self._too_large()
         if len(self._deadlines) > self._most:

@@ -357,10 +357,11 @@ class RowReader:
 
 
 def not_json(body: bytes, error: Exception) -> Refusal:
-    """Return what to answer to a body that is not JSON, such as one with NaN, which Python writes."""
-    hint = "; NaN and Infinity are not JSON: null stands for an unknown value"
-    hint = hint if re.search(rb"[:\[,]\s*-?(NaN|Infinity)\b", body) else ""
-    return Refusal(400, "json", f"The body is not valid JSON in UTF-8: {error}{hint}.")
+    """Return what to answer to a body that is not JSON, as Python writes one with NaN."""
+    sentence = f"The body is not valid JSON in UTF-8: {error}"
+    if re.search(rb"[:\[,]\s*-?(NaN|Infinity)\b", body):
+        sentence += "; NaN and Infinity are not JSON: null stands for an unknown value"
+    return Refusal(400, "json", f"{sentence}.")
 
 
 def row_schema(schema: Schema, rules: Rules, example: Mapping[str, Any]) -> dict[str, Any]:
