@@ -198,15 +198,15 @@ def test_tables_show_the_runs(project: Project) -> None:
 def test_why_git_names_no_commit_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = Project(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert tracking.why_no_commit(project).startswith("this is not a git repository; `git init`")
+    assert runs.why_no_commit(project).startswith("this is not a git repository; `git init`")
     run_git(tmp_path, "init", "--quiet")
-    assert tracking.why_no_commit(project).startswith("nothing is committed yet")
+    assert runs.why_no_commit(project).startswith("nothing is committed yet")
     run_git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "one")
-    assert tracking.git_commit(project) == run_git(tmp_path, "rev-parse", "HEAD").strip()
+    assert runs.git_commit(project) == run_git(tmp_path, "rev-parse", "HEAD").strip()
     with monkeypatch.context() as patched:
         patched.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
         trust = f'git config --global --add safe.directory "{tmp_path.as_posix()}"'
-        assert f"another user; trust it with `{trust}`" in tracking.why_no_commit(project)
+        assert f"another user; trust it with `{trust}`" in runs.why_no_commit(project)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert tracking.why_no_commit(project) == "git was not found; install it"
-    assert tracking.git_commit(project) is None
+    assert runs.why_no_commit(project) == "git was not found; install it"
+    assert runs.git_commit(project) is None

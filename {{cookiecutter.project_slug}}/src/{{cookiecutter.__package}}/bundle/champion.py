@@ -281,9 +281,9 @@ def offer(project: Project, settings: Settings, run_id: str) -> str:
     from ..core.config import load_settings
 
     document, champion = read_bundle(project, run_id), read_champion(project)
-    for each in (run_id, champion and champion["run_id"]):
+    for each in dict.fromkeys([run_id, str((champion or {}).get("run_id", run_id))]):
         keep_reports(project, each)
-        refresh_card(project, str(each))
+        refresh_card(project, each)
     if champion is None:
         release(project, run_id, AUTO)
         return f"{run_id} is in service"

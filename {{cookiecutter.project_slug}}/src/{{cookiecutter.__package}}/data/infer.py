@@ -22,6 +22,7 @@ from ..core.files import fingerprint
 from .cast import cast_column, example_of, refuse
 from .dates import CALENDAR, COMPACT, SAMPLED, date_formats, is_compact
 from .infer_dates import (
+    MONTHS_OF_A_YEAR,
     TIME_NAME,
     Clues,
     clock_of,
