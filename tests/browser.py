@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -15,7 +14,8 @@ from typing import Any
 
 from colours import contrast
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+# Its pipes are handed over as only POSIX can.
+BROWSER = None if os.name == "nt" else shutil.which("chromium") or shutil.which("google-chrome")
 SECONDS = 120
 PATIENCE = 30
 KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), " ": (32, " "), "ArrowDown": (40, "")}
@@ -224,6 +224,8 @@ class Browser:
 
 def out_of_the_way(file: int) -> int:
     """Give an open file a number from 10 on."""
+    import fcntl  # which Windows lacks
+
     moved = fcntl.fcntl(file, fcntl.F_DUPFD, 10)
     os.close(file)
     return moved

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 
 Test = Callable[..., None]
+
+# Shell scripts that stand in for a program, signals to a group of processes, names with a slash.
+posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no such scripts or signals")
 
 
 def every_case(

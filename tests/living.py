@@ -78,7 +78,7 @@ class Checkout:
 
     def clone(self, folder: Path) -> Checkout:
         """Clone as a teammate does: no object comes along that no commit needs."""
-        run_git(self.root, "clone", "--quiet", f"file://{self.root}", str(folder))
+        run_git(self.root, "clone", "--quiet", self.root.as_uri(), str(folder))
         return Checkout(folder)
 
     def status(self) -> list[str]:
@@ -156,7 +156,7 @@ class Upstream:
     @property
     def address(self) -> str:
         """What a person hands to cookiecutter."""
-        return f"git+file://{self.root}"
+        return f"git+{self.root.as_uri()}"
 
     def edit(self, name: str, change: Callable[[str], str]) -> None:
         """Change a file of the template."""
@@ -197,7 +197,7 @@ def upstream_of_work_tree(template: Path, folder: Path) -> str:
     run_git(folder, "add", "--all", "--force")
     run_git(folder, "commit", "--quiet", "--allow-empty", "--message", "as it stands")
     run_git(folder, "tag", "v999.0.0")
-    return f"git+file://{folder}"
+    return f"git+{folder.as_uri()}"
 
 
 def package_file(name: str) -> str:
@@ -217,7 +217,7 @@ def replaced(old: str, new: str) -> Callable[[str], str]:
 
 def make_upstream(template: Path, folder: Path) -> Upstream:
     """Build three versions of the template out of the one that is there."""
-    run_git(folder.parent, "clone", "--quiet", f"file://{template}", str(folder))
+    run_git(folder.parent, "clone", "--quiet", template.as_uri(), str(folder))
     upstream = Upstream(folder)
     first_version(upstream)
     second_version(upstream)

@@ -31,7 +31,7 @@ from answers import (
     pins_of,
 )
 from baking import BakedProject, bake_project, run_git, run_hook
-from cases import every_case
+from cases import every_case, posix_only
 from cookiecutter.exceptions import FailedHookException
 from cookiecutter.generate import generate_context, generate_files
 from cookiecutter.main import cookiecutter
@@ -403,6 +403,7 @@ def test_commit_and_origin_are_read_as_git_writes_them(packed: bool, tmp_path: P
         POST_GEN["read_commit"](str(clone))
 
 
+@posix_only
 def test_signing_hooks_templates_and_ignores_of_the_user_do_not_touch_the_first_commit(
     bake_into: Bake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -466,6 +467,7 @@ def test_without_git_the_project_is_whole_and_a_sentence_says_so(
     assert "No git repository: git was not found; install it" in capsys.readouterr().out
 
 
+@posix_only
 def test_a_commit_that_fails_is_said_and_leaves_the_project(
     bake_into: Bake,
     tmp_path: Path,
@@ -611,8 +613,8 @@ def updatable(
 ) -> tuple[Path, BakedProject]:
     """A template of the test's own and a project that plain cookiecutter made from its address."""
     folder = tmp_path_factory.mktemp("cruft")
-    run_git(folder, "clone", "--quiet", f"file://{template}", "template.git")
-    address = f"git+file://{folder / 'template.git'}"
+    run_git(folder, "clone", "--quiet", template.as_uri(), "template.git")
+    address = f"git+{(folder / 'template.git').as_uri()}"
     answers = [f"description={ODD_TEXT}", "project_slug=churn"]
     done = command(folder, "cookiecutter", address, "--no-input", *answers)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -623,7 +625,7 @@ def test_cruft_finds_a_project_of_plain_cookiecutter_up_to_date(
     updatable: tuple[Path, BakedProject],
 ) -> None:
     template, project = updatable
-    assert cruft_state(project)["template"] == f"file://{template}"
+    assert cruft_state(project)["template"] == template.as_uri()
     assert command(project.root, "cruft", "check").returncode == 0
     difference = command(project.root, "cruft", "diff", "--exit-code")
     assert (difference.returncode, difference.stdout) == (0, "")

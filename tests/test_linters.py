@@ -15,6 +15,7 @@ import pytest
 import yaml
 from answers import CHOICES, SKELETON, TEMPLATE
 from baking import BakedProject
+from cases import posix_only
 
 Bake = Callable[..., BakedProject]
 
@@ -246,6 +247,7 @@ def test_a_recipe_works_without_make(bake: Bake, target: str) -> None:
         assert [line for line in outside if re.search(r"[|;&<>`]|\$\$", line)] == []
 
 
+@posix_only
 @pytest.mark.parametrize("installer", ["uv", "pip"])
 def test_set_up_takes_uv_where_it_is_and_says_how_long(
     bake: Bake, tmp_path: Path, installer: str
@@ -268,6 +270,7 @@ def test_set_up_takes_uv_where_it_is_and_says_how_long(
     assert f"with {installer}: " in said and re.search("seconds|minutes", said)
 
 
+@posix_only
 def test_an_environment_may_be_a_link_which_git_ignores(bake_into: Bake, tmp_path: Path) -> None:
     project = bake_into(tmp_path)
     (tmp_path / "on another disk").mkdir()

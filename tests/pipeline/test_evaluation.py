@@ -98,7 +98,7 @@ def test_first_run_opens_test_once(project: Project) -> None:
 def test_a_sound_score_has_a_green_banner(finished: Project) -> None:
     assert facts(finished)["warnings"] == []
     page = (finished.reports / report.PAGE).read_text(encoding="utf-8")
-    assert '<div class="verdict"><strong>Bar cleared</strong>' in page
+    assert '<div class="verdict"><strong>Margin met</strong>' in page
 
 
 def test_the_words_of_a_banner_can_be_read() -> None:
@@ -166,7 +166,7 @@ def test_missed_bar_is_reported_before_it_is_raised(project: Project) -> None:
     assert facts(project)["passed"] is False
     assert read_json_lines(project.ledger) == []  # a model that fails on valid is kept from test
     report.report(project, settings)
-    assert "Bar missed" in (project.reports / report.PAGE).read_text(encoding="utf-8")
+    assert "Margin missed" in (project.reports / report.PAGE).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

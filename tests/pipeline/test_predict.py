@@ -436,13 +436,13 @@ def test_an_id_that_is_called_as_the_marks_are_is_not_overwritten(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", ["SIGINT", "SIGKILL"])
 def test_a_killed_folder_run_leaves_no_process_and_can_go_on(
     project: Any,
     score: Score,
     rows: pd.DataFrame,
     package_environment: dict[str, str],
-    how: signal.Signals,
+    how: str,
 ) -> None:
     parts = Path(project.root / "parts")
     parts.mkdir()
@@ -459,10 +459,11 @@ def test_a_killed_folder_run_leaves_no_process_and_can_go_on(
     )
     wait_for(lambda: len(list((project.root / "out").glob("*.parquet"))) > 2)
     # Ctrl-C reaches every process of a terminal, a kill only the one.
-    if how == signal.SIGINT:
-        os.killpg(started.pid, how)
+    sign = signal.Signals[how]
+    if sign == signal.SIGINT:
+        os.killpg(started.pid, sign)
     else:
-        started.send_signal(how)
+        started.send_signal(sign)
     assert "Traceback" not in started.communicate(timeout=60)[1]
     wait_for(lambda: not group_is_alive(started.pid))
     assert score("parts", "out") == 60 * len(rows)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from answers import SKELETON
-from cases import every_case
+from cases import every_case, posix_only
 from jinja2 import Template
 from mlproj.checklist.catalogue import Catalogue, Item, load_catalogue
 from mlproj.checklist.records import read_records, sign, waive, withdraw
@@ -196,6 +196,7 @@ def test_a_lock_that_a_killed_process_left_is_named(
     assert [path.name for path in lock.parent.iterdir()] == [".lock"]
 
 
+@posix_only
 def test_a_lock_of_a_process_that_is_gone_stops_nobody(tmp_path: Path) -> None:
     (tmp_path / "checklist").mkdir()
     lock = tmp_path / "checklist" / ".lock"

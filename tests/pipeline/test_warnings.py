@@ -601,7 +601,7 @@ def test_the_page_and_the_terminal_warn(
     project, _ = misled
     page = (project.reports / "index.html").read_text(encoding="utf-8")
     banner = page.partition('<div class="verdict check">')[2].partition("<h3>")[0]
-    assert "Bar cleared, but check" in banner
+    assert "Margin met, but check" in banner
     assert "where &#39;leak&#39; is filled" in banner
     with _results_shown(project):
         pass

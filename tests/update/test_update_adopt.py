@@ -45,7 +45,7 @@ def ours(tmp_path: Path) -> Checkout:
 @pytest.fixture
 def clone(upstream: Upstream, tmp_path: Path) -> Path:
     """A fresh clone of the template, beside the repository."""
-    run_git(tmp_path, "clone", "--quiet", f"file://{upstream.root}", "ml-preflight")
+    run_git(tmp_path, "clone", "--quiet", upstream.root.as_uri(), "ml-preflight")
     return tmp_path / "ml-preflight"
 
 

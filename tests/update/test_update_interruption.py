@@ -10,6 +10,7 @@ import sys
 
 import pytest
 from answers import TEMPLATE
+from cases import posix_only
 from living import (
     Project,
     Upstream,
@@ -21,9 +22,10 @@ from living import (
 pytestmark = pytest.mark.modules
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@posix_only
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGINT", "SIGTERM"])
 def test_a_stop_in_the_middle_is_undone_by_the_command_that_was_printed(
-    project: Project, sign: signal.Signals
+    project: Project, name: str
 ) -> None:
     checkout = project(ci="github")
     checkout.write("data/train/part-0.parquet", "ignored, and precious")
@@ -39,7 +41,7 @@ def test_a_stop_in_the_middle_is_undone_by_the_command_that_was_printed(
     )
     assert running.stdout is not None
     line = next(line for line in running.stdout if line.startswith("To undo"))
-    os.killpg(running.pid, sign)
+    os.killpg(running.pid, signal.Signals[name])
     running.communicate()
     subprocess.run(line.partition(": ")[2].split(), cwd=checkout.root, check=True)
     assert everything(checkout) == before and checkout.status() == []

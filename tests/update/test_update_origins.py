@@ -33,7 +33,7 @@ pytestmark = pytest.mark.modules
 
 
 def test_a_project_of_cruft_create(upstream: Upstream, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "cruft", "create", f"file://{upstream.root}", "--no-input"]
+    command = [sys.executable, "-m", "cruft", "create", upstream.root.as_uri(), "--no-input"]
     subprocess.run([*command, "--checkout", "v1.0.0"], cwd=tmp_path, check=True)
     checkout = Checkout(tmp_path / "ml-project")
     assert "is not in a git repository" in refused(checkout.tool("update"))
@@ -78,8 +78,8 @@ def test_a_project_of_an_archive_says_how_and_can_then_be_updated(
     assert "does not say which version" in sentence and "git ls-remote --tags ADDRESS" in sentence
     state = json.loads(checkout.text(".cruft.json"))
     assert state["template"] == str(archive)
-    listed = run_git(tmp_path, "ls-remote", "--tags", f"file://{upstream.root}", "v1.0.0")
-    state.update(template=f"file://{upstream.root}", commit=listed.split()[0])
+    listed = run_git(tmp_path, "ls-remote", "--tags", upstream.root.as_uri(), "v1.0.0")
+    state.update(template=upstream.root.as_uri(), commit=listed.split()[0])
     checkout.write(".cruft.json", json.dumps(state))
     checkout.commit()
     applied(checkout.tool("update"))

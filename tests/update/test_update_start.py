@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from answers import SKELETON
 from baking import run_git
+from cases import posix_only
 from living import (
     ANNOUNCED,
     Checkout,
@@ -52,7 +53,7 @@ def announced(checkout: Checkout, *arguments: str, **environment: str) -> tuple[
 @pytest.fixture
 def later(upstream: Upstream, tmp_path: Path) -> Upstream:
     """The template, which a test may change; projects are made from v2.0.0 of it."""
-    run_git(tmp_path, "clone", "--quiet", f"file://{upstream.root}", "later")
+    run_git(tmp_path, "clone", "--quiet", upstream.root.as_uri(), "later")
     return Upstream(tmp_path / "later")
 
 
@@ -184,9 +185,10 @@ def test_an_address_that_needs_a_login(project: Project, locked: str, tmp_path: 
     assert "secret" not in sentence
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
+@posix_only
+@pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
 def test_a_stop_while_the_template_is_fetched_changes_nothing(
-    project: Project, tmp_path: Path, sign: signal.Signals
+    project: Project, tmp_path: Path, name: str
 ) -> None:
     checkout = project()
     before = everything(checkout)
@@ -203,6 +205,7 @@ def test_a_stop_while_the_template_is_fetched_changes_nothing(
     )
     while not (tmp_path / "began").exists():
         time.sleep(0.05)
+    sign = signal.Signals[name]
     os.killpg(running.pid, sign)
     said = running.communicate()[1]
     assert said == "" and running.returncode == (130 if sign == signal.SIGINT else -sign)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from answers import SKELETON
 from baking import run_git
+from cases import posix_only
 from living import (
     Project,
     Upstream,
@@ -129,7 +130,7 @@ def test_what_is_refused_before_anything_is_rendered(project: Project, tmp_path:
     )
     assert "invalid choice: 'upgrade'" in refused(checkout.tool("upgrade"))
     assert "no commit 1234" in with_state(commit="1234")
-    assert "cannot be cloned" in with_state(template=f"file://{tmp_path}/nowhere")
+    assert "cannot be cloned" in with_state(template=(tmp_path / "nowhere").as_uri())
     assert "does not say which version" in with_state(commit=None)
     assert "is not what cruft writes" in with_state(context=None)
     answers = {**answers_of(state), "ci": "travis"}
@@ -164,6 +165,7 @@ def test_a_tree_that_is_not_clean_or_no_repository_is_refused(
     assert "has no commit yet" in refused(checkout.tool("update"))
 
 
+@posix_only
 def test_without_git_or_cruft_a_sentence_says_how_to_get_it(
     project: Project, tmp_path: Path
 ) -> None:
@@ -203,8 +205,8 @@ def test_status_and_diff_tell_what_was_changed_here(project: Project) -> None:
 
 
 def test_a_template_without_tags_is_compared_by_commits(template: Path, tmp_path: Path) -> None:
-    run_git(tmp_path, "clone", "--quiet", f"file://{template}", "bare")
-    checkout = create(f"git+file://{tmp_path / 'bare'}", tmp_path / "out", version="main")
+    run_git(tmp_path, "clone", "--quiet", template.as_uri(), "bare")
+    checkout = create(f"git+{(tmp_path / 'bare').as_uri()}", tmp_path / "out", version="main")
     status = applied(checkout.tool("status"))
     assert ", the newest commit (the template has no releases)" in status
     (tmp_path / "bare" / SKELETON.name / "new.txt").write_text("x", "utf-8")
@@ -220,10 +222,10 @@ def test_a_template_without_tags_is_compared_by_commits(template: Path, tmp_path
 def test_a_project_that_is_newer_than_the_newest_release_is_not_taken_back(
     upstream: Upstream, tmp_path: Path
 ) -> None:
-    run_git(tmp_path, "clone", "--quiet", f"file://{upstream.root}", "ahead")
+    run_git(tmp_path, "clone", "--quiet", upstream.root.as_uri(), "ahead")
     ahead = tmp_path / "ahead"
     run_git(ahead, "commit", "--quiet", "--allow-empty", "--message", "later")
-    checkout = create(f"git+file://{ahead}", tmp_path / "out", version="main")
+    checkout = create(f"git+{ahead.as_uri()}", tmp_path / "out", version="main")
     run_git(ahead, "commit", "--quiet", "--allow-empty", "--message", "a candidate")
     run_git(ahead, "tag", "v3.0.0-rc.1")
     assert re.search(
@@ -240,7 +242,7 @@ def test_a_project_that_is_newer_than_the_newest_release_is_not_taken_back(
 def test_what_looks_alike_in_two_modules_is_not_taken_for_a_rename(
     template: Path, tmp_path: Path
 ) -> None:
-    run_git(tmp_path, "clone", "--quiet", f"file://{template}", "alike")
+    run_git(tmp_path, "clone", "--quiet", template.as_uri(), "alike")
     alike = Upstream(tmp_path / "alike")
     skeleton = alike.root / SKELETON.name
     same = "\n".join(f"# A line that both have: {number}." for number in range(20)) + "\n"
@@ -299,6 +301,7 @@ def test_the_checks_run_on_what_changed(project: Project) -> None:
     assert "F401" in done.stdout and "make format" in done.stdout
 
 
+@posix_only
 def test_checks_that_cannot_run_are_named(project: Project) -> None:
     checkout = project()
     python = checkout.root / ".venv" / "bin" / "python"

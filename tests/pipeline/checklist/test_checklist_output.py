@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from types import ModuleType
 
 import pytest
 from answers import TEMPLATE
-from cases import every_case
+from cases import every_case, posix_only
 from few_items import DATA, OWN, Run, answer, cells, make_root, process, read_badge
 from rich.console import Console
 
@@ -78,6 +77,7 @@ def test_an_old_encoding_gets_letters_for_signs(
     assert "* own-readme" in text and "?? * is a page" in text
 
 
+@posix_only
 @pytest.mark.parametrize(
     ("more", "coloured"),
     [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
@@ -85,7 +85,7 @@ def test_an_old_encoding_gets_letters_for_signs(
 def test_colours_on_a_terminal_unless_unwanted(
     root: Path, package_environment: dict[str, str], more: dict[str, str], coloured: bool
 ) -> None:
-    ours, theirs = pty.openpty()
+    ours, theirs = os.openpty()
     environment = package_environment | {"TERM": "xterm", "COLUMNS": "80"} | more
     if "NO_COLOR" not in more:
         environment.pop("NO_COLOR", None)

@@ -234,7 +234,7 @@ def test_the_baseline_is_the_value_of_a_week_before(project: Project) -> None:
     assert baseline["naive"] == "7 days before" and "the value 7 days" in trained.facts["summary"]
     assert baseline["valid"]["rmse"] == pytest.approx(expected)
     assert baseline["cv"]["mean"] < 2 < trained.facts["baseline"]["constant"]["value"]
-    assert "says the value 7 days before, of each row" in (
+    assert "predicts the value 7 days before, of each row" in (
         project.bundle_folder(packaged(project).run_id) / "card.md"
     ).read_text(encoding="utf-8")
 

@@ -167,8 +167,8 @@ def _metrics(document: Mapping[str, Any]) -> list[str]:
     """Return how it compares with the baseline."""
     lines = [
         "## How good it is",
-        "On valid, by which it was also chosen, calibrated and decided, so the test split is the "
-        "stricter judge: see reports/metrics.json.",
+        "Measured on valid, which also served to choose and calibrate the model and to set its "
+        "threshold, so the scores are slightly optimistic; reports/metrics.json has those of test.",
         "",
         "| Metric | Model | Baseline |",
         "|---|---|---|",
@@ -184,7 +184,7 @@ def _metrics(document: Mapping[str, Any]) -> list[str]:
     return [
         *lines,
         "",
-        f"The baseline says {says}. Skill over it in {document['metric']}: "
+        f"The baseline predicts {says}. Skill over it in {document['metric']}: "
         f"{_number(document['skill'])} (0 is its equal, 1 is perfect).",
     ]
 

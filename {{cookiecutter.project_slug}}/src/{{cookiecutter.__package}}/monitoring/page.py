@@ -102,7 +102,7 @@ def _cards(facts: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Yield the few numbers to see first."""
     columns = [each for each in facts["findings"] if each["about"] == "feature"]
     moved = sum(each["found"] for each in columns)
-    yield "Features that drifted", f"{moved} of {len(columns)}", "certain and large"
+    yield "Features that drifted", f"{moved} of {len(columns)}", "significant and large"
     predictions = [each for each in facts["findings"] if each["about"] == "prediction"]
     if predictions:
         worst = max(predictions, key=lambda each: float(each["size"]))
@@ -186,7 +186,7 @@ def _labels(facts: Mapping[str, Any]) -> Section:
         ]  # fmt: skip
         caption = (
             "Shares of the classes as the predictions suggest them, without labels (black-box "
-            "shift estimation); right if each class still looks as it did"
+            "shift estimation); right if the features within each class are as they were"
         )
         html += table(("Class", "Valid", "Estimate now", "95% interval"), rows, caption=caption)
     return Section("Labels", html)
@@ -218,8 +218,8 @@ def _method(facts: Mapping[str, Any]) -> Section:
         "missing shares by Fisher's exact test. PSI: population stability index, 0.1 is worth a "
         "look, 0.25 is large. JS: Jensen-Shannon distance, from 0 to 1.",
         "Of a column of many strings only hashes are kept, in 16 groups: no value is named.",
-        "The promise holds for rows that are drawn independently; rows of one customer or one day "
-        "resemble each other, and then findings come more often.",
+        "The chance of a false finding holds for independent rows. Rows of one customer or one day "
+        "resemble each other, and then findings are more frequent.",
     ]
     return Section("How this is judged", bullets(lines))
 

@@ -234,7 +234,7 @@ def draw_calibration(facts: dict[str, Any]) -> Plot:
         below.yaxis.set_major_locator(MaxNLocator(3, integer=True))
         below.set_xlabel(f"probability of {_short(facts['about'])}")
         below.set_xlim(-0.05, 1.05)
-    title = f"Probabilities are off by {facts['error']:.3f} on average; dotted would be exact"
+    title = f"Probabilities are off by {facts['error']:.3f} on average; dotted: exact"
     return Plot(title, f"Calibration curve in {len(bins)} bins. {title}.", drawn())
 
 

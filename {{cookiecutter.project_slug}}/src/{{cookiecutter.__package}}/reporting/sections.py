@@ -45,7 +45,7 @@ PROFILE_BYTES = 1_500_000
 FEW_VALUES = 50
 OPEN_COLUMNS = 15
 SHOWN_CLASSES = 20
-CHECK = "Bar cleared, but check"
+CHECK = "Margin met, but check"
 part = partial(macro, PARTS)
 
 
@@ -55,13 +55,13 @@ def summary_section(project: Project, settings: Settings) -> Section:
     name, test = facts["metric"], facts["test"]
     valid, title = facts["metrics"][name], find_metric(name).title
     warnings = [each["text"] for each in facts.get("warnings", ())]
-    word = "Bar missed" if not facts["passed"] else CHECK if warnings else "Bar cleared"
+    word = "Margin missed" if not facts["passed"] else CHECK if warnings else "Margin met"
     shown = [(f"{title} on valid", show(valid["value"]), in_words(valid["low"], valid["high"]))]
     if test:
         on_test = test["metrics"][name]
         spread = in_words(on_test["low"], on_test["high"])
         shown.append((f"{title} on test", show(on_test["value"]), spread))
-    said = f"says {baseline_in_words(facts.get('baseline_rule'))}"
+    said = f"predicts {baseline_in_words(facts.get('baseline_rule'))}"
     shown.append(("Naive baseline", show(valid["baseline"]), said))
     needed = f"0 is the baseline, 1 perfect; {facts['margin']:g} needed"
     shown.append(("Skill on valid", show(facts["skill"]), needed))
