@@ -111,9 +111,7 @@ def test_the_schema_names_the_last_of_a_hundred_years_and_refuses_others(setting
         assert Schema.from_dict(document).columns == (column,)
     for wrong in ({"last_year": 1999}, {"last_year": "2030"}, {"format": "%d/%m/%Y"}):
         document["columns"] = [column.to_dict() | wrong]
-        with pytest.raises(
-            UserError, match="last_year is '.*', but has to be a year from 2000"
-        ):
+        with pytest.raises(UserError, match="last_year is '.*', but has to be a year from 2000"):
             Schema.from_dict(document)
 
 
