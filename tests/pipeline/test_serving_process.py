@@ -25,6 +25,8 @@ from mlproj.data.split import load_split
 
 pytestmark = pytest.mark.modules
 
+TESTS = Path(__file__).parents[1]
+
 SAMPLE = {"source": "sample:1200", "id": "customer_id", "sensitive": "gender", "target": "churned"}
 # Each would make a service of its own kind: shared counts in a folder, processes, detours.
 PRESET = {
@@ -207,21 +209,23 @@ def test_ten_thousand_hostile_bodies(server: Server, rows: list[Any]) -> None:
 
 
 def test_schemathesis_finds_no_fault(server: Server) -> None:
-    """Requests made from the OpenAPI document, right ones and wrong ones.
-
-    Which of them are refused is tested elsewhere: a number or date may also be written as text in
-    the column's own form, which a JSON schema can only describe in words.
-    """
+    """Requests made from the OpenAPI document, right ones and wrong ones; see `openapi_checks`."""
     program = Path(sys.executable).with_name("schemathesis")
     url = f"http://127.0.0.1:{server.port}/openapi.json"
+    # 413 is a refusal, too.
+    (server.project.root / "schemathesis.toml").write_text(
+        "[checks.negative_data_rejection]\nexpected-statuses = [400, 413, 415, 422]\n",
+        encoding="utf-8",
+    )
     checks = "not_a_server_error,status_code_conformance,content_type_conformance"
-    checks += ",response_schema_conformance"
+    checks += ",response_schema_conformance,right_requests_are_taken,wrong_requests_are_refused"
     command = [str(program), "run", url, "--checks", checks, "--max-examples", "40"]
     done = subprocess.run(
         [*command, "--seed", "1", "--phases", "examples,coverage,fuzzing", "--no-color"],
         capture_output=True,
         encoding="utf-8",
         cwd=server.project.root,
+        env={**os.environ, "PYTHONPATH": str(TESTS), "SCHEMATHESIS_HOOKS": "openapi_checks"},
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-1000:]
 
