@@ -324,11 +324,12 @@ def _is_better(project: Project, settings: Settings, current: str, run_id: str) 
     """
     from ..evaluation.metrics import choose_metric, find_metric
 
-    old, new = load_bundle(project, current), load_bundle(project, run_id)
+    new = load_bundle(project, run_id)
     metric = choose_metric(new.task, settings.model.metric)
-    if _has_seen_valid(project, old, new):
-        return True, f"rows that {current} was trained on are in valid now, so it cannot stay"
     try:
+        old = load_bundle(project, current)
+        if _has_seen_valid(old, new):
+            return True, f"rows that {current} was trained on may be in valid now, so it cannot stay"
         before, after = _scores_on_valid(project, metric, old, new)
     except UserError as error:
         fault = str(error).rstrip(".")
@@ -345,7 +346,7 @@ def _is_better(project: Project, settings: Settings, current: str, run_id: str) 
     return False, f"{metric} {shown[0]} on valid equals that of {run_id}"
 
 
-def _has_seen_valid(project: Project, old: Bundle, new: Bundle) -> bool:
+def _has_seen_valid(old: Bundle, new: Bundle) -> bool:
     """Tell whether rows may have moved from train to valid since a model was trained.
 
     A row's place follows from its key and the rule: from its id, else from all of its typed values.
