@@ -1,13 +1,14 @@
 """The model card (after Mitchell et al., 2019): what to know before relying on a model.
 
-Most of it follows from bundle.json. What only people know stands in `docs/card.md`, which git tracks,
-and is copied between two markers.
+Most of it follows from bundle.json. What only people know stands in `docs/card.md`, which git
+tracks, and is copied between two markers.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from ..core.errors import UserError
@@ -95,10 +96,8 @@ def words_of_people(project: Project, run_id: str) -> str:
 def _words_in_cards(project: Project, run_id: str) -> str | None:
     """Return what people wrote into this model's card, or the champion's; None if nothing."""
     names = [run_id]
-    try:
+    with suppress(UserError, KeyError, TypeError):  # a broken champion.json is reported elsewhere
         names.append(str(read_json(project.champion_file)["run_id"]))
-    except (UserError, KeyError, TypeError):  # a broken champion.json is reported where it matters
-        pass
     for name in names:
         path = project.bundle_folder(name) / CARD_FILE
         found = PEOPLE.search(path.read_text(encoding="utf-8")) if path.is_file() else None

@@ -281,9 +281,9 @@ def offer(project: Project, settings: Settings, run_id: str) -> str:
     from ..core.config import load_settings
 
     document, champion = read_bundle(project, run_id), read_champion(project)
-    for each in (run_id, champion and champion["run_id"]):
+    for each in [run_id, *([str(champion["run_id"])] if champion else [])]:
         keep_reports(project, each)
-        refresh_card(project, str(each))
+        refresh_card(project, each)
     if champion is None:
         release(project, run_id, AUTO)
         return f"{run_id} is in service"
@@ -316,9 +316,7 @@ def after_report(project: Project, settings: Settings, run_id: str) -> None:
     keep_reports(project, run_id)
 
 
-def _is_better(
-    project: Project, settings: Settings, current: str, run_id: str
-) -> tuple[bool, str]:
+def _is_better(project: Project, settings: Settings, current: str, run_id: str) -> tuple[bool, str]:
     """Tell whether a model replaces the champion, and why, with both scores on the same rows.
 
     Of equal ones the newer replaces it where data or code changed, so that what serves is what the
@@ -384,9 +382,7 @@ def _scores_on_valid(
     return before, after
 
 
-def _what_changed(
-    project: Project, old: Mapping[str, Any], new: Mapping[str, Any]
-) -> str | None:
+def _what_changed(project: Project, old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
     """Return which of data and code two models differ in; None where settings alone do."""
     if old["data"] != new["data"]:
         return "the data"
@@ -654,7 +650,9 @@ def _reports_about(project: Project, run_id: str) -> dict[str, Any]:
     return {
         name: report
         for name, report in found.items()
-        if isinstance(report, dict) and report.get("stage") in known and report.get("run_id") in runs
+        if isinstance(report, dict)
+        and report.get("stage") in known
+        and report.get("run_id") in runs
     }
 
 

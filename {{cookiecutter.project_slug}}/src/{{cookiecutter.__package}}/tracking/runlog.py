@@ -199,9 +199,7 @@ def _git(project: Project, arguments: Sequence[str]) -> str:
     return result.stdout.strip() if result is not None and result.returncode == 0 else ""
 
 
-def _run_git(
-    project: Project, arguments: Sequence[str]
-) -> subprocess.CompletedProcess[str] | None:
+def _run_git(project: Project, arguments: Sequence[str]) -> subprocess.CompletedProcess[str] | None:
     """Run git in the project, and return what it said in English; None where it is missing."""
     program = shutil.which("git")
     if program is None:
