@@ -100,6 +100,32 @@ def test_what_one_of_many_lacks_is_no_proof_by_the_others(project: Project) -> N
     assert (result.state, "by.*.ok is not there" in result.reason) == ("open", True)
 
 
+@every_case(
+    ("text", "asks", "state"),
+    [
+        ("Cancellations a month: 1,100, to be 950", {"numbers": 2}, "done"),
+        ("Cancellations a month: 1,100, to be 950", {}, "open"),
+        ("Cancellations a month: fewer than today", {"numbers": 2}, "open"),
+        ("Cancellations: 1,100 a month", {"numbers": 2}, "open"),
+        ("1,100 950", {"numbers": 2}, "open"),
+        ("Much fewer cancellations a month than we have today", {"numbers": 2}, "done"),
+        ("Load: 90 rows, 20 ms, 9 GB, 7 days", {"numbers": 4, "words": 16}, "done"),
+        ("The head of sales", {"words": 4}, "done"),
+        ("Sales", {"words": 4}, "open"),
+    ],
+)
+def test_an_answer_is_judged_by_what_its_question_asks(
+    project: Project, text: str, asks: dict[str, int], state: str
+) -> None:
+    path = project.docs / "scoping.md"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"## KPIs\n\n> Which figures?\n\n{text}\n", encoding="utf-8")
+    result = look(project, ("section", "docs/scoping.md#kpis"), **asks)
+    assert result.state == state, result.reason
+    told = "numbers that are asked for" in result.reason
+    assert told == (state == "open" and "numbers" in asks)
+
+
 def test_a_fact_of_other_data_is_stale(project: Project) -> None:
     report(project, "split", None, "0" * 16, overlap_rows=0)
     result = look(project, ("fact", "split.overlap_rows == 0"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import ModuleType
 import pytest
 from answers import SKELETON
 from few_items import DATA, MODEL, OWN, Run, answer, measure, write_notes
+from mlproj.core.files import write_json
 from rich.console import Console
 
 # ---------------------------------------------------------------------------------- looking
@@ -54,6 +56,36 @@ def test_a_run_ends_with_how_many_items_are_done(
         pass
     last = capfd.readouterr().out.splitlines()[-1]
     assert last == "Checklist: 1 of 4 done at poc; next: own-notes (`checklist next`)"
+
+
+def test_a_later_model_that_does_not_serve_costs_nothing_and_is_named(run: Run, root: Path) -> None:
+    def write(name: str, run_id: str) -> Path:
+        facts = {"passed": run_id == MODEL, "trained_as": run_id}
+        stage = {"release": "postprocess", "metrics": "evaluate"}[name.rpartition("/")[2]]
+        report = {"version": 1, "stage": stage, "run_id": run_id, "data": DATA, "facts": facts}
+        write_json(root / f"reports/{name}.json", report)
+        return root / f"reports/{name}.json"
+
+    write("release", "11111111")
+    write("metrics", "11111111")
+    out = run("show", "own-bar")[1]  # an earlier version kept no reports of the champion
+    assert "stale: reports/metrics.json is about the model 11111111, but in service is" in out
+    assert "`champion promote 11111111`, or bring back what" in out.replace("\n  ", " ")
+
+    write("champion/release", MODEL)
+    kept = write("champion/metrics", MODEL)
+    line = "The last model, 11111111, is not in service; `champion promote 11111111` changes that."
+    assert line in run()[1].splitlines()
+    assert json.loads(run("--json")[1])["newer"] == "11111111"
+    assert "done: reports/champion/metrics.json: passed is" in run("show", "own-bar")[1]
+    assert run("report")[0] == 0
+    for name in ("checklist/checklist.md", "reports/checklist.html"):
+        assert "11111111" in (root / name).read_text(encoding="utf-8")
+    kept.unlink()
+    missing = run("show", "own-bar")[1]
+    assert "open: reports/champion/metrics.json is not there yet; `run` writes it" in missing
+    write("champion/release", "22222222")  # of a champion before this one
+    assert "stale: reports/metrics.json" in run("show", "own-bar")[1]
 
 
 @pytest.mark.parametrize("arguments", [(), ("list",), ("list", "--state", "open"), ("gate",)])

@@ -47,9 +47,12 @@ def run(
     until: Annotated[str | None, typer.Option(help="The last stage to run; default: all.")] = None,
 ) -> None:
     """Run every stage whose inputs have changed."""
+    from .bundle.champion import keep_reports, read_champion
     from .core import pipeline
 
     project, settings = _open(overrides)
+    champion = read_champion(project) or {}
+    keep_reports(project, champion.get("run_id"))  # before they are about another model
     with _results_shown(project, [stage.name for stage in pipeline.stages_until(until)]):
         pipeline.run(project, settings, force=force, until=until, say=typer.echo)
 

@@ -281,13 +281,14 @@ def offer(project: Project, settings: Settings, run_id: str) -> str:
     from ..core.config import load_settings
 
     document, champion = read_bundle(project, run_id), read_champion(project)
-    for each in [run_id, *([str(champion["run_id"])] if champion else [])]:
-        keep_reports(project, each)
-        refresh_card(project, each)
+    keep_reports(project, run_id)
+    refresh_card(project, run_id)
     if champion is None:
         release(project, run_id, AUTO)
         return f"{run_id} is in service"
     current = str(champion["run_id"])
+    keep_reports(project, current)
+    refresh_card(project, current)
     choice = f"`champion promote {run_id}` changes that"
     try:
         serving = _read_serving(project, champion, document)
@@ -324,11 +325,15 @@ def _is_better(project: Project, settings: Settings, current: str, run_id: str) 
     """
     from ..evaluation.metrics import choose_metric, find_metric
 
-    old, new = load_bundle(project, current), load_bundle(project, run_id)
+    new = load_bundle(project, run_id)
     metric = choose_metric(new.task, settings.model.metric)
-    if _has_seen_valid(project, old, new):
-        return True, f"rows that {current} was trained on are in valid now, so it cannot stay"
     try:
+        old = load_bundle(project, current)
+        if _has_seen_valid(old, new):
+            return (
+                True,
+                f"rows that {current} was trained on may be in valid now, so it cannot stay",
+            )
         before, after = _scores_on_valid(project, metric, old, new)
     except UserError as error:
         fault = str(error).rstrip(".")
@@ -345,7 +350,7 @@ def _is_better(project: Project, settings: Settings, current: str, run_id: str) 
     return False, f"{metric} {shown[0]} on valid equals that of {run_id}"
 
 
-def _has_seen_valid(project: Project, old: Bundle, new: Bundle) -> bool:
+def _has_seen_valid(old: Bundle, new: Bundle) -> bool:
     """Tell whether rows may have moved from train to valid since a model was trained.
 
     A row's place follows from its key and the rule: from its id, else from all of its typed values.
@@ -624,7 +629,7 @@ def keep_reports(project: Project, run_id: str | None) -> None:
 
     Args:
         project: Holds the reports.
-        run_id: The bundle whose reports may be in `reports/`.
+        run_id: The bundle whose reports may be in `reports/`; nothing is done for None.
     """
     if run_id is None or not project.bundle_folder(run_id).is_dir():
         return

@@ -64,7 +64,10 @@ CHOICES = {
 }
 # The key of the condition on the answers under which a proof is required; any kind may have it.
 ONLY_IF = "if"
-FURTHER_KEYS: dict[str, dict[str, type]] = {"file": {"contains": str}, "section": {"words": int, "numbers": int}}
+FURTHER_KEYS: dict[str, dict[str, type]] = {
+    "file": {"contains": str},
+    "section": {"words": int, "numbers": int},
+}
 
 # How pydantic reads the classes of a YAML file: only their own keys, and no empty text.
 SHAPE: dict[str, Any] = {

@@ -205,8 +205,8 @@ def fresh(context: Context, item: Item, evidence: Evidence) -> Verdict:
             continue  # it reads what git does not track, such as the source
         made, key = context.report(stage.report), context.stage_key(stage.name)
         if made is None or made.config != key:
-            last = read_report(context.project, stage.report)
-            newer = context.newer if last and last.config == key else None
+            latest = read_report(context.project, stage.report)
+            newer = context.newer if latest and latest.config == key else None
             changed = f"settings or code of `{stage.name}` have changed since {context.path(name)}"
             return Verdict(False, f"{changed} was made; {_advice(newer)}", stale=True)
     return Verdict(True, f"{context.path(name)} is about the current data, model and settings")
@@ -231,13 +231,17 @@ def signoff(context: Context, item: Item, evidence: Evidence) -> Verdict:
 def _staleness(context: Context, name: str, report: Report) -> str | None:
     """Return why a report is not about the current data or model, or None."""
     if name not in REPORTS_ON_NEW_ROWS and (report.data != context.data or context.data is None):
+        latest = read_report(context.project, "release")
+        newer = context.newer if latest and latest.data == context.data else None
         return (
             f"{context.path(name)} is about the data {report.data or 'none'}, which is now "
-            f"{context.data or 'none'}; {_advice(context.newer)}"
+            f"{context.data or 'none'}; {_advice(newer)}"
         )
     if report.run_id is not None and report.run_id not in context.runs:
-        again = f"`{REPORTS_ON_NEW_ROWS[name]}` again" if name in REPORTS_ON_NEW_ROWS else (
-            f"bring back what {context.model} was made from and `run`"
+        again = (
+            f"`{REPORTS_ON_NEW_ROWS[name]}` again"
+            if name in REPORTS_ON_NEW_ROWS
+            else (f"bring back what {context.model} was made from and `run`")
         )
         return (
             f"{context.path(name)} is about the model {report.run_id}, but in service is "
@@ -248,7 +252,9 @@ def _staleness(context: Context, name: str, report: Report) -> str | None:
 
 def _advice(newer: str | None) -> str:
     """Return what brings the model in service up to date."""
-    return f"`champion promote {newer}` puts the last model into service" if newer else "`run` again"
+    return (
+        f"`champion promote {newer}` puts the last model into service" if newer else "`run` again"
+    )
 
 
 def _originals_untracked(context: Context) -> Verdict:

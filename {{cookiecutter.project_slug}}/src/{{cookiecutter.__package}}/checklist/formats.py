@@ -113,7 +113,7 @@ def markdown(survey: Survey) -> str:
         "<!-- Written by `checklist report`; changes made here are lost. -->",
         "",
         f"Stage **{shown.stage}**, data {_code(shown.data)}, model in service "
-        f"{_code(shown.model)}. `checklist show ID` tells all about an item.",
+        f"{_code(shown.model)}{_last_model(shown)}. `checklist show ID` tells all about an item.",
         "",
         *_totals(shown),
         "",
@@ -129,6 +129,11 @@ def markdown(survey: Survey) -> str:
         lines += [_row(result) for result in results]
         lines.append("")
     return "\n".join([*lines, *_legend(shown)])
+
+
+def _last_model(shown: Assessment) -> str:
+    """Return the clause about the last model where another one is in service."""
+    return f" (the last model, {_code(shown.newer)}, is not)" if shown.newer else ""
 
 
 def _totals(shown: Assessment) -> Iterator[str]:

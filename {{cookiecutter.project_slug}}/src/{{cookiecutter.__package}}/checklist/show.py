@@ -106,7 +106,9 @@ def overview(assessment: Assessment) -> Group:
         parts += [_about_newer(assessment), ""]
     first = [each for each in assessment.missing if each.item.stage == STAGES[0]]
     if first and assessment.stage != STAGES[0]:
-        begin = f"Begin at {STAGES[0]}: {len(first)} of its items are missing (--stage {STAGES[0]})."
+        begin = (
+            f"Begin at {STAGES[0]}: {len(first)} of its items are missing (--stage {STAGES[0]})."
+        )
         parts += [begin, ""]
     if assessment.data is None:
         parts += ["Nothing has run yet: `make run` first proves what a machine can.", ""]
@@ -128,7 +130,9 @@ def _heading(assessment: Assessment) -> Text:
 def _about_newer(assessment: Assessment) -> Text:
     """Return the line about the last model where another one is in service."""
     newer = assessment.newer
-    return line(f"The last model, {newer}, is not in service; `champion promote {newer}` changes that.")
+    return line(
+        f"The last model, {newer}, is not in service; `champion promote {newer}` changes that."
+    )
 
 
 def _areas(assessment: Assessment) -> Table:
@@ -280,9 +284,7 @@ def why_a_warning(before: str | None) -> str:
     """Return from when on a failed gate is an error."""
     if before is None:
         return f"From {STAGES[1]} on this is an error."
-    return (
-        f"Begin with `checklist gate --stage {before}`: once that has passed, this is an error."
-    )
+    return f"Begin with `checklist gate --stage {before}`: once that has passed, this is an error."
 
 
 def gate_missing(assessment: Assessment) -> str:

@@ -301,7 +301,7 @@ def passes(assessment: Assessment, stage: str) -> bool:
 
 
 def has_passed(project: Project, assessment: Assessment, stage: str) -> bool:
-    """Tell whether the gate of a stage passes, or has passed once, as checklist/signoffs.yaml notes.
+    """Tell whether the gate of a stage passes, or has passed once (checklist/signoffs.yaml).
 
     Raises:
         UserError: If that file is malformed.

@@ -351,7 +351,7 @@ def announce(event: str, project: "Project", /, **facts: Any) -> None:
       (the fingerprint), and the facts of `reports/release.json`.
     - `opening`: the test split was opened: its line of `reports/test_ledger.jsonl`.
     - `promote`, `rollback`, `challenge`, `dismiss`: another model serves, or another one beside it:
-      the line of `models/champion_history.jsonl`.
+      the line of `models/champion_history.jsonl`. Its `action` is `auto` where `run` promoted.
     """
     try:
         team()
