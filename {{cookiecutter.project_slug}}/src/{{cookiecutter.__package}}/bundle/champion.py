@@ -31,6 +31,7 @@ from .bundle import (
 )
 from .card import refresh_card
 from .identity import (
+    PREDICTIONS_FILE,
     differences,
     identity_of,
     is_promoted,
@@ -45,7 +46,7 @@ PUT_INTO_SERVICE = ("promote", "rollback", AUTO)
 # Scores that differ by less are equal.
 EQUAL = 1e-9
 # What the stages found about the data is for the project, not for the machine that serves.
-NOT_FOR_SERVICE = shutil.ignore_patterns(REPORTS_FILE)
+NOT_FOR_SERVICE = shutil.ignore_patterns(PREDICTIONS_FILE, REPORTS_FILE)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
