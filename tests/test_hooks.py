@@ -328,6 +328,10 @@ def test_three_next_steps_are_printed_in_ascii(
         "make setup",
         "make run",
     ]
+    assert "Begin at poc" not in printed
+    bake_into(tmp_path / "later", stage="production")
+    begin = "Begin at poc, although the stage is production: `checklist --stage poc`."
+    assert begin in capfd.readouterr().out.splitlines()
 
 
 def test_inside_a_work_tree_no_repository_is_made(

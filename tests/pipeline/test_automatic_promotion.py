@@ -96,6 +96,20 @@ def test_a_worse_or_equal_model_does_not(project: Any, models: dict[tuple[str, .
     assert serving(project) == strong and history(project) == [("auto", strong)]
 
 
+def test_of_a_loss_the_lower_one_is_better(
+    project: Any, models: dict[tuple[str, ...], str]
+) -> None:
+    text = project.conf.read_text(encoding="utf-8")
+    project.conf.write_text(f"{text}metric = log_loss\n", encoding="utf-8")
+    documents = [read_json(project.bundle_folder(each) / "bundle.json") for each in models.values()]
+    losses = {each["run_id"]: each["metrics"]["log_loss"] for each in documents}
+    best, worst = min(losses, key=losses.__getitem__), max(losses, key=losses.__getitem__)
+    assert losses[best] < losses[worst]
+    offer(project, worst)
+    assert offer(project, best).startswith(f"{best} is in service: log_loss {losses[best]:.3f} on")
+    assert offer(project, worst).startswith(f"{best} stays in service: log_loss ")
+
+
 @every_case("changed", ["code", "data"])
 def test_an_equal_model_does_so_where_code_or_data_changed(
     project: Any, models: dict[tuple[str, ...], str], changed: str
@@ -177,14 +191,14 @@ def test_every_change_of_champion_brings_its_own_reports(
     strong, weak = models[STRONG], models[WEAK]
     offer(project, strong)
     folder = project.reports / "champion"
-    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    first = {path.name: path.read_bytes() for path in folder.glob("*.json")}
     assert first == {
         name: (project.reports / name).read_bytes() for name in ("release.json", "train.json")
     }
     package(project, *WEAK)
     offer(project, weak)
     assert Context(project).newer == weak
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+    assert {path.name: path.read_bytes() for path in folder.glob("*.json")} == first
     report = Context(project).report("release")
     assert report is not None and report.run_id == strong
     split = Context(project).report("split")
@@ -195,7 +209,14 @@ def test_every_change_of_champion_brings_its_own_reports(
     assert Context(project).newer is None
     package(project, *STRONG)
     assert champion.rollback(project) == strong
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+    assert {path.name: path.read_bytes() for path in folder.glob("*.json")} == first
+
+    # A bundle that never served is packaged again under its id, and loses what was said of it.
+    champion.keep_reports(project, package(project, *EQUAL, "decision.cost_fn=5"))
+    kept = project.bundle_folder(pipeline.require(project, "postprocess").run_id) / "reports.json"
+    release = read_json(kept)["release"]
+    package(project, *EQUAL, "decision.cost_fn=9")
+    assert not kept.exists() and release["facts"]["threshold"]["cost_fn"] == 5
 
     # A model of an earlier version has none: those of another one do not stay in its place.
     (project.bundle_folder(weak) / "reports.json").unlink()

@@ -19,7 +19,7 @@ import pytest
 import yaml
 from cases import every_case
 from markdown_it import MarkdownIt
-from mlproj.checklist import documents, measured
+from mlproj.checklist import catalogue, documents, measured
 from mlproj.checklist.catalogue import load_catalogue
 from mlproj.core import pipeline
 from mlproj.core.config import load_settings
@@ -151,6 +151,24 @@ def test_every_section_has_a_question_and_an_example_and_no_answer(name: str) ->
         assert lines[2:4] == [">", lines[3]], section.title
         assert lines[3].startswith("> *For example:* "), section.title
         assert len(lines[3].split()) > 15, section.title
+
+
+def test_an_example_holds_the_numbers_that_its_question_asks_for(tmp_path: Path) -> None:
+    asked = [
+        (proof.rule, proof.further["numbers"])
+        for name in catalogue.AREAS
+        for item in catalogue.load_area(catalogue.template_file(name)).items
+        for proof in item.evidence
+        if "numbers" in proof.further
+    ]
+    assert len(asked) > 10
+    for rule, numbers in asked:
+        name, _, slug = rule.partition("#")
+        line = documents.read_document(DOCS.parent / name)[slug].line
+        lines = (DOCS.parent / name).read_text(encoding="utf-8").splitlines()[line:]
+        example = next(each for each in lines if "*For example:*" in each).lstrip("> ")
+        page = documents.read_document(write(tmp_path, f"## S\n{example}\n"))
+        assert page["s"].numbers >= numbers, rule
 
 
 def test_documents_stay_inviting() -> None:

@@ -48,6 +48,8 @@ def test_it_copies_what_is_in_service_and_nothing_else(project: Any, tmp_path: P
         "0badcafe",
         "champion.json",
     }
+    assert (project.bundle_folder(first) / "reports.json").exists()
+    assert list(folder.rglob("reports.json")) == []
     copy = type(project)(folder.parent)
     assert champion.verify_champion(copy) == first
     assert read_json(copy.champion_file) == read_json(project.champion_file)

@@ -34,8 +34,10 @@ ONNX = {"model.onnx", "onnx.json"}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return the content of each file of a folder."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    """Return the content of each file of a folder, without what is about valid."""
+    files = {path.name: path for path in folder.iterdir() if path.is_file()}
+    about = ("predictions.csv", "reports.json")
+    return {name: path.read_bytes() for name, path in files.items() if name not in about}
 
 
 def promoted(project: Any) -> str:

@@ -96,8 +96,7 @@ def words_of_people(project: Project, run_id: str) -> str:
 def _words_in_cards(project: Project, run_id: str) -> str | None:
     """Return what people wrote into this model's card, or the champion's; None if nothing."""
     names = [run_id]
-    # A broken champion.json is reported where it matters.
-    with suppress(UserError, KeyError, TypeError):
+    with suppress(UserError, KeyError, TypeError):  # a broken champion.json is reported elsewhere
         names.append(str(read_json(project.champion_file)["run_id"]))
     for name in names:
         path = project.bundle_folder(name) / CARD_FILE

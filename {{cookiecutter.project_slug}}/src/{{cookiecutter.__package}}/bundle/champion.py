@@ -31,6 +31,7 @@ from .bundle import (
 )
 from .card import refresh_card
 from .identity import (
+    PREDICTIONS_FILE,
     differences,
     identity_of,
     is_promoted,
@@ -45,7 +46,7 @@ PUT_INTO_SERVICE = ("promote", "rollback", AUTO)
 # Scores that differ by less are equal.
 EQUAL = 1e-9
 # What the stages found about the data is for the project, not for the machine that serves.
-NOT_FOR_SERVICE = shutil.ignore_patterns(REPORTS_FILE)
+NOT_FOR_SERVICE = shutil.ignore_patterns(PREDICTIONS_FILE, REPORTS_FILE)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -281,13 +282,14 @@ def offer(project: Project, settings: Settings, run_id: str) -> str:
     from ..core.config import load_settings
 
     document, champion = read_bundle(project, run_id), read_champion(project)
-    for each in dict.fromkeys([run_id, str((champion or {}).get("run_id", run_id))]):
-        keep_reports(project, each)
-        refresh_card(project, each)
+    keep_reports(project, run_id)
+    refresh_card(project, run_id)
     if champion is None:
         release(project, run_id, AUTO)
         return f"{run_id} is in service"
     current = str(champion["run_id"])
+    keep_reports(project, current)
+    refresh_card(project, current)
     choice = f"`champion promote {run_id}` changes that"
     try:
         serving = _read_serving(project, champion, document)
@@ -329,7 +331,10 @@ def _is_better(project: Project, settings: Settings, current: str, run_id: str) 
     try:
         old = load_bundle(project, current)
         if _has_seen_valid(old, new):
-            return True, f"rows that {current} was trained on may be in valid now, so it cannot stay"
+            return (
+                True,
+                f"rows that {current} was trained on may be in valid now, so it cannot stay",
+            )
         before, after = _scores_on_valid(project, metric, old, new)
     except UserError as error:
         fault = str(error).rstrip(".")
