@@ -329,7 +329,7 @@ def test_parts_say_what_the_reports_say(finished: Project) -> None:
     assert re.search(r"\| `turnover` \| \d\d\.?\d? % \|", parts["missing"])
     assert "- In: 4 columns (2 `number`, 1 `datetime`, 1 `category`)" in parts["inputs"]
     assert "- Not read by the model: `customer` (group)" in parts["inputs"]
-    assert "- Description: Who &#42;leaves&#42;?\n- Answers for it: A&#124;B" in parts["answers"]
+    assert "- Description: Who &#42;leaves&#42;?\n- Responsible: A&#124;B" in parts["answers"]
     assert "- Stage: minimum viable product" in parts["answers"]
     assert f"models/{train.run_id}/reference.json" in parts["reference"]
     assert f"`models/{train.run_id}/model.skops`" in parts["bundle"]

@@ -233,7 +233,7 @@ def test_the_example_is_a_real_table_of_every_kind_with_its_licence(place: Any) 
     project = place("", data={"source": "example", "target": "died"})
     run_data(project)
     facts = json.loads((project.root / "reports" / "ingest.json").read_text("utf-8"))["facts"]
-    assert (facts["rows"], facts["columns"]) == (1629, 20)
+    assert (facts["rows"], facts["columns"]) == (1629, 18)
     typed = schema.load_schema(project)
     types = {column.name: column.type for column in typed.columns}
     assert {types["age"], types["height_cm"], types["sex"]} == {"integer", "number", "category"}
