@@ -43,10 +43,11 @@ def main(arguments: Sequence[str]) -> int:
     """Run a command; return its exit code."""
     refuse_other_start(arguments)
     options = make_parser().parse_args(arguments)
-    if importlib.util.find_spec("cruft") is None:
+    if importlib.util.find_spec("cookiecutter") is None:
         raise Refusal(
-            "cruft is not installed for this Python: run `make setup` in a project, or "
-            "`pip install cruft`, or start it with `uv run --no-project --with cruft python`."
+            "cookiecutter is not installed for this Python: run `make setup` in a project, or `pip "
+            "install cookiecutter`, or start it with `uv run --no-project --with cookiecutter "
+            "python`."
         )
     for name in ELSEWHERE & set(os.environ):
         del os.environ[name]
