@@ -247,6 +247,22 @@ def test_a_recipe_works_without_make(bake: Bake, target: str) -> None:
         assert [line for line in outside if re.search(r"[|;&<>`]|\$\$", line)] == []
 
 
+def test_the_site_s_commands_without_make_are_those_of_the_recipes(bake: Bake) -> None:
+    page = (TEMPLATE / "docs" / "index.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`make .*) \| (.*) \|$", page, re.MULTILINE)
+    recipes = bake().text("Makefile").replace("--quiet ", "").split("\n\n")
+    compared = 0
+    for targets, cell in rows:
+        names = re.findall("`make ([a-z-]+)`", targets)
+        own = "".join(text for text in recipes if text.startswith(tuple(f"{n}:" for n in names)))
+        if set(names).isdisjoint(["setup", "lock"]):  # they differ by system, or are left out
+            words = re.findall(r"`(?:\.venv/bin/python )?([^`]+)`", cell)
+            absent = [each for each in words if each.replace("<package>", "ml_project") not in own]
+            assert absent == [], names
+            compared += len(names)
+    assert compared == 9
+
+
 @posix_only
 @pytest.mark.parametrize("installer", ["uv", "pip"])
 def test_set_up_takes_uv_where_it_is_and_says_how_long(

@@ -45,10 +45,11 @@ def main(arguments: Sequence[str]) -> int:
     options = make_parser().parse_args(arguments)
     if getattr(options, "diff", False):
         options.dry_run = True
-    if importlib.util.find_spec("cruft") is None:
+    if importlib.util.find_spec("cookiecutter") is None:
         raise Refusal(
-            "cruft is not installed for this Python: run `make setup` in a project, or "
-            "`pip install cruft`, or start it with `uv run --no-project --with cruft python`."
+            "cookiecutter is not installed for this Python: run `make setup` in a project, or `pip "
+            "install cookiecutter`, or start it with `uv run --no-project --with cookiecutter "
+            "python`."
         )
     for name in ELSEWHERE & set(os.environ):
         del os.environ[name]

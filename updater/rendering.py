@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .git import Refusal, git, with_changes
-from .project import STATE, Project, skipped, windows_files
+from .project import Project, skipped, windows_files
 from .team import matches
 from .template import Template, Version
 
@@ -41,40 +40,38 @@ def render(
     project: Project, template: Template, version: Version, answers: dict[str, Any], work: Path
 ) -> tuple[str, dict[str, Any]]:
     """Render a version; return the tree of its files and the answers to all that it asks."""
-    rendered = render_files(template, version, answers, Path(tempfile.mkdtemp(dir=work)))
-    state = rendered / STATE
-    complete = json.loads(state.read_text(encoding="utf-8"))["context"]["cookiecutter"]
-    state.unlink()
-    asked = {name: value for name, value in complete.items() if not name.startswith("_")}
+    rendered, asked = render_files(template, version, answers, Path(tempfile.mkdtemp(dir=work)))
     return make_tree(project, rendered, work), asked
 
 
 def render_files(
     template: Template, version: Version, answers: dict[str, Any], folder: Path
-) -> Path:
-    """Render a version into a folder; raises Refusal, in the hook's own words if it has any.
+) -> tuple[Path, dict[str, Any]]:
+    """Render a version into a folder; return where its files are, and the answers to all it asks.
 
     Whoever renders gets the same files: the person's own defaults are left out.
-    """
-    from cruft import create
 
-    output = folder / "output.txt"
+    Raises:
+        Refusal: If it does not render; in the hook's own words if it has any.
+    """
+    from cookiecutter.generate import generate_context, generate_files
+    from cookiecutter.prompt import prompt_for_config
+
+    printed = folder / "printed.txt"
     try:
-        with captured(output):
-            return Path(
-                create(
-                    str(template.folder),
-                    output_dir=folder,
-                    extra_context=answers,
-                    checkout=version.commit,
-                    directory=template.directory,
-                    default_config=True,
-                )
-            )
-    except Exception as error:  # of cruft, cookiecutter, Jinja or a hook
-        printed = output.read_text("utf-8", "replace").strip()
-        said = re.findall(r"^Error: (.+)$", printed, re.MULTILINE)
-        words = " ".join([*str(error).split(), *printed.splitlines()[-1:]])
+        with captured(printed):
+            source = template.check_out(version.commit, folder / "source")
+            context = generate_context(str(source / "cookiecutter.json"), extra_context=answers)
+            asked = prompt_for_config(context, no_input=True)
+            # Not `_output_dir`: with it, the hooks would take this for a first bake.
+            own = {"_template": str(template.folder), "_commit": version.commit}
+            context["cookiecutter"] = {**asked, **own}
+            rendered = Path(generate_files(str(source), context, output_dir=folder / "rendered"))
+            return rendered, {name: asked[name] for name in asked if not name.startswith("_")}
+    except Exception as error:  # of git, cookiecutter, Jinja or a hook
+        lines = printed.read_text("utf-8", "replace").strip().splitlines()
+        said = re.findall(r"^Error: (.+)$", "\n".join(lines), re.MULTILINE)
+        words = " ".join([*str(error).split(), *lines[-1:]])
         reason = said[-1] if said else f"the template at {version.name} did not render: {words}"
         raise Refusal(reason) from None
 

@@ -54,6 +54,13 @@ class Template:
         done = start_git([f"--git-dir={self.folder}", "show", f"{commit}:{path}"])
         return None if done.returncode else done.stdout.decode("utf-8", "replace")
 
+    def check_out(self, commit: str, folder: Path) -> Path:
+        """Write the files of a version into a new folder; return where the template is in it."""
+        git("clone", "--quiet", "--shared", "--no-checkout", "--", str(self.folder), str(folder))
+        own = (f"--git-dir={folder / '.git'}", f"--work-tree={folder}")
+        git(*own, "checkout", "--quiet", "--detach", commit)
+        return folder / (self.directory or "")
+
     def merged(self, commit: str) -> list[str]:
         """Return the releases that a commit contains, the newest last."""
         tags = set(self.git("tag", "--merged", commit).split())

@@ -180,7 +180,7 @@ def test_without_git_or_cruft_a_sentence_says_how_to_get_it(
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     assert "install git 2.38 or newer" in refused(checkout.tool("update", PATH=path))
     done = started([sys.executable, "-I", "-S", "tools/template.py", "status"], checkout.root)
-    assert "cruft is not installed for this Python: run `make setup`" in refused(done)
+    assert "cookiecutter is not installed for this Python: run `make setup`" in refused(done)
 
 
 # What is shown.
