@@ -1,7 +1,7 @@
 """Checks for schemathesis: right requests are taken and wrong ones are refused.
 
-Its own two checks of that, apart from requests with text that the service may read in a column's own
-form ("$1,234.50", "NA"), which a JSON schema can describe in words alone.
+Its own two checks of that, apart from requests with text that the service may read in the own
+form of a column ("$1,234.50", "NA"), which a JSON schema can describe in words alone.
 """
 
 from __future__ import annotations

@@ -60,7 +60,6 @@ DUE = {
     "data/keys.py": ALL,
     "data/numbers.py": ALL,
     "data/overlap.py": "preprocess",
-    "data/plain.py": ALL,
     "data/schema.py": ALL,
     "data/split.py": ALL,
     "data/words.py": ALL,

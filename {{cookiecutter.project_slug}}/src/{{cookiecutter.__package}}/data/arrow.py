@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..core.errors import UserError
-from .plain import to_pandas
+from .numbers import to_pandas
 
 if TYPE_CHECKING:
     import pyarrow as pa

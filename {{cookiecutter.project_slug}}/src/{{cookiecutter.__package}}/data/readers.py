@@ -2,11 +2,14 @@
 
 Every way in which a file can be broken ends in a `UserError` that says where. Rows are counted from
 1, the header apart; lines of a text file from 1, the header included. `text_files` reads CSV,
-`json_files` JSON, `arrow` Parquet.
+`arrow` Parquet. In JSON, one object per line or a list of them, an object within an object becomes
+columns of its own, `address.city`; lists are left out.
 """
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,9 +28,8 @@ from .arrow import (
     parquet_notes,
     read_parquet,
 )
-from .json_files import iter_json, json_names, read_json_table
 from .schema import NUMBERS, plain_names, refuse_names, require_columns, with_columns
-from .text_files import csv_layout, iter_csv, read_csv
+from .text_files import csv_layout, iter_csv, open_text, read_csv, text_errors
 from .words import composed, read_words, with_missing, without_padding
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ SUFFIXES = {
     ".xlsx": "xlsx",
 }
 CSV = ("csv", "tsv")
+# So many objects at the start of a JSON file show its keys.
+FIRST_ROWS = 1000
 
 
 def read_table(
@@ -73,7 +77,7 @@ def read_table(
     elif kind == "parquet":
         frame = read_parquet(path)
     elif kind == "jsonl":
-        frame = read_json_table(path, data)
+        frame = _read_json_table(path, data)
     else:
         frame = _read_excel(path, data)
     frame = _named(path, frame, schema)
@@ -116,7 +120,7 @@ def iter_tables(
         written = None if columns is None else _as_written(parquet_names(path), names, columns)
         pieces = iter_parquet(path, chunk_rows, written)
     elif kind == "jsonl":
-        pieces = iter_json(path, data, chunk_rows)
+        pieces = _iter_json(path, data, chunk_rows)
     else:
         whole = _read_excel(path, data)
         pieces = (whole.iloc[at : at + chunk_rows] for at in range(0, len(whole), chunk_rows))
@@ -142,7 +146,7 @@ def column_names(
     elif kind == "parquet":
         names = parquet_names(path)
     elif kind == "jsonl":
-        names, _ = json_names(path, data)
+        names, _ = _json_names(path, data)
     else:
         with _open_book(path) as book:
             names = _sheet_names(path, book, data)
@@ -157,7 +161,7 @@ def reading_notes(path: Path, data: DataSettings) -> list[str]:
     if kind == "parquet":
         return [*parquet_notes(path), *plain_names(parquet_names(path))[1]]
     if kind == "jsonl":
-        names, listed = json_names(path, data)
+        names, listed = _json_names(path, data)
         return [*lists_note(listed), *plain_names(names)[1]]
     with _open_book(path) as book:
         names = _sheet_names(path, book, data)
@@ -350,3 +354,102 @@ def _open_book(path: Path) -> Iterator[Any]:
         yield book
     finally:
         book.close()
+
+
+# --------------------------------------------------------------------------------------------- JSON
+
+def _read_json_table(path: Path, data: DataSettings) -> pd.DataFrame:
+    """Read a whole file."""
+    pieces = list(_iter_json(path, data, 1 << 62))
+    return pieces[0] if pieces else pd.DataFrame()
+
+
+def _iter_json(path: Path, data: DataSettings, chunk_rows: int) -> Iterator[pd.DataFrame]:
+    """Read a file in pieces; a list of objects has to be read whole for that."""
+    objects = _objects(path, data)
+    while piece := list(itertools.islice(objects, chunk_rows)):
+        yield _to_frame(path, piece)
+
+
+def _json_names(path: Path, data: DataSettings) -> tuple[list[str], list[str]]:
+    """Return the keys of the first objects, each of which may leave out what is missing.
+
+    Returns:
+        Those that become columns, and those that hold lists, which are left out.
+    """
+    first = list(itertools.islice(_objects(path, data), FIRST_ROWS))
+    listed = list(dict.fromkeys(key for item in first for key in _lists(item)))
+    return [key for key in _keys(first) if key not in listed], listed
+
+
+def _objects(path: Path, data: DataSettings) -> Iterator[dict[str, Any]]:
+    """Yield a file's objects, with those inside unfolded."""
+    with open_text(path, data.encoding) as file, text_errors(path, data.encoding):
+        start = next((line for line in file if line.strip()), "")
+        file.seek(0)
+        if start.lstrip().startswith("["):
+            yield from map(_unfolded, _list_of_objects(path, file.read()))
+            return
+        for line, text in enumerate(file, 1):
+            if text.strip():
+                yield _unfolded(_json_object(path, line, text))
+
+
+def _json_object(path: Path, line: int, text: str) -> dict[str, Any]:
+    """Read one line, which has to hold one JSON object."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise UserError(
+            f"{path}, line {line}, is not JSON ({error}); each line has to be one JSON object, "
+            "or the file one list of objects."
+        ) from None
+    if not isinstance(value, dict):
+        raise UserError(f'{path}, line {line}, is not a JSON object, such as {{"age": 41}}.')
+    return value
+
+
+def _list_of_objects(path: Path, text: str) -> list[dict[str, Any]]:
+    """Read a file that is one list."""
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}).") from None
+    for at, value in enumerate(values, 1):
+        if not isinstance(value, dict):
+            raise UserError(f'{path}, value {at}, is not a JSON object, such as {{"age": 41}}.')
+    return list(values)
+
+
+def _unfolded(item: dict[str, Any]) -> dict[str, Any]:
+    """Return an object without objects inside; only deeper ones stay."""
+    flat: dict[str, Any] = {}
+    for key, value in item.items():
+        if isinstance(value, dict):
+            flat.update({f"{key}.{inner}": each for inner, each in value.items()})
+        else:
+            flat[key] = value
+    return flat
+
+
+def _lists(item: dict[str, Any]) -> list[str]:
+    """Return the keys whose values are lists, or objects within objects."""
+    return [key for key, value in item.items() if isinstance(value, list | dict)]
+
+
+def _keys(objects: Iterable[dict[str, Any]]) -> list[str]:
+    """Return every key, in the order in which they appear."""
+    return list(dict.fromkeys(key for item in objects for key in item))
+
+
+def _to_frame(path: Path, objects: list[dict[str, Any]]) -> pd.DataFrame:
+    """Turn objects into a table; a key that an object lacks becomes a missing value."""
+    import pyarrow as pa
+
+    listed = {key for item in objects for key in _lists(item)}
+    columns = {
+        key: array_of([item.get(key) for item in objects])
+        for key in _keys(objects)
+        if key not in listed
+    }
+    return arrow_to_pandas(pa.table(columns), str(path))

@@ -23,7 +23,7 @@ import pandas as pd
 
 from ..core.config import DataSettings
 from ..core.errors import UserError
-from .plain import ColumnBlocks, first_type, plain_numbers, to_pandas
+from .numbers import ColumnBlocks, first_type, plain_numbers, to_pandas
 from .schema import plain_names, refuse_names
 
 if TYPE_CHECKING:

@@ -17,13 +17,16 @@ from .numbers import (
     COMMA,
     POINT,
     SCALES,
+    WHOLE,
     NumberCounts,
     NumberForm,
+    all_match,
     count_numbers,
+    plain_numbers,
     read_numbers,
     tally,
+    to_pandas,
 )
-from .plain import all_match, plain_numbers, to_pandas
 from .schema import with_columns
 
 if TYPE_CHECKING:
@@ -42,7 +45,6 @@ EARLIER_MISSING = (
 MISSING = (*EARLIER_MISSING, ".")
 # 007 is a code: a number would lose its zeros.
 CODE = r"^[+-]?0\d+$"
-WHOLE = r"^[+-]?\d+$"
 # Quotes that a CSV reader takes for part of the value, since a space stands before them.
 QUOTED = r'^\s+"(?:[^"]|"")*"\s*$'
 # Of a number, and of a name, whose plus would be lost.
