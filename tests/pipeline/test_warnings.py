@@ -225,8 +225,33 @@ def test_a_time_that_runs_until_the_event_is_found_by_its_name_and_by_dates() ->
         assert found["columns"] == [name]
     for name in ("days_since_purchase", "age", "x", "today", "timer", "prior_days"):
         assert leaks(frame[["x0", "y"]].assign(**{name: frame["days"]})) == []
-    three = frame.assign(y=frame["y"].where(frame["x2"] < 0.5, "moved"))
+    three = frame.assign(y=frame["y"].where(frame["days"] < 900, "moved"))
     assert leaks(three) == []
+
+
+def test_a_date_that_ends_something_is_found_by_the_time_since_another_or_by_itself() -> None:
+    random = np.random.default_rng(0)
+    frame = watched(600, 0)[["x0", "y", "days"]]
+    days = pd.to_timedelta(frame.pop("days"), "D")
+    # Over forty years of beginnings the date alone tells nothing.
+    frame["began"] = pd.Timestamp(1980, 1, 1) + pd.to_timedelta(
+        random.integers(0, 15_000, 600), "D"
+    )
+    frame["ended"] = frame["began"] + days
+    (found,) = leaks(frame)
+    assert found["columns"] == ["ended"]
+    some = frame["ended"].where(frame.index % 10 > 0)
+    assert [each["columns"] for each in leaks(frame.assign(ended=some))] == [["ended"]]
+    # All began long before, so that the date tells, and the time until then does not.
+    event = frame["y"].eq("yes")
+    frame["ended"] = pd.Timestamp(2024, 1, 1) - pd.to_timedelta(
+        np.where(event, random.integers(0, 900, 600), random.integers(0, 300, 600)), "D"
+    )
+    frame["began"] -= pd.Timedelta(days=15_000)
+    (found,) = leaks(frame)
+    assert found["columns"] == ["ended"]
+    other = pd.Timestamp(2022, 1, 1) + pd.to_timedelta(random.integers(0, 900, 600), "D")
+    assert leaks(frame.assign(began=other)) == []  # it lies after most of them only
 
 
 def test_a_duration_that_says_little_of_the_event_is_no_leak() -> None:

@@ -146,6 +146,9 @@ def test_numbers_that_may_be_the_time_are_said(columns: dict[str, Any], said: st
     assert found.time is None and "time" not in found.column(name).roles
     for settled in ({"time": name}, {"ignore": (name,)}):
         assert not any("rows are to be" in note for note in inferred(table, **settled)[1])
+    random = Settings.model_validate({"data": {"target": "label"}, "split": {"rule": "random"}})
+    read = Reading(table.assign(label=np.resize(["yes", "no"], ROWS)), {}, [], {})
+    assert not any("[data] time" in note for note in infer_schema(read, random).notes)
 
 
 def test_years_beside_months_are_to_become_one_date() -> None:
@@ -168,6 +171,7 @@ TITANIC = pd.DataFrame(
         )
     ]
 )
+NAMED = TITANIC.rename(columns={"Freq": "n"})
 OFTEN = np.arange(ROWS) % 7
 
 
@@ -175,12 +179,13 @@ OFTEN = np.arange(ROWS) % 7
     ("table", "said"),
     [
         (TITANIC, "Freq counts equal rows, since each combination of the other columns"),
-        (TITANIC.rename(columns={"Freq": "n"}), "n counts equal rows, since"),
+        (NAMED.assign(dose=np.tile([0.5, 1.5], 16)), "n counts equal rows, since"),
         (pd.concat([TITANIC, TITANIC]), "Freq may say how much"),  # each is there twice
         (TITANIC.assign(price=np.sqrt(np.arange(32))), "Freq may say how much"),
         (TITANIC.rename(columns={"Freq": "grams"}), None),
         (TITANIC.assign(Freq=TITANIC["Freq"] - 3), None),
-        (TITANIC.rename(columns={"Freq": "n"}).assign(price=np.arange(32) / 7), None),
+        (NAMED.assign(price=np.sqrt(np.arange(32))), None),
+        (NAMED.assign(Class=np.arange(32) // 8, Sex=np.arange(32) // 4 % 2), None),  # a grid
         (pd.DataFrame({"count": OFTEN, "Survived": np.resize(["a", "b"], ROWS)}), None),
         (pd.DataFrame({"sample_weight": OFTEN / 7, "Survived": ["a", "b"] * 100}), "sample_weight"),
         (pd.DataFrame({"weight": OFTEN / 7, "Survived": ["a", "b"] * 100}), None),

@@ -264,8 +264,7 @@ def _counts_rows(
         and values.min() >= 0
         and values.max() > 1
         and len(others) > 1
-        and any(column.type in WORDS for column in others)
-        and all(column.type in (*WORDS, "boolean", "integer") for column in others)
+        and any(column.type in WORDS and not column.roles for column in others)
         and all(frame[column.name].nunique(dropna=False) <= most for column in others)
     )
     return listed and not frame.duplicated([column.name for column in others]).any()
