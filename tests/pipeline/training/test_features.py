@@ -232,6 +232,33 @@ def test_rows_of_train_are_seen_as_they_were_learnt_from(
     )
 
 
+@pytest.mark.parametrize("name", ["linear", "hgb"])
+def test_a_changed_input_changes_its_own_steps_alone(
+    material: train.TrainingData, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = material.inputs["note"] + [f" word{row % 97}" for row in range(len(material.inputs))]
+    material = replace(material, inputs=material.inputs.assign(note=words))
+    fitted = train.fit(make_candidate(name, "classification", 0, SMALL.get(name, {})), material)[0]
+
+    def dense(rows: Any) -> Any:
+        assert issparse(rows) == (name == "linear")
+        return rows.toarray() if issparse(rows) else rows
+
+    made = fitted.transform(material.inputs)
+    before, differ = dense(made).copy(), []
+    for column in material.inputs:
+        inputs = material.inputs.copy()
+        inputs[column] = inputs[column].to_numpy()[::-1]
+        found = dense(features.transform_again(fitted, made, inputs, [column]))
+        assert np.array_equal(found, dense(fitted.transform(inputs)), equal_nan=True), column
+        differ += [] if np.array_equal(found, before, equal_nan=True) else [column]
+    assert {"size", "note"} <= set(differ)
+    assert np.array_equal(dense(made), before, equal_nan=True)
+    # What does not depend on the input is not made again.
+    monkeypatch.setattr(features.TfidfVectorizer, "transform", None)
+    features.transform_again(fitted, made, material.inputs, ["size"])
+
+
 @pytest.mark.parametrize("name", ["forest", "hgb"])
 def test_trees_count_words_so_that_float32_holds_them(
     material: train.TrainingData, name: str

@@ -358,6 +358,7 @@ def _open_book(path: Path) -> Iterator[Any]:
 
 # --------------------------------------------------------------------------------------------- JSON
 
+
 def _read_json_table(path: Path, data: DataSettings) -> pd.DataFrame:
     """Read a whole file."""
     pieces = list(_iter_json(path, data, 1 << 62))

@@ -120,15 +120,16 @@ def importance(subject: Subject) -> dict[str, Any]:
 class Shuffling:
     """The rows of valid, `REPEATS` times over, to predict with one column shuffled.
 
-    Typed and prepared once: of a table with thousands of columns, all that is done for each
-    shuffled column is that column's.
+    Typed, prepared and encoded once: of a table with texts or thousands of columns, all that is
+    done for each shuffled column is that column's.
     """
 
     def __init__(self, subject: Subject, frame: pd.DataFrame) -> None:
         """Prepare the rows."""
-        from ..models.features import prepare
+        from ..models.features import prepare, transform_again
 
         self.bundle, self.prepare = subject.bundle, prepare
+        self.transform_again = transform_again
         self.truth = np.tile(frame[subject.target].to_numpy(), REPEATS)
         weights = row_weights(frame, subject.bundle.schema)
         self.weights = None if weights is None else np.tile(weights, REPEATS)
@@ -136,6 +137,7 @@ class Shuffling:
         # The copy keeps columns of one type together, which makes the steps behind it fast.
         self.typed = pd.concat([typed] * REPEATS, ignore_index=True).copy()
         self.inputs = prepare(self.typed, subject.bundle.schema, subject.bundle.custom).copy()
+        self.encoded = subject.bundle.model[0].transform(self.inputs)
 
     def evaluate(self, column: Column, order: NDArray[np.intp]) -> PredictionsWithTruth:
         """Return the predictions with one column's values in another order.
@@ -149,12 +151,14 @@ class Shuffling:
         typed[name] = self.typed[name].take(order).array
         if getattr(bundle.custom, "add_features", None):  # which may use any column
             inputs = self.prepare(typed, bundle.schema, bundle.custom)
+            encoded = bundle.model[0].transform(inputs)
         else:
             alone = replace(bundle.schema, columns=(column,))
             own = self.prepare(typed[[name]], alone, bundle.custom)
             inputs = self.inputs.copy(deep=False)
             inputs[list(own.columns)] = own
-        raw = bundle.task.raw_scores(bundle.model, inputs, bundle.classes)
+            encoded = self.transform_again(bundle.model[0], self.encoded, inputs, own.columns)
+        raw = bundle.task.raw_scores(bundle.model[1:], encoded, bundle.classes)
         labelled = bundle.task.with_truth(
             self.truth, bundle.decide(typed, raw), bundle.classes, bundle.document["positive"]
         )

@@ -319,11 +319,37 @@ def as_learnt(
     means = clone(features.named_transformers_[STRINGS]).fit_transform(inputs[columns], target)
     if rows > len(inputs) or means.shape[1] != place.stop - place.start:
         return None
-    found = features.transform(inputs)
-    if not sparse.issparse(found):
-        found[:, place] = means
-        return found
-    return sparse.hstack([found[:, : place.start], means, found[:, place.stop :]], format="csr")
+    return _with_step(features, features.transform(inputs), STRINGS, means)
+
+
+def transform_again(
+    features: ColumnTransformer, made: Any, inputs: pd.DataFrame, changed: Iterable[str]
+) -> Any:
+    """Return what `features.transform(inputs)` does, where all but a few inputs are as before.
+
+    Args:
+        features: Fitted.
+        made: What it gave before, an array (rows, features), which stays as it is.
+        inputs: Prepared rows.
+        changed: The names of those inputs that hold other values now.
+    """
+    changed = set(changed)
+    if not sparse.issparse(made):
+        made = made.copy()
+    for name, step, columns in features.transformers_:
+        own = {columns} if isinstance(columns, str) else columns
+        if step != "drop" and not changed.isdisjoint(own):
+            made = _with_step(features, made, name, step.transform(inputs[columns]))
+    return made
+
+
+def _with_step(features: ColumnTransformer, made: Any, name: str, values: Any) -> Any:
+    """Return an array (rows, features) with other values of one step; a dense one is changed."""
+    place = features.output_indices_[name]
+    if not sparse.issparse(made):
+        made[:, place] = values.toarray() if sparse.issparse(values) else values
+        return made
+    return sparse.hstack([made[:, : place.start], values, made[:, place.stop :]], format="csr")
 
 
 def text_steps(columns: list[str], options: StepOptions) -> list[Step]:

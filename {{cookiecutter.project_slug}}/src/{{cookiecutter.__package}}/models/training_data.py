@@ -226,9 +226,17 @@ def fit_weighted(
         target: Their classes or numbers.
         weights: How much each row counts; None where all count alike.
     """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     name, estimator = pipeline.steps[-1]
     given = weights_for(estimator.fit, weights)
-    pipeline.fit(inputs, target, **{f"{name}__{key}": value for key, value in given.items()})
+    if target.dtype == object and type(estimator) is HistGradientBoostingClassifier:
+        # It would sort the words of all rows, twice, to number the classes: the model is the same.
+        codes, classes = pd.factorize(target, sort=True)
+        estimator.fit(pipeline[:-1].fit_transform(inputs, target), codes, **given)
+        estimator.classes_ = estimator._label_encoder.classes_ = classes
+    else:
+        pipeline.fit(inputs, target, **{f"{name}__{key}": value for key, value in given.items()})
 
 
 def group_codes(groups: pd.Series[Any]) -> NDArray[np.int64]:
