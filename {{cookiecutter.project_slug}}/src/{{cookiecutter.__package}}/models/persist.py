@@ -132,8 +132,9 @@ def _is_estimator(name: str) -> bool:
     if not module.startswith("sklearn.") or ".tests" in module or find_spec(module) is None:
         return False
     found = getattr(importlib.import_module(module), kind, None)
-    own = isinstance(found, type) and found.__module__ == module and kind[:1] != "_"
-    return own and issubclass(found, BaseEstimator) and not isabstract(found)
+    if not isinstance(found, type) or found.__module__ != module or kind.startswith("_"):
+        return False
+    return issubclass(found, BaseEstimator) and not isabstract(found)
 
 
 def _declares(custom: ModuleType, name: str) -> bool:
