@@ -277,7 +277,10 @@ def _is_better(project: Project, settings: Settings, current: str, run_id: str) 
     try:
         old = load_bundle(project, current)
         if _has_seen_valid(old, new):
-            return True, f"rows that {current} was trained on may be in valid now, so it cannot stay"
+            return (
+                True,
+                f"rows that {current} was trained on may be in valid now, so it cannot stay",
+            )
         before, after = _scores_on_valid(project, metric, old, new)
     except UserError as error:
         fault = str(error).rstrip(".")
