@@ -180,8 +180,8 @@ def test_a_champion_that_cannot_be_compared_gives_way_and_it_is_said_why(
     champion.release(project, strong, "auto")
     other = package(project, "split.seed=7", *WEAK)
     assert offer(project, other) == (
-        f"{other} is in service: rows that {strong} was trained on may be in valid now, so it cannot "
-        "stay"
+        f"{other} is in service: rows that {strong} was trained on may be in valid now, so it "
+        "cannot stay"
     )
 
 
