@@ -185,6 +185,20 @@ def test_a_champion_that_cannot_be_compared_gives_way_and_it_is_said_why(
     )
 
 
+def test_another_target_gets_its_own_champion_unless_it_is_only_tried_out(
+    project: Any, models: dict[tuple[str, ...], str]
+) -> None:
+    strong, other = models[STRONG], models[WEAK]
+    offer(project, strong)
+    path = project.bundle_folder(other) / "bundle.json"
+    write_json(path, read_json(path) | {"target": "plan"})
+    assert "since --set is for trying out" in offer(project, other, "data.target=plan")
+    assert serving(project) == strong
+    assert offer(project, other) == (
+        f"{other} is in service; {strong} was made for another source or target"
+    )
+
+
 def test_every_change_of_champion_brings_its_own_reports(
     project: Any, models: dict[tuple[str, ...], str]
 ) -> None:

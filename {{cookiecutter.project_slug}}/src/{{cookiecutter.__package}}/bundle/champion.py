@@ -297,15 +297,16 @@ def offer(project: Project, settings: Settings, run_id: str) -> str:
         return f"{current} stays in service, though its bundle is not whole here; {choice}"
     if current == run_id:
         return f"{run_id} is in service"
-    if _task_of(serving) != _task_of(document):
+    other, tried = _task_of(serving) != _task_of(document), settings != load_settings(project)
+    if other and not tried:
         release(project, run_id, AUTO)
         return f"{run_id} is in service; {current} was made for another source or target"
-    if read_answers(project).get("stage") != "poc":
+    if not other and read_answers(project).get("stage") != "poc":
         return f"{current} stays in service; {choice}"
+    if tried:
+        return f"{current} stays in service, since --set is for trying out; {choice}"
     if not champion.get(AUTO):
         return f"{current}, which a person promoted, stays in service; {choice}"
-    if settings != load_settings(project):
-        return f"{current} stays in service, since --set is for trying out; {choice}"
     better, reason = _is_better(project, settings, current, run_id)
     if not better:
         return f"{current} stays in service: {reason}; {choice}"
