@@ -371,7 +371,7 @@ def packaged(project: Any, *overrides: str) -> Any:
 @every_case(
     ("named", "sentence"),
     [
-        ("models.store=", "names no store: a folder, s3://BUCKET/FOLDER"),
+        ("models.store=", "sets no [models] store (a folder, s3://BUCKET/FOLDER"),
         ("models.store=env:NO_SUCH_STORE", "NO_SUCH_STORE"),
         ("models.store=nowhere://bucket", "opened: Protocol not known"),
         ("models.store=gs://bucket/folder", "gs:// needs the package gcsfs; install it"),

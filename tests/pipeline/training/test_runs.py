@@ -13,7 +13,7 @@ from baking import run_git
 from mlproj import train
 from mlproj.core.errors import UserError
 from mlproj.core.project import Project
-from mlproj.models.persist import MODEL_FILE
+from mlproj.models.persist import MODEL_FILE, load_model
 from mlproj.tracking import runs
 from trained import ROWS, lines, trained
 
@@ -210,3 +210,12 @@ def test_why_git_names_no_commit_is_said(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", str(tmp_path))
     assert runs.why_no_commit(project) == "git was not found; install it"
     assert runs.git_commit(project) is None
+
+
+def test_how_many_cores_fitted_a_model_is_not_kept(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "sklearn.ensemble._hist_gradient_boosting.gradient_boosting"
+    monkeypatch.setattr(f"{module}._openmp_effective_n_threads", lambda *_: 2)
+    facts = trained(project, "model.candidates=hgb", "model.folds=0")
+    assert load_model(project.bundle_folder(facts["run_id"]))[-1]._bin_mapper.n_threads == 1

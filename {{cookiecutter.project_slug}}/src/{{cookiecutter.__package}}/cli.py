@@ -185,7 +185,7 @@ def pull(
 
     project, settings = _open(overrides)
     if if_store and settings.models.store is None:
-        typer.echo(f"{store.NO_STORE}, so no model is brought.")
+        typer.echo(f"{store.NO_STORE}; no model is brought.")
     else:
         store.pull(project, settings, run_id, typer.echo)
 

@@ -28,9 +28,7 @@ from .identity import PREDICTIONS_FILE
 if TYPE_CHECKING:
     from ..core.config import Settings
 
-NO_STORE = (
-    "[models] store in conf.cfg names no store: a folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER"
-)
+NO_STORE = "conf.cfg sets no [models] store (a folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER)"
 # Bytes in memory at a time.
 BLOCK = 1 << 20
 Say = Callable[[str], None]
@@ -74,7 +72,7 @@ def open_store(project: Project, settings: Settings) -> Store:
     """
     named = settings.models.store
     if named is None:
-        raise UserError(f"{NO_STORE}.")
+        raise UserError(f"{NO_STORE}; set one to share models.")
     location, options = resolve_secret(named), {}
     if "://" not in location:  # of buckets, none is ever made
         location, options = str(project.root / Path(location).expanduser()), {"auto_mkdir": True}
