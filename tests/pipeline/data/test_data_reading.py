@@ -146,6 +146,26 @@ def test_what_is_said_of_many_columns_is_one_line_and_one_note_each(place: Any) 
     assert read(project)[2] == [note for note in aloud if "positive class" not in note]
 
 
+@every_case(
+    ("first", "second"),
+    [
+        ("has the zone -03:00", "has the zone -04:00"),
+        ("is read as of 1937-2036", "is read as of 1969-2068"),
+        ("is read as numbers in m2", "is read as numbers in m3"),
+        ("holds '?' (3)", "holds '-' (3)"),
+        ("needs %d/%m/%Y", "needs %m/%d/%Y"),
+    ],
+)
+def test_what_differs_by_more_than_its_example_stays_two_notes(first: str, second: str) -> None:
+    assert ingest._grouped([f"a {first}", f"a b {second}"], {"a", "a b"}) == [
+        f"a {first}",
+        f"a b {second}",
+    ]
+    assert ingest._grouped([f"a {first}", f"a b {first}"], {"a", "a b"}) == [
+        f"a {first}; likewise a b"
+    ]
+
+
 def test_a_column_that_is_mostly_numbers_is_noted_with_what_is_not(place: Any) -> None:
     odd = ["#DIV/0!", "missing", "n.a.", "?"]
     rows = [odd[row // 8 % 4] if row % 8 == 0 else f"{row}.5" for row in range(160)]

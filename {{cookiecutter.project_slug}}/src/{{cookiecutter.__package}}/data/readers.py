@@ -358,6 +358,7 @@ def _open_book(path: Path) -> Iterator[Any]:
 
 # --------------------------------------------------------------------------------------------- JSON
 
+
 def _iter_json(path: Path, data: DataSettings, chunk_rows: int) -> Iterator[pd.DataFrame]:
     """Read a file in pieces; a list of objects has to be read whole for that."""
     objects = _objects(path, data)
