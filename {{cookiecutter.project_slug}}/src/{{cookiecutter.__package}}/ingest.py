@@ -211,7 +211,7 @@ def _grouped(notes: Iterable[str], names: set[str]) -> list[str]:
     alike: dict[str, list[tuple[str, str]]] = {}
     for note in notes:
         starts = [note[: end.start()] for end in re.finditer("[ :]", note)]
-        name = max((start for start in starts if start in names), key=len, default="")
+        name = max((start for start in starts if start in names), default="")
         kind = EXAMPLE.sub("", note.removeprefix(name)) if name else note
         alike.setdefault(kind, []).append((name, note))
     found = []

@@ -319,6 +319,7 @@ def plain_numbers(array: pa.ChunkedArray) -> pa.ChunkedArray | None:
     whole numbers that float64 would round.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     head = array.slice(0, FIRST)
     if array.null_count == len(array) or _cast(head, pa.float64()) is None:
@@ -330,7 +331,7 @@ def plain_numbers(array: pa.ChunkedArray) -> pa.ChunkedArray | None:
     numbers = _cast(array, pa.float64())
     if numbers is None or all_match(head, UNCLEAR) and all_match(array, UNCLEAR):
         return None
-    if _begins(array, "+") and all_match(array, WHOLE):
+    if pc.any(pc.starts_with(array, "+")).as_py() and all_match(array, WHOLE):
         return None
     large = any(map(_is_large, numbers.chunks))
     return None if large and not all_match(array, FRACTION) else numbers
@@ -480,10 +481,3 @@ def _has_codes(array: pa.Array) -> bool:
         if pc.any(pc.match_substring_regex(array.filter(begun), CODED)).as_py():
             return True
     return False
-
-
-def _begins(array: pa.Array, start: str) -> bool:
-    """Tell whether any value begins so."""
-    import pyarrow.compute as pc
-
-    return bool(pc.any(pc.starts_with(array, start)).as_py())

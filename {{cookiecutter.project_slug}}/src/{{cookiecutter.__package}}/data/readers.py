@@ -77,7 +77,7 @@ def read_table(
     elif kind == "parquet":
         frame = read_parquet(path)
     elif kind == "jsonl":
-        frame = _read_json_table(path, data)
+        frame = next(_iter_json(path, data, 1 << 62), pd.DataFrame())
     else:
         frame = _read_excel(path, data)
     frame = _named(path, frame, schema)
@@ -357,12 +357,6 @@ def _open_book(path: Path) -> Iterator[Any]:
 
 
 # --------------------------------------------------------------------------------------------- JSON
-
-
-def _read_json_table(path: Path, data: DataSettings) -> pd.DataFrame:
-    """Read a whole file."""
-    pieces = list(_iter_json(path, data, 1 << 62))
-    return pieces[0] if pieces else pd.DataFrame()
 
 
 def _iter_json(path: Path, data: DataSettings, chunk_rows: int) -> Iterator[pd.DataFrame]:

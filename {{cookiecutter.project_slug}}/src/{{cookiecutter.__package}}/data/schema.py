@@ -251,8 +251,8 @@ def _read_column(item: Any, where: str) -> Column:
             )
     if item.get("decimal") not in (None, ".", ","):
         raise UserError(f"{place}: decimal is '{item['decimal']}', but has to be '.' or ','.")
-    months = _read_times(item, place)
-    parts = _read_parts(item, place)
+    _check_times(item, place)
+    _check_parts(item, place)
     categories = item.get("categories")
     if item["type"] == "category" and not isinstance(categories, list):
         raise UserError(f"{place}: a category needs a list of categories (else type: string).")
@@ -263,21 +263,16 @@ def _read_column(item: Any, where: str) -> Column:
     if wrong:
         raise UserError(f"{place}: put the word {wrong[0]} into quotes.")
     _check_classes(item, place)
-    roles = tuple(item.get("roles") or ())
+    roles = item.get("roles") or []
     if any(role not in ROLES for role in roles):
         raise UserError(f"{place}: roles have to be of {_one_of(ROLES)}.")
-    lists = {
-        "categories": None if categories is None else tuple(categories),
-        "missing": None if missing is None else tuple(missing),
-        "months": months,
-        "parts": parts,
-        "roles": roles,
-    }
-    return Column(**{"nullable": True, **item, **lists})
+    given: dict[str, Any] = {"nullable": True, **item, "roles": roles}
+    lists = {key: tuple(each) for key, each in given.items() if isinstance(each, list)}
+    return Column(**(given | lists))
 
 
-def _read_times(item: dict[str, Any], place: str) -> tuple[str, ...] | None:
-    """Check how a column writes its times, and return the names of its months."""
+def _check_times(item: dict[str, Any], place: str) -> None:
+    """Refuse what cannot be how a column writes its times."""
     if item["type"] in NUMBERS and item.get("format") not in (None, *CLOCKS):
         raise UserError(
             f"{place}: format is '{item['format']}', but has to be {_one_of(CLOCKS)} for numbers."
@@ -303,7 +298,6 @@ def _read_times(item: dict[str, Any], place: str) -> tuple[str, ...] | None:
             f"{place}: zone is '{zone}', but has to be a name such as Europe/Berlin or an offset "
             "in quotes such as '+01:00'."
         ) from None
-    return None if months is None else tuple(months)
 
 
 def _check_classes(item: Mapping[str, Any], place: str) -> None:
@@ -326,15 +320,14 @@ def _check_classes(item: Mapping[str, Any], place: str) -> None:
             ) from None
 
 
-def _read_parts(item: dict[str, Any], place: str) -> tuple[str, ...] | None:
-    """Check what a model gets of a date."""
+def _check_parts(item: dict[str, Any], place: str) -> None:
+    """Refuse what a model cannot get of a date."""
     parts = item.get("parts")
     allowed = CALENDAR if "time" in (item.get("roles") or ()) else DATE_PARTS
     if parts is not None and not (isinstance(parts, list) and set(parts) <= set(allowed)):
         raise UserError(f"{place}: parts has to be a list of {', '.join(allowed)}.")
     if parts and item["type"] != "datetime":
         raise UserError(f"{place}: parts is for datetime, but type is {item['type']}.")
-    return None if parts is None else tuple(parts)
 
 
 def _one_of(words: Sequence[str]) -> str:

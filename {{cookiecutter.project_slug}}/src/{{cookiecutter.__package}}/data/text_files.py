@@ -499,14 +499,11 @@ def _refuse_ragged(path: Path, layout: Layout) -> None:
             line = rows.line_num + layout.skipped
             if line > layout.skipped + 1 and _is_open(path, layout):
                 raise UserError(f"{path} opens a quote that it never closes.")
-            if len(row) < width:
-                raise UserError(
-                    f"{path}, line {line}, has {len(row)} fields, but the header names "
-                    f"{width} columns; mend that line (a missing value still needs its delimiter)."
-                )
+            few, many = "a missing value still needs its", "a field with the delimiter in it needs"
+            why = f"{few} delimiter" if len(row) < width else f"{many} quotes"
             raise UserError(
                 f"{path}, line {line}, has {len(row)} fields, but the header names {width} "
-                "columns; mend that line (a field with the delimiter in it needs quotes)."
+                f"columns; mend that line ({why})."
             )
 
 
@@ -574,19 +571,14 @@ def _encoding_sentence(path: Path, encoding: str) -> str:
             except UnicodeDecodeError as error:
                 place = max(error.start - pending, 0)
                 line += block[:place].count(b"\n")
+                likely = _marked_encoding(path) or "cp1252"  # of Windows in the West
                 return (
                     f"{path} is not {encoding}: byte {at + place} (line {line}) is "
-                    f"0x{block[place]:02x}; set [data] encoding, for instance to "
-                    f"{_likely_encoding(path)}."
+                    f"0x{block[place]:02x}; set [data] encoding, for instance to {likely}."
                 )
             at += len(block)
             line += block.count(b"\n")
     return f"{path} is not {encoding}: it ends within a character; is it cut off?"
-
-
-def _likely_encoding(path: Path) -> str:
-    """Guess from the first bytes: by their mark, else what Windows uses in the West."""
-    return _marked_encoding(path) or "cp1252"
 
 
 def _marked_encoding(path: Path) -> str | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..bundle.bundle import REFERENCE_FILE, Bundle, bundle_sha, load_bundle
 from ..bundle.champion import verify_champion
 from ..core.config import redact
-from ..core.errors import UserError
+from ..core.errors import UserError, listed
 from ..core.files import fingerprint, read_json, write_json
 from ..core.project import REPORT_VERSION, Project, Report
 from ..evaluation.drift import LEAST_ROWS, Finding, compare_features, judge
@@ -207,8 +207,7 @@ def _notes(window: Window, findings: list[Finding], measured: Any) -> list[str]:
     if len(window.frame) < LEAST_ROWS:
         notes.append(f"fewer than {LEAST_ROWS} rows: no distribution was tested")
     if window.absent:
-        listed = ", ".join(window.absent[:5]) + (" ..." if len(window.absent) > 5 else "")
-        notes.append(f"not in the rows, so not compared: {listed}")
+        notes.append(f"not in the rows, so not compared: {listed(window.absent, 5)}")
     if window.truth is None:
         notes.append("no labels yet, so nobody can tell whether the model is still right")
     elif measured is not None and measured.get("weighted") is False:
