@@ -11,7 +11,6 @@ import re
 import zipfile
 from collections.abc import Iterable
 from importlib.util import find_spec
-from inspect import isabstract
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,9 +23,8 @@ from . import Weights
 
 MODEL_FILE = "model.skops"
 
-# What a file may bring to life besides what skops trusts of its own accord and the estimators of
-# scikit-learn. This list stands in code, never in a bundle; custom.py adds what an estimator of its
-# own needs.
+# What a file may bring to life besides what skops trusts of its own accord. This list stands in
+# code, never in a bundle; custom.py adds what an estimator of its own needs.
 TRUSTED = {
     "numpy.dtype",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
@@ -43,16 +41,17 @@ def save_model(pipeline: Any, folder: Path) -> list[Path]:
     Raises:
         UserError: If the pipeline holds what cannot be saved, or loading would refuse.
     """
-    skops = _skops()
+    from skops.io import dumps, get_untrusted_types
+
     content, files = _take_weights_out(pipeline, folder)
     try:
-        raw = skops.dumps(content)
+        raw = dumps(content)
     except Exception as error:  # skops raises all kinds
         raise UserError(
             f"The model cannot be saved ({type(error).__name__}: {first_line(error)}); let what it "
             "has fitted be numbers, text and numpy arrays, not tables of pandas."
         ) from error
-    refused = _refused(skops.get_untrusted_types(data=raw), registry.team())
+    refused = _refused(get_untrusted_types(data=raw), registry.team())
     if refused:
         raise UserError(
             f"{type(pipeline[-1]).__name__} holds {refused[0]}, a type that is not loaded again "
@@ -75,19 +74,25 @@ def load_model(folder: Path, custom: ModuleType | None = None) -> Any:
         UserError: If there is none, it is damaged, or it holds a type that is neither in `TRUSTED`
             nor declared in the team's code.
     """
-    skops, path = _skops(), folder / MODEL_FILE
+    from skops.io import get_untrusted_types, loads
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    path = folder / MODEL_FILE
     if not path.exists():
         raise UserError(f"{path} does not exist; run `train` first.")
     custom = registry.team() if custom is None else custom
     try:
         raw = _with_types_of(path.read_bytes(), custom)
-        found = skops.get_untrusted_types(data=raw)
-        refused = _refused(found, custom)
-        if refused:
-            raise UserError(
-                f"{path} is not loaded, since its types are not trusted: {', '.join(refused)}."
-            )
-        content = skops.loads(raw, trusted=found)
+        try:
+            content = loads(raw, trusted=sorted(TRUSTED))
+        except UntrustedTypesFoundException:
+            found = get_untrusted_types(data=raw)
+            refused = _refused(found, custom)
+            if refused:
+                raise UserError(
+                    f"{path} is not loaded, since its types are not trusted: {', '.join(refused)}."
+                ) from None
+            content = loads(raw, trusted=sorted({*TRUSTED, *found}))
     except (zipfile.BadZipFile, KeyError, EOFError) as error:
         raise UserError(f"{path} is damaged ({error}); delete it and run `train`.") from None
     return _put_weights_in(content, folder, custom)
@@ -103,38 +108,9 @@ def has_team_types(folder: Path) -> bool:
     return any(each in schema for each in starts)
 
 
-def _skops() -> ModuleType:
-    """Return `skops.io`, imported without its list of the estimators that scikit-learn has.
-
-    For the list, all of scikit-learn and of pytest would be imported: it costs each command more
-    than saving a model does. `_is_estimator` looks up the few types of a model instead.
-    """
-    import sklearn.utils
-
-    listed, sklearn.utils.all_estimators = sklearn.utils.all_estimators, list
-    try:
-        return importlib.import_module("skops.io")
-    finally:
-        sklearn.utils.all_estimators = listed
-
-
 def _refused(types: Iterable[str], custom: ModuleType) -> list[str]:
     """Return those of the types that are neither trusted nor the team's own."""
-    others = sorted(set(types) - TRUSTED)
-    return [each for each in others if not (_is_estimator(each) or _declares(custom, each))]
-
-
-def _is_estimator(name: str) -> bool:
-    """Tell whether a type is a public estimator of scikit-learn: fitted, it holds data alone."""
-    from sklearn.base import BaseEstimator
-
-    module, _, kind = name.rpartition(".")
-    if not module.startswith("sklearn.") or ".tests" in module or find_spec(module) is None:
-        return False
-    found = getattr(importlib.import_module(module), kind, None)
-    if not isinstance(found, type) or found.__module__ != module or kind.startswith("_"):
-        return False
-    return issubclass(found, BaseEstimator) and not isabstract(found)
+    return sorted(each for each in set(types) - TRUSTED if not _declares(custom, each))
 
 
 def _declares(custom: ModuleType, name: str) -> bool:
