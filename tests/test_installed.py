@@ -96,12 +96,12 @@ def test_the_run_beats_the_baseline(installed: Installed) -> None:
     assert facts["skill"] > facts["margin"] > 0
     score = facts["metrics"][facts["metric"]]
     assert score["low"] <= score["value"] <= score["high"]
-    # The best logistic regressions on breast_cancer and ridges on diabetes are near these.
+    # Models of the example, which other packages fit too, are near these.
     if installed.task == "classification":
-        assert score["value"] > 0.97
+        assert score["value"] > 0.77
         assert score["baseline"] == pytest.approx(0.5)
     else:
-        assert score["value"] < 65 < score["baseline"]
+        assert score["value"] < 13.5 < score["baseline"]
 
 
 def test_the_test_split_was_opened_once(installed: Installed) -> None:

@@ -18,7 +18,7 @@ from .git import (
     write_blob,
 )
 from .project import Project
-from .team import merged_lines, without_team_code
+from .team import merged_lines, with_earlier_source, without_team_code
 
 
 @dataclass
@@ -61,6 +61,7 @@ def merge_step(
     Git sees no .gitattributes: `merge=union`, say, would bring a changed line back beside the new.
     """
     theirs = without_team_code(base, merged.tree, theirs, work)
+    theirs = with_earlier_source(base, theirs, work)
     pristine = git("commit-tree", "-m", "pristine", base).strip()
     mine = git("commit-tree", "-m", "yours", "-p", pristine, merged.tree).strip()
     new = git("commit-tree", "-m", "template", "-p", pristine, theirs).strip()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import configparser
 import difflib
 import fnmatch
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from .git import listing, read_blob, with_changes
+from .git import listing, read_blob, with_changes, write_blob
 
 # A change beside one of the template's is not a conflict here.
 FILES = ("conf.cfg", "checklist/*.yaml")
@@ -16,6 +17,10 @@ FILES = ("conf.cfg", "checklist/*.yaml")
 # The team's code. Once the team has changed or deleted it, it stays as it is: lines of the
 # template's examples between the team's would make code that nobody wrote.
 CODE = ("src/*/custom.py", "src/*/custom")
+
+# Which table a project works on, and the sources that it began with before there was an example.
+SOURCE = re.compile(r"^(source|target) = .*$", re.MULTILINE)
+EARLIER_SOURCES = ("source = sklearn:breast_cancer", "source = sklearn:diabetes")
 
 Change = tuple[int, int, list[str]]
 
@@ -33,6 +38,22 @@ def without_team_code(base: str, mine: str, theirs: str, work: Path) -> str:
     names = [name for name in code if own.get(name) != before[name]]
     lines = [f"{before[name][0]} {before[name][1]}\t{name}\0" for name in names]
     return with_changes(theirs, lines, work)
+
+
+def with_earlier_source(base: str, theirs: str, work: Path) -> str:
+    """Return the template's new tree, in which conf.cfg names the table that it named before.
+
+    New projects begin with another table; one that is there keeps its rows and its models.
+    """
+    before, after = listing(base).get("conf.cfg"), listing(theirs).get("conf.cfg")
+    if before is None or after is None:
+        return theirs
+    earlier, text = (read_blob(each[1]).decode("utf-8") for each in (before, after))
+    lines = {found[1]: found[0] for found in SOURCE.finditer(earlier)}
+    if lines.get("source") not in EARLIER_SOURCES or "\nsource = example\n" not in text:
+        return theirs
+    kept = SOURCE.sub(lambda found: lines.get(found[1], found[0]), text)
+    return with_changes(theirs, [f"{after[0]} {write_blob(kept.encode())}\tconf.cfg\0"], work)
 
 
 def merged_lines(name: str, stages: Mapping[int, tuple[str, str]]) -> bytes | None:

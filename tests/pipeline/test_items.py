@@ -58,10 +58,10 @@ class Case:
 
 # A sample table with every role; small, so that a run takes seconds.
 SAMPLE = {
-    "sklearn:breast_cancer": "sample:2000",
-    "target = diagnosis": "target = churned",
+    "source = example": "source = sample:2000",
+    "target = died": "target = churned",
     "id =": "id = customer_id",
-    "sensitive =": "sensitive = gender",
+    "sensitive = sex, race": "sensitive = gender",
     "cost_fn = 1": "cost_fn = 5",
     "margin = 0.05": "margin = 0.05\nhuman_score = 0.6",
 }

@@ -244,8 +244,8 @@ def test_two_branches_that_changed_different_answers_merge_into_one_project(
 
 def test_the_team_s_own_lines_beside_the_template_s_are_no_conflict(project: Project) -> None:
     checkout = project()
-    checkout.replace("conf.cfg", "source = sklearn:breast_cancer", "source = churn.csv")
-    checkout.replace("conf.cfg", "target = diagnosis", "target = left")
+    checkout.replace("conf.cfg", "source = example", "source = churn.csv")
+    checkout.replace("conf.cfg", "target = died", "target = left")
     own = "\n[params]\nforest.n_estimators = 500\n"
     checkout.write("conf.cfg", checkout.text("conf.cfg") + own)
     checklist = sorted(path.name for path in (checkout.root / "checklist").glob("*.yaml"))

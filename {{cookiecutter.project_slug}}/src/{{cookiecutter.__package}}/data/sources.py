@@ -25,7 +25,7 @@ from urllib.error import HTTPError, URLError
 from ..core import registry
 from ..core.config import DataSettings, bucket_errors, redact, resolve_secret
 from ..core.errors import UserError
-from ..core.files import file_sha256, write_atomic
+from ..core.files import file_sha256, write_atomic, write_text
 from .readers import SUFFIXES
 from .schema import close_names, refuse_names, with_columns
 from .writers import write_parquet
@@ -57,6 +57,8 @@ SKLEARN = {
     "iris": "target",
     "wine": "target",
 }
+# The last column of the example.
+EXAMPLE_TARGET = "died"
 
 
 def parse_source(source: str) -> tuple[str, str]:
@@ -313,8 +315,16 @@ def fetch_sklearn(location: str, folder: Path, data: DataSettings) -> Path:
 
 
 def fetch_example(location: str, folder: Path, data: DataSettings) -> Path:
-    """Copy the real table that lies beside this file; example.md has its source and licence."""
-    return fetch_file(str(Path(__file__).with_name("example.csv")), folder, data)
+    """Take the real table that lies beside this file; example.md has its source and licence.
+
+    Who had died was seen 20 years after the rest, so that column comes only as the target.
+    """
+    path = Path(__file__).with_name("example.csv")
+    if data.target == EXAMPLE_TARGET:
+        return fetch_file(str(path), folder, data)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    write_text(folder / path.name, "".join(f"{line.rpartition(',')[0]}\n" for line in lines))
+    return folder / path.name
 
 
 def fetch_sample(location: str, folder: Path, data: DataSettings) -> Path:
