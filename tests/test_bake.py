@@ -275,7 +275,7 @@ def test_the_default_project_is_light_at_first_sight(bake: Bake) -> None:
     assert len(project.text("README.md").splitlines()) <= 120
     assert len(project.text("conf.cfg").splitlines()) <= 45
     # The checklist's texts apart, one file per area. A change that adds to either says how many.
-    assert len([name for name in project.files() if "/checklist/items/" not in name]) <= 133
+    assert len([name for name in project.files() if "/checklist/items/" not in name]) <= 134
     assert len([line for line in code.splitlines() if line.strip()]) <= 20_400
 
 

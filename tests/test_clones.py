@@ -80,7 +80,7 @@ def test_clones_on_other_machines_share_their_model(
     conf = project.text("conf.cfg").replace("candidates = linear, forest, hgb", "candidates = hgb")
     store = f"\n[models]\nstore = {tmp_path / 'store'}\n"
     rows = "source = sample:600\ntarget = churned\nid = customer_id\n"
-    conf = conf.replace("source = sklearn:breast_cancer\n", "").replace("target = diagnosis\n", "")
+    conf = conf.replace("source = example\n", "").replace("target = died\n", "")
     conf = conf.replace("id =\n", "").replace("[data]\n", f"[data]\n{rows}", 1) + store
     (project.root / "conf.cfg").write_text(conf, encoding="utf-8", newline="\n")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from cases import every_case
-from mlproj.bundle import champion
+from mlproj.bundle import champion, promotion
 from mlproj.checklist.context import Context
 from mlproj.core import pipeline
 from mlproj.core.config import load_settings
@@ -56,7 +56,7 @@ def models(made: tuple[Any, dict[tuple[str, ...], str]]) -> dict[tuple[str, ...]
 
 def offer(project: Any, run_id: str, *overrides: str) -> str:
     """Offer a model as `run` does."""
-    return str(champion.offer(project, load_settings(project, overrides), run_id))
+    return str(promotion.offer(project, load_settings(project, overrides), run_id))
 
 
 def history(project: Any) -> list[tuple[str, str]]:
@@ -172,7 +172,7 @@ def test_a_champion_that_cannot_be_compared_gives_way_and_it_is_said_why(
         def lacks(*_: object) -> tuple[float, float]:
             raise UserError("valid lacks the column 'age'; bring it back.")
 
-        patched.setattr(champion, "_scores_on_valid", lacks)
+        patched.setattr(promotion, "_scores_on_valid", lacks)
         assert offer(project, models[WEAK]) == (
             f"{models[WEAK]} is in service: {strong} cannot predict the data of today (valid lacks "
             "the column 'age'; bring it back), so it cannot stay"

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from asking import promote_copy
 from mlproj import postprocess
-from mlproj.bundle import bundle, card, champion
+from mlproj.bundle import bundle, card, champion, promotion
 from mlproj.bundle.onnx import export as onnx
 from mlproj.core import config, pipeline, registry
 from mlproj.core.errors import GateError, UserError
@@ -37,7 +37,7 @@ def run_until_packaged(project: Any, *overrides: str) -> Any:
 
 def offer(project: Any, run_id: str) -> str:
     """Offer a model as `run` does, with the settings of conf.cfg."""
-    return str(champion.offer(project, config.load_settings(project), run_id))
+    return str(promotion.offer(project, config.load_settings(project), run_id))
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,8 @@ from living import (
 )
 
 pytestmark = pytest.mark.modules
+
+SOURCE = re.compile("(source|target) = ")
 
 
 # However a project was made, it can be updated, or says how.
@@ -187,6 +190,7 @@ def test_a_project_of_the_newest_earlier_release_updates_to_this_one_and_is_gree
         checkout.write("tools/template.py", tool.read_text(encoding="utf-8"))
     checkout.replace("README.md", "\n\n", "\n\nOurs.\n\n")
     checkout.replace("conf.cfg", "margin = 0.05", "margin = 0.02")
+    source = [line for line in checkout.text("conf.cfg").splitlines() if SOURCE.match(line)]
     custom = checkout.text("src/ml_project/custom.py")
     checkout.write("src/ml_project/custom.py", f'{custom}\n\nOURS = "Ours."\n')
     checkout.write("src/ml_project/ours.py", '"""Ours."""\n')
@@ -194,7 +198,10 @@ def test_a_project_of_the_newest_earlier_release_updates_to_this_one_and_is_gree
     applied(checkout.checked_tool("update"))
     for name in ("README.md", "src/ml_project/custom.py"):
         assert "Ours." in checkout.text(name)
-    assert "margin = 0.02" in checkout.text("conf.cfg")
+    conf = checkout.text("conf.cfg")
+    assert "margin = 0.02" in conf
+    # Which table a project works on is not the template's to change.
+    assert [line for line in conf.splitlines() if SOURCE.match(line)] == source
     environment = {**os.environ, "PYTHONPATH": str(checkout.root / "src")}
     with tempfile.TemporaryDirectory() as cache:
         for command in (

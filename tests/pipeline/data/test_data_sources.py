@@ -244,3 +244,14 @@ def test_the_example_is_a_real_table_of_every_kind_with_its_licence(place: Any) 
     assert source.stat().st_size <= 250_000
     assert "public domain" in source.with_suffix(".md").read_text("utf-8")
     assert (project.root / "data" / "original" / "example.csv").read_bytes() == source.read_bytes()
+
+
+def test_of_the_example_no_column_that_was_seen_later_is_an_input(place: Any) -> None:
+    project = place("", data={"source": "example", "target": "weight_kg"})
+    run_data(project)
+    columns = [column.name for column in schema.load_schema(project).columns]
+    assert "weight_kg" in columns and "died" not in columns and len(columns) == 17
+    kept = project.root / "data" / "original" / "example.csv"
+    with Path(sources.__file__).with_name("example.csv").open(encoding="utf-8") as lines:
+        whole = [line.rstrip("\n").rpartition(",")[0] for line in lines]
+    assert kept.read_text(encoding="utf-8").splitlines() == whole

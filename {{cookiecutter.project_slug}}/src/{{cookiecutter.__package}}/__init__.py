@@ -80,7 +80,7 @@ add_stages(
         settings=("evaluate", "model.metric"),
         chooses={"INPUTS": ("*",), "METRICS": ("*",), "TASKS": ("model.task",)},
         options=".evaluate:options_of_a_run",
-        then={"champion": ".bundle.champion:offer"},
+        then={"champion": ".bundle.promotion:offer"},
         command=".cli:evaluate",
     ),
     Stage(

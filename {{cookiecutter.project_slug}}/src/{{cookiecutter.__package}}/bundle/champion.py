@@ -8,18 +8,16 @@ the champion stands in `reports/champion/`, whatever later models wrote to `repo
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from ..core.errors import GateError, UserError
+from ..core.errors import UserError
 from ..core.files import append_json_line, read_json, read_json_lines, write_json
-from ..core.project import Project, find_project, read_answers, read_report
+from ..core.project import Project, find_project, read_report
 from ..core.registry import announce, stages
-from ..tracking.runs import read_runs
 from .bundle import (
     BUNDLE_FILE,
     REPORTS_FILE,
@@ -29,10 +27,8 @@ from .bundle import (
     read_document,
     read_forms,
 )
-from .card import refresh_card
 from .identity import (
     PREDICTIONS_FILE,
-    differences,
     identity_of,
     is_promoted,
     promoted_sha,
@@ -43,8 +39,6 @@ from .identity import (
 # What the history calls a promotion by `run`; champion.json notes it for `run` to see.
 AUTO = "auto"
 PUT_INTO_SERVICE = ("promote", "rollback", AUTO)
-# Scores that differ by less are equal.
-EQUAL = 1e-9
 # What the stages found about the data is for the project, not for the machine that serves.
 NOT_FOR_SERVICE = shutil.ignore_patterns(PREDICTIONS_FILE, REPORTS_FILE)
 
@@ -263,174 +257,6 @@ def _set_challengers(
     _note(project, action, entry)
 
 
-@one_at_a_time
-def offer(project: Project, settings: Settings, run_id: str) -> str:
-    """Put a model into service where no person has to decide; return what to say about it.
-
-    The first model goes into service, and one for another source or target. At the stage `poc` a
-    better one does so, too, while `run` chose the champion by the settings of conf.cfg.
-
-    Args:
-        project: Holds the bundle, which passed its gate.
-        settings: What it was made with.
-        run_id: Its name.
-
-    Raises:
-        UserError: If there is no such bundle.
-        GateError: If the model in service is not here, and the new one is another.
-    """
-    from ..core.config import load_settings
-
-    document, champion = read_bundle(project, run_id), read_champion(project)
-    keep_reports(project, run_id)
-    refresh_card(project, run_id)
-    if champion is None:
-        release(project, run_id, AUTO)
-        return f"{run_id} is in service"
-    current = str(champion["run_id"])
-    keep_reports(project, current)
-    refresh_card(project, current)
-    choice = f"`champion promote {run_id}` changes that"
-    try:
-        serving = _read_serving(project, champion, document)
-    except UserError:
-        return f"{current} stays in service, though its bundle is not whole here; {choice}"
-    if current == run_id:
-        return f"{run_id} is in service"
-    other, tried = _task_of(serving) != _task_of(document), settings != load_settings(project)
-    if other and not tried:
-        release(project, run_id, AUTO)
-        return f"{run_id} is in service; {current} was made for another source or target"
-    if not other and read_answers(project).get("stage") != "poc":
-        return f"{current} stays in service; {choice}"
-    if tried:
-        return f"{current} stays in service, since --set is for trying out; {choice}"
-    if not champion.get(AUTO):
-        return f"{current}, which a person promoted, stays in service; {choice}"
-    better, reason = _is_better(project, settings, current, run_id)
-    if not better:
-        return f"{current} stays in service: {reason}; {choice}"
-    release(project, run_id, AUTO)
-    return f"{run_id} is in service: {reason}"
-
-
-def after_report(project: Project, settings: Settings, run_id: str) -> None:
-    """Keep what the last stage wrote, too."""
-    keep_reports(project, run_id)
-
-
-def _is_better(project: Project, settings: Settings, current: str, run_id: str) -> tuple[bool, str]:
-    """Tell whether a model replaces the champion, and why, with both scores on the same rows.
-
-    Of equal ones the newer replaces it where data or code changed, so that what serves is what the
-    project would make today.
-    """
-    from ..evaluation.metrics import choose_metric, find_metric
-
-    new = load_bundle(project, run_id)
-    metric = choose_metric(new.task, settings.model.metric)
-    try:
-        old = load_bundle(project, current)
-        if _has_seen_valid(old, new):
-            return (
-                True,
-                f"rows that {current} was trained on may be in valid now, so it cannot stay",
-            )
-        before, after = _scores_on_valid(project, metric, old, new)
-    except UserError as error:
-        fault = str(error).rstrip(".")
-        return True, f"{current} cannot predict the data of today ({fault}), so it cannot stay"
-    shown = _tell_apart(before, after)
-    gain = find_metric(metric).sign * (after - before)
-    if gain > EQUAL:
-        return True, f"{metric} {shown[1]} on valid is better than {shown[0]} of {current}"
-    if not abs(gain) <= EQUAL:
-        return False, f"{metric} {shown[0]} on valid is better than {shown[1]} of {run_id}"
-    changed = _what_changed(project, old.document, new.document)
-    if changed:
-        return True, f"{metric} {shown[1]} on valid equals that of {current}, and {changed} changed"
-    return False, f"{metric} {shown[0]} on valid equals that of {run_id}"
-
-
-def _has_seen_valid(old: Bundle, new: Bundle) -> bool:
-    """Tell whether rows may have moved from train to valid since a model was trained.
-
-    A row's place follows from its key and the rule: from its id, else from all of its typed values.
-    """
-    from ..data.schema import types_fingerprint
-
-    def rule(bundle: Bundle) -> Any:
-        columns = (*bundle.schema.ids, bundle.schema.group, bundle.schema.time)
-        return bundle.document["settings"]["split"], [column and column.name for column in columns]
-
-    if old.document["split"] == new.document["split"]:
-        return False
-    if rule(old) != rule(new):
-        return True
-    return not new.schema.ids and types_fingerprint(old.schema) != types_fingerprint(new.schema)
-
-
-def _scores_on_valid(
-    project: Project, metric: str, old: Bundle, new: Bundle
-) -> tuple[float, float]:
-    """Return the metric of two models on the rows of valid, by the weights and class of the newer.
-
-    Raises:
-        UserError: If one of them cannot predict these rows.
-    """
-    from ..data.schema import row_weights
-    from ..data.split import load_split
-    from ..evaluation.metrics import score
-
-    frame, positive = load_split(project, "valid"), new.document["positive"]
-    weights = row_weights(frame, new.schema)
-    labelled = (each.evaluate_for(frame, positive).weighted(weights) for each in (old, new))
-    before, after = (score(replace(each, metrics=(metric,)))[metric] for each in labelled)
-    return before, after
-
-
-def _what_changed(project: Project, old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
-    """Return which of data and code two models differ in; None where settings alone do."""
-    if old["data"] != new["data"]:
-        return "the data"
-    codes = {run["run_id"]: run.get("code") for run in read_runs(project)}
-    before, after = (codes.get(each["trained_as"]) for each in (old, new))
-    return "the code" if before and after and before != after else None
-
-
-def _tell_apart(first: float, second: float) -> tuple[str, str]:
-    """Return two scores with as many digits as show which one is higher."""
-    from ..evaluation.metrics import show
-
-    pair = show(first), show(second)
-    return pair if pair[0] != pair[1] or first == second else (f"{first:.6g}", f"{second:.6g}")
-
-
-def _read_serving(
-    project: Project, champion: dict[str, Any], document: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the bundle.json of the model in service, beside that of one that was just made.
-
-    Raises:
-        UserError: If it is not whole here, and champion.json does not say what it follows from.
-        GateError: If it is not here, or what is here is another model.
-    """
-    current, run_id = str(champion["run_id"]), str(document["run_id"])
-    if "identity" not in champion:
-        return read_bundle(project, current)
-    if (project.bundle_folder(current) / BUNDLE_FILE).is_file():
-        try:
-            return read_promoted(project, current, champion["sha256"])
-        except UserError as error:
-            raise GateError(str(error)) from None
-    found = differences(identity_of(project, document), champion["identity"])
-    raise GateError(
-        f"{current}, in service, is not in models/ on this machine, and {run_id}, which this run "
-        f"made, differs from it in {', '.join(found) or 'its settings'}; `champion pull` brings "
-        f"{current}, `champion promote {run_id}` puts the new model into service."
-    )
-
-
 def export(project: Project, folder: Path) -> list[str]:
     """Copy what is in service, and nothing else of models/; return the run ids.
 
@@ -525,9 +351,10 @@ def describe(project: Project) -> dict[str, str]:
     document = read_bundle(project, run_id)
     metric = document["metric"]
     value, naive = document["metrics"][metric], document["baseline"]["metrics"][metric]
+    source, _ = source_and_target(document)
     lines |= {
         "Model": document["estimator"]["label"],
-        "Predicts": f"{document['target']} ({document['task']}), from {_task_of(document)[0]}",
+        "Predicts": f"{document['target']} ({document['task']}), from {source}",
         "On valid": f"{metric} {_number(value)}, baseline {_number(naive)}",
         "Data": document["data"],
     }
@@ -644,6 +471,11 @@ def keep_reports(project: Project, run_id: str | None) -> None:
         _show_reports(project, kept)
 
 
+def after_report(project: Project, settings: Settings, run_id: str) -> None:
+    """Keep what the last stage wrote, too."""
+    keep_reports(project, run_id)
+
+
 def _reports_about(project: Project, run_id: str) -> dict[str, Any]:
     """Return what `reports/` says about a model, by the reports' names; empty of any other model.
 
@@ -740,7 +572,7 @@ def _is_same(first: dict[str, Any], second: dict[str, Any]) -> bool:
     return (first["run_id"], first["sha256"]) == (second["run_id"], second["sha256"])
 
 
-def _task_of(document: dict[str, Any]) -> tuple[str, str]:
+def source_and_target(document: dict[str, Any]) -> tuple[str, str]:
     """Return the source and the target that a model was made for."""
     return str(document["schema"]["source"]), str(document["target"])
 
