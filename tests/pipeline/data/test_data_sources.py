@@ -248,7 +248,7 @@ def test_the_example_is_a_real_table_of_every_kind_with_its_licence(place: Any) 
 
 def test_of_the_example_no_column_that_was_seen_later_is_an_input(place: Any) -> None:
     project = place("", data={"source": "example", "target": "weight_kg"})
-    run_data(project)
+    run_data(project, "model.task=regression")
     columns = [column.name for column in schema.load_schema(project).columns]
     assert "weight_kg" in columns and "died" not in columns and len(columns) == 17
     kept = project.root / "data" / "original" / "example.csv"
