@@ -112,7 +112,7 @@ def test_a_changed_or_cut_off_bundle_is_refused(served: Project) -> None:
     model.write_bytes(content)
     load_champion(served)
     (folder / "bundle.json").unlink()
-    with pytest.raises(UserError, match="not a complete bundle"):
+    with pytest.raises(UserError, match="is not in models"):
         load_champion(served)
 
 
