@@ -26,7 +26,8 @@ from mlproj.data.split import load_split
 from mlproj.evaluation import curves, diagnostics, ledger
 from mlproj.evaluation.predictions import PredictionsWithTruth
 from mlproj.models.features import prepare
-from mlproj.reporting import plots, profile
+from mlproj.reporting import plots
+from mlproj.reporting import sections as profile
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 

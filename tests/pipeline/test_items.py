@@ -61,7 +61,7 @@ SAMPLE = {
     "source = example": "source = sample:2000",
     "target = died": "target = churned",
     "id =": "id = customer_id",
-    "sensitive = sex, race": "sensitive = gender",
+    "sensitive =": "sensitive = gender",
     "cost_fn = 1": "cost_fn = 5",
     "margin = 0.05": "margin = 0.05\nhuman_score = 0.6",
 }

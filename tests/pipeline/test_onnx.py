@@ -179,7 +179,7 @@ def test_the_card_of_the_champion_says_so_and_keeps_what_people_wrote(
     assert added[:2] == ["For the call centre.", "- ONNX: ours."]
     assert len(added) == 3 and added[2].startswith("- ONNX: model.onnx predicts the same on ")
     at = new.index(added[2])
-    assert new[at - 1].startswith("- It finds what goes together")
+    assert new[at - 1].startswith("- It finds associations, not causes")
     assert new[at + 1 : at + 3] == ["", "## How to load it"]
     assert champion.describe(project)["ONNX"] == "equal to scikit-learn"
 

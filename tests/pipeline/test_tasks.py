@@ -560,5 +560,5 @@ def still_asking() -> Iterator[tuple[str, str]]:
     yield (
         CONF.format(task="regression", candidate="linear") + "[tally]\nmost = 3\n",
         "conf.cfg has an unknown section [tally]; the sections are: data, split, features, model, "
-        "evaluate, decision, predict, monitor, serving, params.",
+        "evaluate, decision, predict, models, monitor, serving, params.",
     )

@@ -603,11 +603,11 @@ def test_at_most_ten_lines_are_shown_of_what_was_assumed(
 def misled(
     tmp_path_factory: pytest.TempPathFactory, make_project: Make
 ) -> tuple[Project, list[str]]:
-    """A project with a leak and amounts in dollars, and what `run` said."""
+    """A project with a leak and amounts in many units, and what `run` said."""
     folder = tmp_path_factory.mktemp("misled")
     frame = planted("filled", True).drop(columns=["number", "when", "leak_when"])
-    for number in range(12):
-        frame[f"amount{number}"] = [f"${value + number:,.2f}" for value in frame["x1"] * 100 + 1000]
+    for number, unit in enumerate("USD EUR GBP kg g km cm mm hp l ml lb".split()):
+        frame[f"amount{number}"] = [f"{x + number:,.2f} {unit}" for x in frame["x1"] * 100 + 1000]
     frame.to_csv(folder / "t.csv", index=False)
     project = make_project(
         folder / "p",
@@ -642,7 +642,7 @@ def test_what_was_assumed_stands_at_the_head_and_is_said_once(
     project, lines = misled
     assert lines[0] == "What was assumed:"
     assert lines[1].startswith("  - the positive class, the one to find, is 'no', the ")
-    assert lines[2] == "  - amount0 is read as numbers in $"
+    assert lines[2] == "  - amount0 is read as numbers in USD"
     assert lines[10] == "  - 4 more in data/schema.yaml"
     assert lines[11].startswith("ingest ")
     page = (project.reports / "index.html").read_text(encoding="utf-8")

@@ -29,7 +29,7 @@ MAX_CHARACTERS = 1_000_000
 # What git may track in these folders: descriptions, never data or models.
 DESCRIPTIONS = {
     "data": ("data/schema.yaml", "data/manifest.json", "data/*README.md", "data/*.dvc"),
-    "models": ("models/champion.json", "models/README.md", "models/*.dvc"),
+    "models": ("models/champion*.json*", "models/README.md", "models/*.dvc"),
 }
 
 # The same limit as in .pre-commit-config.yaml, in bytes.

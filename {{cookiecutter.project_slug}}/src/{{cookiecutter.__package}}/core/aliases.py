@@ -33,6 +33,7 @@ MOVED = {
     "bundle": "bundle.bundle evaluation.decision evaluation.predictions",
     "card": "bundle.card",
     "champion": "bundle.champion",
+    "champion:offer": "bundle.promotion:offer",
     "bundle.reference": "evaluation.reference",
     "cli": "core.options",
     "config": "core.config",
