@@ -606,7 +606,8 @@ def misled(
     """A project with a leak and amounts in many units, and what `run` said."""
     folder = tmp_path_factory.mktemp("misled")
     frame = planted("filled", True).drop(columns=["number", "when", "leak_when"])
-    for number, unit in enumerate("USD EUR GBP kg g km cm mm hp l ml lb".split()):
+    units = ["USD", "EUR", "GBP", "kg", "g", "km", "cm", "mm", "hp", "l", "ml", "lb"]
+    for number, unit in enumerate(units):
         frame[f"amount{number}"] = [f"{x + number:,.2f} {unit}" for x in frame["x1"] * 100 + 1000]
     frame.to_csv(folder / "t.csv", index=False)
     project = make_project(
