@@ -121,11 +121,11 @@ def config_show(overrides: Overrides) -> None:
 
 @champion_app.command()
 def promote(run_id: Annotated[str, typer.Argument(help="As in `runs list`.")]) -> None:
-    """Put a bundle into service."""
+    """Put a bundle into service; from then on only a person replaces it."""
     from .bundle import champion
 
     champion.promote(_project(), run_id)
-    typer.echo(f"{run_id} is the champion.")
+    typer.echo(f"{run_id} is the champion. A person chose it, so `run` will not replace it.")
 
 
 @champion_app.command()
