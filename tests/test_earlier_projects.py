@@ -172,10 +172,10 @@ def lived(
     shutil.copytree(checkout.root, before)
     score(checkout.root, before / "scored.csv")
     checkout.commit("run")
-    # The earlier version's own tool brings this version. It still merges custom.py: the team takes
-    # its own back, as CHANGELOG.md says. Whoever has this version's tool need not.
+    # The earlier version's own tool brings this version. It still merges custom.py and the source:
+    # the team takes its own back, as CHANGELOG.md says. Whoever has this version's tool need not.
     assert "Both changed the same lines" in left(checkout.tool("update"))
-    checkout.git("checkout", "HEAD", "--", "src/ml_project/custom.py")
+    checkout.git("checkout", "HEAD", "--", "conf.cfg", "src/ml_project/custom.py")
     checkout.commit("update")
     return Lived(checkout, task, champion(checkout), before)
 

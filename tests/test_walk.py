@@ -140,9 +140,9 @@ def test_from_a_fresh_project_to_an_open_gate_at_mvp(owner: Owner) -> None:
 # What proves that the model in service was made by the code of today.
 ABOUT_THE_CODE = {"data-fit-on-train", "deploy-end-to-end"}
 EDITS = [
-    'frame.assign(ratio=frame["mean area"] / frame["mean radius"])',
-    'frame.assign(noise=frame["mean area"] % 7)',
-    'frame.assign(spread=frame["worst radius"] - frame["mean radius"])',
+    'frame.assign(ratio=frame["weight_kg"] / frame["height_cm"])',
+    'frame.assign(noise=frame["age"] % 7)',
+    'frame.assign(spread=frame["age"] - frame["years_smoked"])',
 ]
 
 

@@ -431,7 +431,7 @@ def test_a_csv_file_is_predicted(
 
 
 def test_missing_is_spelt_as_in_batches() -> None:
-    assert {"", *pages.MISSING} == STR_NA_VALUES
+    assert {"", *pages.MISSING} == {*STR_NA_VALUES, "."}
 
 
 WRITTEN = (

@@ -270,8 +270,8 @@ def test_a_dry_run_shows_the_change_and_writes_nothing(project: Project) -> None
     assert "deleted file mode 100644" in shown and ".github/workflows/ci.yml" in shown
     listed = applied(checkout.tool("set", "ci=gitlab", "--dry-run")).splitlines()
     assert listed == [
-        *("New:", "  .gitlab-ci.yml", "Changed:", "  .cruft.json", "  README.md"),
-        *("Removed:", "  .github/workflows/ci.yml"),
+        *("New:", "  .gitlab-ci.yml", "  renovate.json", "Changed:", "  .cruft.json", "  README.md"),
+        *("Removed:", "  .github/dependabot.yml", "  .github/workflows/ci.yml"),
         "Nothing was written; --diff shows the lines.",
     ], listed
     assert everything(checkout) == before and checkout.status() == []
