@@ -270,7 +270,14 @@ def test_a_dry_run_shows_the_change_and_writes_nothing(project: Project) -> None
     assert "deleted file mode 100644" in shown and ".github/workflows/ci.yml" in shown
     listed = applied(checkout.tool("set", "ci=gitlab", "--dry-run")).splitlines()
     assert listed == [
-        *("New:", "  .gitlab-ci.yml", "  renovate.json", "Changed:", "  .cruft.json", "  README.md"),
+        *(
+            "New:",
+            "  .gitlab-ci.yml",
+            "  renovate.json",
+            "Changed:",
+            "  .cruft.json",
+            "  README.md",
+        ),
         *("Removed:", "  .github/dependabot.yml", "  .github/workflows/ci.yml"),
         "Nothing was written; --diff shows the lines.",
     ], listed
