@@ -199,7 +199,7 @@ def test_the_questions_are_asked_at_a_terminal(ours: Checkout, clone: Path) -> N
     os.write(controller, b"\nchurn-rate\n" + b"\n" * 20)
     printed = running.communicate(timeout=120)[0].decode("utf-8")
     assert running.returncode == 1, printed
-    assert "What is the project called?" in printed and "How far along" in printed
+    assert "What is the project called?" in printed and "Which stage?" in printed
     answers = ours.answers()
     assert answers["project_name"] == "churn" and answers["project_slug"] == "churn-rate"
     assert answers["stage"] == "mvp" and ours.has("docs/modelling.md")
