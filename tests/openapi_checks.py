@@ -46,7 +46,7 @@ def _is_described(text: str, form: Any) -> bool:
 
 
 def _columns(document: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the columns that are no free text, each with its form."""
+    """Yield the columns that are not free text, each with its form."""
     content = document["paths"]["/predict"]["post"]["requestBody"]["content"]
     row = content["application/json"]["schema"]["properties"]["rows"]["items"]
     for name, form in row["properties"].items():

@@ -64,7 +64,7 @@ def test_a_gate_can_warn_at_poc_and_later_until_the_stage_before_has_once_passed
     assert "Begin at poc" not in run()[1]
     code, out, _ = run("gate", "--warn-at-poc")
     assert (code, 'Gate "poc" passed for the first time' in out) == (1, True)
-    run("withdraw", "own-table")  # of a stage that has passed, a gate that fails is no warning
+    run("withdraw", "own-table")  # once a stage has passed, its gate fails and does not warn
     assert run("gate", "--warn-at-poc")[0] == 1
     assert run("gate", "--stage", "production", "--warn-at-poc")[0] == 0
 

@@ -22,6 +22,7 @@ from .bundle.bundle import (
     REPORTS_FILE,
     Bundle,
     baseline_of_split,
+    is_packaged,
     read_document,
     task_of,
     with_truth,
@@ -270,7 +271,7 @@ def _choose_id(
     """Return the run's own id, or another one where that names a different model once promoted."""
     if run_id not in promoted_runs(project) or _holds(project, run_id, content, table):
         return run_id
-    if not (project.bundle_folder(run_id) / BUNDLE_FILE).exists():  # promoted in another clone
+    if not is_packaged(project, run_id):  # promoted in another clone
         champion = read_champion(project) or {}
         known = champion.get("identity") if champion.get("run_id") == run_id else None
         if known is None or known == identity_of(project, content):

@@ -319,7 +319,7 @@ def read_document(project: Project, run_id: str) -> dict[str, Any]:
         raise UserError(
             f"There is no model '{run_id}' in models/; `runs list` shows those there are."
         )
-    if not (folder / BUNDLE_FILE).is_file():
+    if not is_packaged(project, run_id):
         raise UserError(
             f"models/{run_id} is not a complete bundle: it has no {BUNDLE_FILE}; if it is the "
             "last run's, run `postprocess`."
@@ -341,6 +341,11 @@ def read_document(project: Project, run_id: str) -> dict[str, Any]:
                 f"delete models/{run_id} and run `train` and `postprocess`."
             )
     return dict(document)
+
+
+def is_packaged(project: Project, run_id: str) -> bool:
+    """Tell whether models/ holds a bundle of this name; what `train` alone leaves is none."""
+    return (project.bundle_folder(run_id) / BUNDLE_FILE).is_file()
 
 
 def bundle_sha(project: Project, run_id: str) -> str:

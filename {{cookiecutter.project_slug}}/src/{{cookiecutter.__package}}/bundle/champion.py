@@ -19,9 +19,9 @@ from ..core.files import append_json_line, read_json, read_json_lines, write_jso
 from ..core.project import Project, find_project, read_report
 from ..core.registry import announce, stages
 from .bundle import (
-    BUNDLE_FILE,
     REPORTS_FILE,
     bundle_sha,
+    is_packaged,
     load_bundle,
     read_bundle,
     read_document,
@@ -108,7 +108,7 @@ def _verify(project: Project, entry: dict[str, Any]) -> str:
         UserError: If its bundle is not here, not whole, or not what was promoted.
     """
     run_id = str(entry.get("run_id"))
-    if not (project.bundle_folder(run_id) / BUNDLE_FILE).is_file():
+    if not is_packaged(project, run_id):
         raise UserError(
             f"The model in service, {run_id}, is not in models/ on this machine; `champion pull` "
             "brings it from [models] store, `run` makes it again from the data, or promote another "
@@ -454,7 +454,7 @@ def keep_reports(project: Project, run_id: str | None) -> None:
     """Keep beside a bundle what the stages found about it; show that of the champion for git.
 
     `reports/` is about the last model, so a model that serves longer needs reports of its own:
-    `reports/champion/` holds them. A file that says the same already is not written.
+    `reports/champion/` holds them. A file that already says the same is left as it is.
 
     Args:
         project: Holds the reports.

@@ -91,7 +91,7 @@ def why_another(
     shown, own = shown_predictions(project), project.bundle_folder(run_id) / PREDICTIONS_FILE
     if not shown.is_file() or not own.is_file():
         lacking = next(path for path in (shown, own) if not path.is_file())
-        return f"its bundle.json is another, and there is no {project.relative(lacking)} to compare"
+        return f"its bundle.json differs, and there is no {project.relative(lacking)} to compare"
     largest = _largest_difference(_read_table(own), _read_table(shown))
     if not largest <= TOLERANCE:
         size = "" if math.isinf(largest) else f", by up to {largest:.2g}"
@@ -188,7 +188,7 @@ def _read_table(path: Path) -> Table:
 
 
 def _difference(first: str | None, second: str | None) -> float:
-    """Return how far two different cells are apart; infinite where one is no number."""
+    """Return how far two different cells are apart; infinite where one is not a number."""
     try:
         here, there = float(first or ""), float(second or "")
     except ValueError:

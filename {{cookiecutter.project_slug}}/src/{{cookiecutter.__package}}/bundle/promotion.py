@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import GateError, UserError
 from ..core.project import Project, read_answers
 from ..tracking.runs import read_runs
-from .bundle import BUNDLE_FILE, load_bundle, read_bundle
+from .bundle import is_packaged, load_bundle, read_bundle
 from .card import refresh_card
 from .champion import (
     AUTO,
@@ -64,9 +64,8 @@ def offer(project: Project, settings: Settings, run_id: str) -> str:
         return f"{current} stays in service, though its bundle is not whole here; {choice}"
     if current == run_id:
         return f"{run_id} is in service"
-    other, tried = source_and_target(serving) != source_and_target(
-        document
-    ), settings != load_settings(project)
+    other = source_and_target(serving) != source_and_target(document)
+    tried = settings != load_settings(project)
     if other and not tried:
         release(project, run_id, AUTO)
         return f"{run_id} is in service; {current} was made for another source or target"
@@ -96,10 +95,8 @@ def _is_better(project: Project, settings: Settings, current: str, run_id: str) 
     try:
         old = load_bundle(project, current)
         if _has_seen_valid(old, new):
-            return (
-                True,
-                f"rows that {current} was trained on may be in valid now, so it cannot stay",
-            )
+            moved = f"rows that {current} was trained on may be in valid now"
+            return True, f"{moved}, so it cannot stay"
         before, after = _scores_on_valid(project, metric, old, new)
     except UserError as error:
         fault = str(error).rstrip(".")
@@ -182,7 +179,7 @@ def _read_serving(
     current, run_id = str(champion["run_id"]), str(document["run_id"])
     if "identity" not in champion:
         return read_bundle(project, current)
-    if (project.bundle_folder(current) / BUNDLE_FILE).is_file():
+    if is_packaged(project, current):
         try:
             return read_promoted(project, current, champion["sha256"])
         except UserError as error:

@@ -21,7 +21,14 @@ from ..core.config import bucket_errors, redact, resolve_secret
 from ..core.errors import UserError
 from ..core.files import file_sha256, read_json
 from ..core.project import Project
-from .bundle import BUNDLE_FILE, CARD_FILE, REPORTS_FILE, bundle_sha, read_bundle
+from .bundle import (
+    BUNDLE_FILE,
+    CARD_FILE,
+    REPORTS_FILE,
+    bundle_sha,
+    is_packaged,
+    read_bundle,
+)
 from .champion import in_service, read_promoted, released
 from .identity import PREDICTIONS_FILE
 
@@ -101,7 +108,7 @@ def push(project: Project, settings: Settings, say: Say = lambda text: None) -> 
     with bucket_errors(store.shown, "written to"):
         for entry in released(project):
             run_id, sha256 = str(entry["run_id"]), entry["sha256"]
-            if not _is_here(project, run_id) or bundle_sha(project, run_id) != sha256:
+            if not is_packaged(project, run_id) or bundle_sha(project, run_id) != sha256:
                 there = store.sha256(store.place(entry, BUNDLE_FILE)) == sha256
                 named = any(
                     (each["run_id"], each["sha256"]) == (run_id, sha256) for each in serving
@@ -139,7 +146,7 @@ def pull(
     lacking = []
     for entry in wanted:
         name = str(entry["run_id"])
-        if _is_here(project, name):
+        if is_packaged(project, name):
             _require_same(project, entry)
             say(f"{name}: here already")
         else:
@@ -151,11 +158,6 @@ def pull(
         with bucket_errors(store.shown, "read"):
             _fetch_bundle(project, store, entry)
         say(f"{entry['run_id']}: brought from {store.shown}")
-
-
-def _is_here(project: Project, run_id: str) -> bool:
-    """Tell whether models/ holds a bundle of this name; what `train` alone leaves is none."""
-    return (project.bundle_folder(run_id) / BUNDLE_FILE).is_file()
 
 
 def _require_same(project: Project, entry: Mapping[str, Any]) -> None:

@@ -36,6 +36,7 @@ class Context:
     project: Project
     records: Records = NO_RECORDS
     _reports: dict[str, Report | None] = field(default_factory=dict)
+    _places: dict[str, str] = field(default_factory=dict)
     _documents: dict[Path, dict[str, Heading]] = field(default_factory=dict)
     _keys: dict[str, str] = field(default_factory=dict)
     _printed: dict[tuple[str, ...], str | None] = field(default_factory=dict)
@@ -101,6 +102,12 @@ class Context:
         A stage's report about another model than the champion gives way to the champion's own, if
         that was kept: earlier versions did not keep it.
         """
+        if name not in self._places:
+            self._places[name] = self._place(name)
+        return self._places[name]
+
+    def _place(self, name: str) -> str:
+        """Return what `place` does, from the files."""
         last, own = read_report(self.project, name), f"{CHAMPION}/{name}"
         if not self._is_kept or last and (last.run_id is None or last.run_id in self.runs):
             return name

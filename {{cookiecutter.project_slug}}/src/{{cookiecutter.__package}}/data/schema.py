@@ -40,9 +40,9 @@ GIVEN: dict[str, Callable[[str], Any]] = {
     "number": float,
     "boolean": {"False": False, "True": True}.__getitem__,
 }
-# Version 1 was made by other rules of reading: `earlier_files` writes down what they decided.
 # In each of the hundreds of years up to one of these, 00 is a leap year.
 LAST_YEARS = range(2000, 2100)
+# Version 1 was made by other rules of reading: `earlier_files` writes down what they decided.
 SCHEMA_VERSION = 2
 VERSIONS = (1, SCHEMA_VERSION)
 INFER_AGAIN = "correct the data, or data/schema.yaml, or infer it again with `ingest --infer`"

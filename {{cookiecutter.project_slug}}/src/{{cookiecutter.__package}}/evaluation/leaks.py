@@ -160,8 +160,8 @@ def _leak_of(
         return leak | {"kind": "numbering"} if skill >= trend else None
     if skill >= max(GIVES_AWAY[answers.classes], HONEST + DOUBT * error):
         return leak | {"kind": "alone"}
-    if (told := _skill_of_durations(series, answers, starts)) is not None:
-        return leak | {"kind": "duration", "skill": significant(told)}
+    if (of_time := _skill_of_durations(series, answers, starts)) is not None:
+        return leak | {"kind": "duration", "skill": significant(of_time)}
     late = filled.mean() <= 1 - FEWEST_MISSING and features.shape[1] > 1
     if late and skill >= max(SUSPECT, HONEST + MORE_DOUBT * error):
         others = features[filled].drop(columns=name)
